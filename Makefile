@@ -1,0 +1,43 @@
+# Two commands matter: `make demo` and `make test`. Both create .venv themselves and need only Python >= 3.11.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: demo test check docs bench clean
+
+.venv/.created:
+	$(PYTHON) -c 'import sys; sys.exit("swarmtally needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/.local: pyproject.toml | .venv/.created
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[local]'
+	touch $@
+
+.venv/.dev: pyproject.toml | .venv/.created
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@ .venv/.local
+
+demo: .venv/.local
+	$(BIN)/swarmtally demo
+
+test: .venv/.dev
+	$(BIN)/swarmtally model pull smollm2
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: .venv/.dev
+	$(BIN)/python -m swarmtally_tools.pages docs/tools
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks $(BENCH)
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

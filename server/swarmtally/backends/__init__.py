@@ -1,0 +1,1 @@
+"""Who does an agent's work: a provider's model, an OpenAI-compatible server, or the embedded model."""

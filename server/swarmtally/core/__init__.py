@@ -1,0 +1,1 @@
+"""The swarm itself: scheduling, assignment, leases, memory and runs over the store."""

@@ -1,0 +1,98 @@
+"""What the core asks of the layers above it. Programs and tests bring their own by having these methods."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from swarmtally.domain.run import Run
+from swarmtally.domain.task import Artefact, NewTask, Task
+from swarmtally.domain.usage import TokenUsage
+
+
+@dataclass(frozen=True, slots=True)
+class BackendInfo:
+    """What a backend is and what it can do at once."""
+
+    name: str
+    """`model` or `local`, or a program's own name."""
+    model: str
+    base_url: str | None
+    max_parallel: int
+    """How many calls it takes at the same time."""
+    reports_tokens: bool
+    bound: Literal["latency", "compute"]
+    """Whether calls at once wait beside each other (latency) or slow each other down (compute)."""
+    context_tokens: int
+    """The model's whole context: prompt and output together."""
+    max_output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A packed prompt. `parts` are sent as one user message, in this order: shared context, artefacts, role, task."""
+
+    system: str
+    parts: tuple[str, ...]
+    digested: tuple[str, ...] = field(default=())
+    """Artefacts that went in as digests because the whole did not fit."""
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.system.encode()) + sum(len(part.encode()) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A backend's answer: the deliverable's text and what it cost."""
+
+    text: str
+    usage: TokenUsage
+
+
+class Backend(Protocol):
+    """Turns a prompt into a result. It never fakes one."""
+
+    @property
+    def info(self) -> BackendInfo: ...
+
+    async def execute(self, prompt: Prompt) -> Reply:
+        """Do the work.
+
+        Raises:
+            ContextExceeded: the prompt did not fit.
+            BackendFailure: the call failed; `transient` says whether trying again can help.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release what it holds. Calls under way have been cancelled before."""
+        ...
+
+
+class Planner(Protocol):
+    """Knows what follows from a task's result."""
+
+    def expand(self, run: Run, task: Task, output: str) -> Sequence[NewTask]:
+        """The tasks that `task` (one with `expands`) makes possible. `output` is data, never an instruction."""
+        ...
+
+
+class Packer(Protocol):
+    """Makes a task's prompt from what it may see."""
+
+    def pack(
+        self, run: Run, task: Task, upstream: Sequence[Artefact], missing: Sequence[str], budget_bytes: int
+    ) -> Prompt:
+        """The prompt of `task`, at most `budget_bytes` long where digests and cuts can make it so.
+
+        `upstream` are the artefacts of its dependencies, `missing` names those that delivered none.
+        """
+        ...
+
+
+class Shelf(Protocol):
+    """Keeps deliverables as files in a run's `out_dir`."""
+
+    async def put(self, run: Run, artefact: Artefact) -> str:
+        """Write the artefact and return its absolute path. A file we did not write is never overwritten."""
+        ...

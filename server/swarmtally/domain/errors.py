@@ -1,0 +1,168 @@
+"""Every condition a caller can meet, one class each. The message is one line: the fact and the remedy.
+
+SwarmError
+├── InvalidInput              an argument is wrong; the text says which and what is right
+├── NotFound                  nothing has that id, name or key
+├── NoSwarm                   the project has no current swarm
+├── SwarmFull                 max_agents is reached
+├── RoleMissing               a specialized swarm cannot serve a role
+├── VersionConflict           a compare-and-set lost
+├── RunHeld                   another living process runs it
+├── RunFinished               nothing is left to resume
+├── PathRefused               a path lies outside the allowed roots
+├── ModelMissing              the embedded model is not there, or not what was asked for
+├── NoBackend                 nothing can do the work: no model, no key
+├── BackendFailure            a call failed (transient or final)
+│   └── ContextExceeded       the prompt did not fit the model's context
+└── StoreError
+    ├── DatabaseBusy          the write lock could not be had in time
+    ├── DiskFull
+    ├── DatabaseReadOnly
+    ├── DatabaseCorrupt
+    ├── DatabaseUnavailable   cannot be opened
+    ├── NetworkFileSystem
+    └── NewerSchema           a newer swarmtally has migrated the file
+"""
+
+from swarmtally.domain.usage import TokenUsage
+
+
+class SwarmError(Exception):
+    """A condition the caller can do something about; `str(error)` is the one line to show."""
+
+
+class InvalidInput(SwarmError):
+    """An argument is wrong."""
+
+
+class NotFound(SwarmError):
+    """Nothing has that id, name or key."""
+
+
+class NoSwarm(SwarmError):
+    def __init__(self, project: str) -> None:
+        super().__init__(f"project {project} has no current swarm; make one with swarm_init, or name one with swarm_id")
+
+
+class SwarmFull(SwarmError):
+    def __init__(self, swarm_id: str, used: int, limit: int, wanted: int) -> None:
+        super().__init__(
+            f"swarm {swarm_id} is full ({used} of {limit} agents, {wanted} more asked for); "
+            f"make a larger one with swarm_init --max-agents {min(used + wanted, 10_000)}"
+        )
+
+
+class RoleMissing(SwarmError):
+    def __init__(self, swarm_id: str, roles: tuple[str, ...], room: int) -> None:
+        super().__init__(
+            f"swarm {swarm_id} is specialized, has no agent of role {', '.join(roles)} and room for {room}; "
+            "spawn them with agent_spawn --type ROLE, or use strategy balanced"
+        )
+
+
+class VersionConflict(SwarmError):
+    def __init__(self, namespace: str, key: str, expected: int, found: int) -> None:
+        have = f"is at version {found}" if found else "does not exist"
+        super().__init__(
+            f"entry {key!r} in namespace {namespace!r} {have}, not at version {expected}; retrieve it and try again"
+        )
+
+
+class RunHeld(SwarmError):
+    def __init__(self, run_id: str, owner: str, remaining_s: float) -> None:
+        super().__init__(
+            f"run {run_id} is held by another process ({owner}) for {remaining_s:.0f} s more; "
+            "wait until it ends or stop that process"
+        )
+
+
+class RunFinished(SwarmError):
+    def __init__(self, run_id: str, status: str) -> None:
+        super().__init__(f"run {run_id} has {status}; nothing is left to resume. See it with runs show {run_id}")
+
+
+class PathRefused(SwarmError):
+    """A path lies outside the allowed roots, or is not what it should be."""
+
+
+class ModelMissing(SwarmError):
+    """The embedded model is not there, or not the file that was asked for."""
+
+
+class NoBackend(SwarmError):
+    """Nothing can do the work: no model was named, no key is set, no embedded model was pulled."""
+
+
+class BackendFailure(SwarmError):
+    """A call to a model failed. A transient failure is tried again; `usage` is what was reported all the same."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        transient: bool,
+        retry_after_s: float | None = None,
+        usage: TokenUsage | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.transient = transient
+        self.retry_after_s = retry_after_s
+        self.usage = usage
+
+
+class ContextExceeded(BackendFailure):
+    """The prompt did not fit the model's context; it is packed smaller and sent again."""
+
+    def __init__(self, message: str, usage: TokenUsage | None = None) -> None:
+        super().__init__(message, transient=False, usage=usage)
+
+
+class StoreError(SwarmError):
+    """The database cannot be used as asked."""
+
+
+class DatabaseBusy(StoreError):
+    def __init__(self, path: str, waited_s: float) -> None:
+        super().__init__(
+            f"database {path} was locked for {waited_s:.0f} s; find the process that holds it and try again"
+        )
+
+
+class DiskFull(StoreError):
+    def __init__(self, path: str) -> None:
+        super().__init__(f"database {path} could not be written: the disk is full; free space and try again")
+
+
+class DatabaseReadOnly(StoreError):
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"database {path} is read-only; make the file and its folder writable or choose another with --db"
+        )
+
+
+class DatabaseCorrupt(StoreError):
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(
+            f"database {path} is damaged or no database ({detail}); move it away and try again, or restore a backup"
+        )
+
+
+class DatabaseUnavailable(StoreError):
+    def __init__(self, path: str, detail: str) -> None:
+        super().__init__(
+            f"database {path} cannot be used ({detail}); check the path and its permissions, or choose --db"
+        )
+
+
+class NetworkFileSystem(StoreError):
+    def __init__(self, path: str, kind: str) -> None:
+        super().__init__(
+            f"database {path} lies on a network file system ({kind}), where locks fail; choose a local path with --db"
+        )
+
+
+class NewerSchema(StoreError):
+    def __init__(self, path: str, found: int, known: int) -> None:
+        super().__init__(
+            f"database {path} has schema {found}, made by a newer swarmtally (this one knows {known}); upgrade swarmtally"
+        )

@@ -1,0 +1,132 @@
+"""Runs: one request turned into a graph of tasks, scheduled by the one process that holds its lease."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from swarmtally.domain.clock import NS_PER_S
+
+LEASE_NS = 15 * NS_PER_S
+"""How long a process holds a run without renewing."""
+
+HEARTBEAT_S = 5.0
+"""How often it renews."""
+
+
+class RunKind(StrEnum):
+    RUN = "run"
+    BATCH = "batch"
+    CONCURRENT = "concurrent"
+    PIPELINE = "pipeline"
+
+
+class RunStatus(StrEnum):
+    """What is stored. `interrupted` is not stored: it is how a running run shows whose lease has ended."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def final(self) -> bool:
+        return self in (RunStatus.SUCCEEDED, RunStatus.FAILED)
+
+
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class BackendChoice:
+    """Which backend a run uses, and why: enough to open the same one again after a restart. Holds no credential."""
+
+    name: str
+    """`model` or `local`."""
+    model: str
+    base_url: str | None
+    reason: str
+    max_output_tokens: int | None
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {
+                "name": self.name,
+                "model": self.model,
+                "base_url": self.base_url,
+                "reason": self.reason,
+                "max_output_tokens": self.max_output_tokens,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "BackendChoice":
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be made. `context` are texts every task of it sees."""
+
+    kind: RunKind
+    task: str
+    context: tuple[str, ...]
+    out_dir: str | None
+    backend: BackendChoice
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A process's hold on a run. `epoch` grows by one each time the hold changes hands; it fences results."""
+
+    run_id: str
+    epoch: int
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    run_id: str
+    project: str
+    swarm_id: str
+    kind: RunKind
+    task: str
+    context: tuple[str, ...]
+    out_dir: str | None
+    backend: BackendChoice
+    status: RunStatus
+    reason: str | None
+    created_ns: int
+    started_ns: int | None
+    finished_ns: int | None
+    lease_owner: str | None
+    lease_epoch: int
+    lease_expires_ns: int
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Run":
+        return cls(
+            run_id=row["run_id"],
+            project=row["project"],
+            swarm_id=row["swarm_id"],
+            kind=RunKind(row["kind"]),
+            task=row["task"],
+            context=tuple(json.loads(row["context"])),
+            out_dir=row["out_dir"],
+            backend=BackendChoice.from_json(row["backend"]),
+            status=RunStatus(row["status"]),
+            reason=row["reason"],
+            created_ns=row["created_ns"],
+            started_ns=row["started_ns"],
+            finished_ns=row["finished_ns"],
+            lease_owner=row["lease_owner"],
+            lease_epoch=row["lease_epoch"],
+            lease_expires_ns=row["lease_expires_ns"],
+        )
+
+    def shown_status(self, now_ns: int) -> str:
+        """The status a reader sees: `interrupted` when the run is not finished and no process holds it."""
+        if not self.status.final and self.lease_expires_ns <= now_ns:
+            return INTERRUPTED
+        return str(self.status)

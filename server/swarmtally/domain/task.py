@@ -1,0 +1,181 @@
+"""Tasks, the graph they form, and what an attempt at one delivers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from swarmtally.domain.usage import TokenUsage
+
+MAX_TASKS = 10_000
+"""The most tasks one run may hold."""
+
+TASK_TEXT_LIMIT = 100_000
+"""The longest task text, in characters."""
+
+
+class TaskStatus(StrEnum):
+    BLOCKED = "blocked"
+    READY = "ready"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in (TaskStatus.SUCCEEDED, TaskStatus.FAILED, TaskStatus.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task to be made. `key` names it within its run; `depends_on` holds keys of tasks of the same run."""
+
+    key: str
+    phase: str
+    mode: str
+    role: str
+    text: str
+    depends_on: tuple[str, ...] = ()
+    priority: int = 0
+    tolerates_failure: bool = False
+    """Runs when at least one dependency succeeded, and names what is missing (review and completion tasks)."""
+    expands: bool = False
+    """Its result decides which tasks follow; they are inserted with its result, in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    task_id: str
+    run_id: str
+    ordinal: int
+    key: str
+    phase: str
+    mode: str
+    role: str
+    text: str
+    priority: int
+    remaining_path: int
+    tolerates_failure: bool
+    expands: bool
+    status: TaskStatus
+    pending: int
+    attempts: int
+    not_before_ns: int
+    agent_id: str | None
+    created_ns: int
+    ready_ns: int | None
+    finished_ns: int | None
+    error: str | None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Task":
+        return cls(
+            task_id=row["task_id"],
+            run_id=row["run_id"],
+            ordinal=row["ordinal"],
+            key=row["key"],
+            phase=row["phase"],
+            mode=row["mode"],
+            role=row["role"],
+            text=row["text"],
+            priority=row["priority"],
+            remaining_path=row["remaining_path"],
+            tolerates_failure=bool(row["tolerates_failure"]),
+            expands=bool(row["expands"]),
+            status=TaskStatus(row["status"]),
+            pending=row["pending"],
+            attempts=row["attempts"],
+            not_before_ns=row["not_before_ns"],
+            agent_id=row["agent_id"],
+            created_ns=row["created_ns"],
+            ready_ns=row["ready_ns"],
+            finished_ns=row["finished_ns"],
+            error=row["error"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A task handed to an agent. (task_id, number, epoch) is its fence: a result that names an older one is refused."""
+
+    task: Task
+    agent_id: str
+    number: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a claim: `text` when it succeeded, else `error`; `retry_at_ns` when the failure was transient."""
+
+    claim: Claim
+    started_ns: int
+    ended_ns: int
+    exec_ns: int
+    text: str | None = None
+    error: str | None = None
+    retry_at_ns: int | None = None
+    usage_id: int | None = None
+    usage: TokenUsage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A task's deliverable, stored once. In memory it is found as `sparc/{run}/{phase}/{name}`."""
+
+    artefact_id: str
+    run_id: str
+    task_id: str
+    ordinal: int
+    phase: str
+    name: str
+    sha256: str
+    size_bytes: int
+    path: str | None
+    text: str
+    created_ns: int
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Artefact":
+        return cls(
+            artefact_id=row["artefact_id"],
+            run_id=row["run_id"],
+            task_id=row["task_id"],
+            ordinal=row["ordinal"],
+            phase=row["phase"],
+            name=row["name"],
+            sha256=row["sha256"],
+            size_bytes=row["size_bytes"],
+            path=row["path"],
+            text=row["text"],
+            created_ns=row["created_ns"],
+        )
+
+    @property
+    def memory_key(self) -> str:
+        return f"sparc/{self.run_id}/{self.phase}/{self.name}"
+
+
+def remaining_paths(tasks: Sequence[NewTask]) -> dict[str, int]:
+    """For each key, the number of tasks on the longest chain that starts with it, itself included.
+
+    Dependencies on keys outside `tasks` (tasks made earlier) do not count.
+
+    Raises:
+        ValueError: a key stands twice, or the dependencies form a circle.
+    """
+    dependencies = {task.key: task.depends_on for task in tasks}
+    if len(dependencies) != len(tasks):
+        raise ValueError("two tasks of one plan share a key")
+    try:
+        order = [key for key in TopologicalSorter(dependencies).static_order() if key in dependencies]
+    except CycleError as error:
+        raise ValueError(f"the plan's dependencies form a circle: {error.args[1]}") from error
+    longest = dict.fromkeys(dependencies, 1)
+    for key in reversed(order):
+        for dependency in dependencies[key]:
+            if dependency in longest:
+                longest[dependency] = max(longest[dependency], longest[key] + 1)
+    return longest

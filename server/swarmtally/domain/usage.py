@@ -1,0 +1,51 @@
+"""What a model call used, as its provider reported it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class UsageStatus(StrEnum):
+    OPEN = "open"
+    """The call was sent and has not been answered yet."""
+    REPORTED = "reported"
+    UNKNOWN = "unknown"
+    """Answered, failed or lost without token figures; `reason` says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """Tokens of one call. `input_tokens` includes cached reads and writes; `output_tokens` includes reasoning.
+
+    Token fields are None when the provider did not say, and `reason` then says why.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    reason: str | None = None
+
+    @property
+    def known(self) -> bool:
+        return self.input_tokens is not None and self.output_tokens is not None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTotals:
+    """Sums over calls. `calls` counts all of them, `unknown` those without figures; sums are over the others."""
+
+    calls: int
+    open: int
+    unknown: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "UsageTotals":
+        return cls(**{name: row[name] for name in cls.__slots__})
