@@ -164,5 +164,6 @@ class NetworkFileSystem(StoreError):
 class NewerSchema(StoreError):
     def __init__(self, path: str, found: int, known: int) -> None:
         super().__init__(
-            f"database {path} has schema {found}, made by a newer swarmtally (this one knows {known}); upgrade swarmtally"
+            f"database {path} has schema {found}, made by a newer swarmtally "
+            f"(this one knows {known}); upgrade swarmtally"
         )

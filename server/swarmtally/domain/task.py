@@ -119,6 +119,8 @@ class Outcome:
     retry_at_ns: int | None = None
     usage_id: int | None = None
     usage: TokenUsage | None = None
+    following: tuple[NewTask, ...] = ()
+    """The tasks that a task with `expands` made possible."""
 
 
 @dataclass(frozen=True, slots=True)

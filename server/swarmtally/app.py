@@ -1,0 +1,303 @@
+"""Puts the parts together; the only place that knows all of them.
+
+`open_app` gives an `App` for as long as its `async with` lasts. Layers that only some calls need (SPARC, backends,
+their libraries) are imported with the first such call, so that a memory command in the shell stays fast.
+"""
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING, Literal
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from swarmtally.core.memory import Memory
+from swarmtally.core.project import DEFAULT_PROJECT, git_root
+from swarmtally.core.swarms import Swarms
+from swarmtally.domain.clock import Clock, SystemClock
+from swarmtally.domain.errors import InvalidInput
+from swarmtally.domain.ids import NewId, id_factory
+from swarmtally.domain.retry import RetryPolicy
+from swarmtally.domain.run import BackendChoice, NewRun, RunKind
+from swarmtally.domain.swarm import Swarm
+from swarmtally.store import location
+from swarmtally.store.database import Database, open_database
+
+if TYPE_CHECKING:
+    from swarmtally.core.ports import Backend
+    from swarmtally.core.runs import Runs
+    from swarmtally.sparc.modes import ModeCatalog
+
+Front = Literal["mcp", "shell"]
+
+PROJECT_LIMIT = 1_000
+"""The longest project name, in characters."""
+
+CONTEXT_LIMIT = 100
+"""The most shared texts one run may have."""
+
+CONTEXT_LIMIT_BYTES = 1024 * 1024
+"""The most shared context one run may have, all texts together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where this process works and with what. Made by `gather`."""
+
+    database: Path
+    project: str
+    project_root: Path | None
+    front: Front
+    model: str | None
+    base_url: str | None
+    max_output_tokens: int | None
+    allow: tuple[Path, ...]
+    data_dir: Path
+    environ: Mapping[str, str]
+
+    @classmethod
+    def gather(
+        cls,
+        front: Front,
+        *,
+        db: str | None = None,
+        project: str | None = None,
+        model: str | None = None,
+        base_url: str | None = None,
+        max_output_tokens: int | None = None,
+        allow: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> "Settings":
+        """Settings from options, else their environment twins, else defaults; the database's folder is made.
+
+        Blocking: call it before the event loop runs.
+
+        Raises:
+            StoreError: the database cannot lie where it is asked for.
+            InvalidInput: an environment variable holds nonsense.
+        """
+        environ = os.environ if environ is None else environ
+        root = git_root(cwd or Path.cwd())
+        named = project or environ.get("SWARMTALLY_PROJECT") or (str(root) if root else DEFAULT_PROJECT)
+        if len(named) > PROJECT_LIMIT:
+            raise InvalidInput(f"project has {len(named)} characters; at most {PROJECT_LIMIT} are allowed")
+        data_dir = _data_dir()
+        path = db or environ.get("SWARMTALLY_DB")
+        return cls(
+            database=location.prepare(Path(path) if path else data_dir / "swarm.db"),
+            project=named,
+            project_root=root,
+            front=front,
+            model=model or environ.get("SWARMTALLY_MODEL") or None,
+            base_url=base_url or environ.get("SWARMTALLY_BASE_URL") or None,
+            max_output_tokens=max_output_tokens or _whole_number(environ, "SWARMTALLY_MAX_OUTPUT_TOKENS"),
+            allow=tuple(Path(item) for item in (allow or _paths(environ.get("SWARMTALLY_ALLOW")))),
+            data_dir=data_dir,
+            environ=environ,
+        )
+
+
+def _data_dir() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("swarmtally", appauthor=False))
+
+
+def _paths(text: str | None) -> list[str]:
+    return [part for part in (text or "").split(os.pathsep) if part]
+
+
+def _whole_number(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name)
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise InvalidInput(f"{name} is {text!r}; it takes a whole number above 0")
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class SparcRequest:
+    """What a `sparc_*` tool asks for. `context` are texts that all tasks see."""
+
+    kind: RunKind
+    modes: tuple[str, ...]
+    tasks: tuple[str, ...]
+    swarm_id: str | None = None
+    model: str | None = None
+    context: tuple[str, ...] = ()
+    out_dir: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run that was started, in which swarm, and whether that swarm was made for it."""
+
+    run_id: str
+    swarm: Swarm
+    made_swarm: bool
+
+
+class App:
+    """The operations that tools call, over one database, for one project."""
+
+    def __init__(self, settings: Settings, database: Database, clock: Clock, new_id: NewId, group: TaskGroup) -> None:
+        self.settings = settings
+        self.database = database
+        self.clock = clock
+        self.swarms = Swarms(database, clock, new_id, settings.project)
+        self.memory = Memory(database, clock)
+        self._new_id = new_id
+        self._group = group
+        self._runs: Runs | None = None
+        self._catalog: ModeCatalog | None = None
+        self._backends: dict[BackendChoice, Backend] = {}
+        self._opening = anyio.Lock()
+
+    async def catalog(self) -> "ModeCatalog":
+        """The SPARC modes: built in, the user's, the project's."""
+        if self._catalog is None:
+            from swarmtally.sparc.modes import ModeCatalog
+
+            self._catalog = await anyio.to_thread.run_sync(ModeCatalog.load, self.settings.project_root)
+        return self._catalog
+
+    async def runs(self) -> "Runs":
+        """The project's runs; with the first use the scheduler starts in the background."""
+        if self._runs is None:
+            from swarmtally.core import owner
+            from swarmtally.core.attempt import Workshop
+            from swarmtally.core.runs import Runs
+            from swarmtally.core.scheduler import Scheduler
+            from swarmtally.sparc.packing import ContextPacker
+            from swarmtally.sparc.plan import SparcPlanner
+            from swarmtally.sparc.shelf import FolderShelf
+
+            catalog = await self.catalog()
+            shop = Workshop(
+                self.database,
+                self.clock,
+                ContextPacker(catalog),
+                SparcPlanner(catalog),
+                RetryPolicy(),
+                SystemRandom().random,
+            )
+            scheduler = Scheduler(shop, FolderShelf(), self._new_id)
+            self._group.start_soon(scheduler.run)
+            this_process = await anyio.to_thread.run_sync(owner.this_process)
+            self._runs = Runs(
+                self.database,
+                self.clock,
+                self._new_id,
+                self.settings.project,
+                this_process,
+                scheduler,
+                self.open_backend,
+            )
+        return self._runs
+
+    def choose(self, model: str | None) -> BackendChoice:
+        """Which backend does the work, and why; `model` when a call or a swarm names one. Reads the file system.
+
+        Raises:
+            NoBackend, ModelMissing, InvalidInput: nothing can do it; the text names the remedy.
+        """
+        from swarmtally.backends.choice import choose
+
+        settings = self.settings
+        return choose(
+            settings.front,
+            model=model or settings.model,
+            base_url=settings.base_url,
+            max_output_tokens=settings.max_output_tokens,
+            environ=settings.environ,
+            data_dir=settings.data_dir,
+        )
+
+    async def open_backend(self, choice: BackendChoice) -> "Backend":
+        """The opened backend of a choice; runs with the same choice share it."""
+        from swarmtally.backends.choice import open_backend
+
+        async with self._opening:
+            if choice not in self._backends:
+                self._backends[choice] = await open_backend(
+                    choice, environ=self.settings.environ, data_dir=self.settings.data_dir
+                )
+            return self._backends[choice]
+
+    async def start(self, request: SparcRequest) -> Started:
+        """Plan a run, write it and begin to execute it.
+
+        Raises:
+            SwarmError: something about the request is wrong, or nothing can do the work; nothing is started.
+        """
+        from swarmtally.sparc import plan
+        from swarmtally.sparc.shelf import allowed_roots, resolve_out_dir
+
+        catalog = await self.catalog()
+        modes = [catalog.get(name) for name in request.modes]
+        settings = self.settings
+        if request.kind is RunKind.PIPELINE:
+            planned = plan.plan_pipeline(catalog, request.tasks[0])
+            roles = [catalog.get(name).role for name in plan.PIPELINE_MODES]
+        else:
+            planned = plan.plan_batch(modes, request.tasks)
+            roles = [mode.role for mode in modes]
+        _check_context(request.context)
+        out_dir = request.out_dir
+        if out_dir is not None:
+            roots = await anyio.to_thread.run_sync(allowed_roots, settings.project_root, settings.allow)
+            out_dir = str(await anyio.to_thread.run_sync(resolve_out_dir, out_dir, roots))
+        runs = await self.runs()
+        swarm, made = await self.swarms.find_or_make(request.swarm_id)
+        choice = await anyio.to_thread.run_sync(self.choose, request.model or swarm.model)
+        new = NewRun(request.kind, "; ".join(request.tasks), request.context, out_dir, choice)
+        return Started(await runs.start(new, planned, swarm, roles), swarm, made)
+
+    def patience(self, wait_s: float) -> float | None:
+        """How long a call waits for a run: as asked over MCP, where the server goes on with it; to its end in the
+        shell, whose process is the one that executes it."""
+        return None if self.settings.front == "shell" else wait_s
+
+    async def close_backends(self) -> None:
+        for backend in self._backends.values():
+            await backend.aclose()
+        self._backends.clear()
+
+
+def _check_context(context: Sequence[str]) -> None:
+    size = sum(len(text.encode()) for text in context)
+    if len(context) > CONTEXT_LIMIT or size > CONTEXT_LIMIT_BYTES:
+        raise InvalidInput(
+            f"context has {len(context)} texts of {size} bytes; at most {CONTEXT_LIMIT} texts and "
+            f"{CONTEXT_LIMIT_BYTES} bytes are allowed: leave out what the tasks do not need"
+        )
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, clock: Clock | None = None, new_id: NewId | None = None) -> AsyncIterator[App]:
+    """An `App` over `settings.database`. When it closes, runs under way are let go and show as interrupted.
+
+    Raises:
+        StoreError: the database cannot be opened.
+    """
+    clock = clock or SystemClock()
+    async with open_database(settings.database, clock) as database:
+        failure: Exception | None = None
+        async with anyio.create_task_group() as group:
+            app = App(settings, database, clock, new_id or id_factory(), group)
+            try:
+                yield app
+            except Exception as error:  # noqa: BLE001 - raised again below, outside the task group that would wrap it
+                failure = error
+            group.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await app.close_backends()
+        if failure is not None:
+            raise failure

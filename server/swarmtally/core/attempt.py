@@ -1,0 +1,158 @@
+"""One attempt at a task: pack its prompt, open its usage row, call the backend, and say what came of it."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from swarmtally.core.ports import Backend, Packer, Planner, Prompt, Reply
+from swarmtally.domain.clock import NS_PER_S, Clock
+from swarmtally.domain.errors import BackendFailure, ContextExceeded, StoreError, SwarmError
+from swarmtally.domain.retry import RetryPolicy
+from swarmtally.domain.run import Run
+from swarmtally.domain.task import Artefact, Claim, NewTask, Outcome
+from swarmtally.domain.usage import TokenUsage
+from swarmtally.store import artefacts, usage
+from swarmtally.store.connection import Connection
+from swarmtally.store.database import Database
+from swarmtally.store.usage import OpenedCall
+
+log = structlog.get_logger(__name__)
+
+BYTES_PER_TOKEN = 3
+"""How much text a token is taken to hold when a prompt is fitted to a context. English holds 4, code 3; where it
+holds less the backend refuses the prompt, and it is packed again, smaller."""
+
+REPACKS = 4
+"""How often a prompt that did not fit is packed again, each time to two thirds of the size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every attempt needs."""
+
+    database: Database
+    clock: Clock
+    packer: Packer
+    planner: Planner
+    retry: RetryPolicy
+    draw: Callable[[], float]
+    """Uniform in [0, 1): the jitter of the retries."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call that came to an end; its usage is closed with the outcome, in one transaction."""
+
+    usage_id: int
+    usage: TokenUsage
+    text: str | None = None
+    failure: BackendFailure | None = None
+
+
+async def attempt(shop: Workshop, run: Run, claim: Claim, backend: Backend) -> Outcome:
+    """Do the claim's task once. Every failure becomes an outcome; only cancellation and store errors get out."""
+    started_ns, started = shop.clock.now_ns(), shop.clock.monotonic_ns()
+    call: _Call | None = None
+    text: str | None = None
+    following: tuple[NewTask, ...] = ()
+    failure: BackendFailure | None = None
+    try:
+        upstream, missing = await _upstream(shop.database, claim)
+        call = await _call(shop, run, claim, backend, upstream, missing)
+        text, failure = call.text, call.failure
+        if text is not None and claim.task.expands:
+            following = tuple(shop.planner.expand(run, claim.task, text))
+    except StoreError:
+        raise
+    except SwarmError as error:
+        failure = BackendFailure(str(error), transient=False)
+    return Outcome(
+        claim=claim,
+        started_ns=started_ns,
+        ended_ns=shop.clock.now_ns(),
+        exec_ns=shop.clock.monotonic_ns() - started,
+        text=text,
+        error=str(failure) if failure else None,
+        retry_at_ns=_retry_at_ns(shop, claim, failure) if failure else None,
+        usage_id=call.usage_id if call else None,
+        usage=call.usage if call else None,
+        following=following,
+    )
+
+
+async def _upstream(database: Database, claim: Claim) -> tuple[list[Artefact], list[str]]:
+    async def unit(tx: Connection) -> tuple[list[Artefact], list[str]]:
+        return await artefacts.upstream(tx, claim.task.task_id)
+
+    return await database.read(unit)
+
+
+async def _call(
+    shop: Workshop, run: Run, claim: Claim, backend: Backend, upstream: list[Artefact], missing: list[str]
+) -> _Call:
+    info = backend.info
+    budget = max(1, info.context_tokens - info.max_output_tokens) * BYTES_PER_TOKEN
+    for repack in range(REPACKS + 1):
+        prompt = shop.packer.pack(run, claim.task, upstream, missing, budget)
+        usage_id = await _open(shop, run, claim, backend, prompt)
+        call = await _send(usage_id, backend, prompt)
+        if not isinstance(call.failure, ContextExceeded) or repack == REPACKS:
+            return call
+        await _close(shop, call)
+        budget = min(budget, prompt.size_bytes) * 2 // 3
+    raise AssertionError("unreachable")
+
+
+async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
+    try:
+        reply: Reply = await backend.execute(prompt)
+    except BackendFailure as failure:
+        unknown = TokenUsage(reason=f"the call failed: {failure}")
+        return _Call(usage_id, failure.usage or unknown, failure=failure)
+    except SwarmError as error:
+        refusal = BackendFailure(str(error), transient=False)
+        return _Call(usage_id, TokenUsage(reason=f"the call was not made: {error}"), failure=refusal)
+    except Exception as error:
+        log.exception("backend.fault", backend=backend.info.name)
+        fault = BackendFailure(f"internal error in backend {backend.info.name}: {error!r}", transient=False)
+        return _Call(usage_id, TokenUsage(reason="the backend broke down"), failure=fault)
+    return _Call(usage_id, reply.usage, text=reply.text)
+
+
+async def _open(shop: Workshop, run: Run, claim: Claim, backend: Backend, prompt: Prompt) -> int:
+    whole = "\n\n".join((prompt.system, *prompt.parts)).encode()
+    call = OpenedCall(
+        run_id=run.run_id,
+        task_id=claim.task.task_id,
+        number=claim.number,
+        agent_id=claim.agent_id,
+        backend=backend.info.name,
+        model=backend.info.model,
+        opened_ns=shop.clock.now_ns(),
+        prompt_bytes=len(whole),
+        prompt_sha256=hashlib.sha256(whole).hexdigest(),
+        digested=len(prompt.digested),
+    )
+
+    async def unit(tx: Connection) -> int:
+        return await usage.open_call(tx, call)
+
+    return await shop.database.write(unit)
+
+
+async def _close(shop: Workshop, call: _Call) -> None:
+    async def unit(tx: Connection) -> None:
+        await usage.close_call(tx, call.usage_id, call.usage, shop.clock.now_ns())
+
+    await shop.database.write(unit)
+
+
+def _retry_at_ns(shop: Workshop, claim: Claim, failure: BackendFailure) -> int | None:
+    """When the task is tried again: never for a final failure or when no attempt remains."""
+    if not failure.transient:
+        return None
+    # The claim's task is as it was read before this attempt was counted.
+    delay_s = shop.retry.delay_s(claim.task.attempts + 1, shop.draw(), failure.retry_after_s)
+    return None if delay_s is None else shop.clock.now_ns() + round(delay_s * NS_PER_S)

@@ -1,0 +1,266 @@
+"""Runs as callers see them: started, resumed, watched, shown."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from swarmtally.core import leases
+from swarmtally.core.leases import scope
+from swarmtally.core.ports import Backend
+from swarmtally.core.scheduler import WATCH_S, Scheduler
+from swarmtally.core.swarms import add_agents, new_agents
+from swarmtally.domain.clock import Clock
+from swarmtally.domain.errors import NotFound, RoleMissing
+from swarmtally.domain.ids import NewId
+from swarmtally.domain.run import HEARTBEAT_S, INTERRUPTED, LEASE_NS, BackendChoice, Lease, NewRun, Run, RunStatus
+from swarmtally.domain.swarm import Strategy, Swarm
+from swarmtally.domain.task import Artefact, NewTask, Task, TaskStatus
+from swarmtally.domain.usage import UsageTotals
+from swarmtally.store import agents, artefacts, events, runs, tasks, usage
+from swarmtally.store.connection import Connection, Row
+from swarmtally.store.database import Database
+from swarmtally.store.events import Event
+
+LISTED = 100
+"""The most tasks or artefacts one answer names."""
+
+Counts = dict[TaskStatus, int]
+OnProgress = Callable[["Progress"], Awaitable[None]]
+OpenBackend = Callable[[BackendChoice], Awaitable[Backend]]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is: ended tasks of those known so far (a pipeline learns of more when its architecture is done)."""
+
+    run: Run
+    status: str
+    ended: int
+    known: int
+    running: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """A task with its last attempt's times and what its calls used."""
+
+    task: Task
+    started_ns: int | None
+    ended_ns: int | None
+    exec_ns: int | None
+    usage: UsageTotals | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run as it stands now; `tasks` and `artefacts` are cut at the limit asked for."""
+
+    run: Run
+    status: str
+    counts: Counts
+    tasks: tuple[TaskState, ...]
+    artefacts: tuple[Artefact, ...]
+    usage: UsageTotals
+    as_of_ns: int
+
+
+class Runs:
+    """The runs of one project. Those started or resumed here are executed by this process."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        new_id: NewId,
+        project: str,
+        owner: str,
+        scheduler: Scheduler,
+        open_backend: OpenBackend,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._new_id = new_id
+        self._project = project
+        self._owner = owner
+        self._scheduler = scheduler
+        self._open_backend = open_backend
+
+    async def start(self, new: NewRun, plan: Sequence[NewTask], swarm: Swarm, roles: Sequence[str]) -> str:
+        """Write the run with its known tasks in one transaction and begin to execute it; returns its id.
+
+        `roles` are those the run will want, later tasks included: a specialized swarm gets or refuses them now.
+
+        Raises:
+            RoleMissing: a specialized swarm cannot serve a role; nothing is started.
+            SwarmError: the backend cannot be opened; nothing is started.
+        """
+        backend = await self._open_backend(new.backend)
+        now_ns = self._clock.now_ns()
+        run = Run(
+            run_id=self._new_id("r"),
+            project=self._project,
+            swarm_id=swarm.swarm_id,
+            kind=new.kind,
+            task=new.task,
+            context=new.context,
+            out_dir=new.out_dir,
+            backend=new.backend,
+            status=RunStatus.QUEUED,
+            reason=None,
+            created_ns=now_ns,
+            started_ns=None,
+            finished_ns=None,
+            lease_owner=self._owner,
+            lease_epoch=1,
+            lease_expires_ns=now_ns + LEASE_NS,
+        )
+
+        dead = await leases.dead_owners(self._database)
+
+        async def unit(tx: Connection) -> None:
+            await leases.free_abandoned(tx, dead, now_ns)
+            if swarm.strategy is Strategy.SPECIALIZED:
+                await _serve_roles(tx, swarm, roles, self._new_id, now_ns)
+            await runs.insert(tx, run)
+            await events.record(
+                tx, [Event(now_ns, "run.queued", run.project, run.swarm_id, run.run_id, detail=run.kind)]
+            )
+            await tasks.insert(tx, scope(run), plan, now_ns)
+
+        await self._database.write(unit)
+        self._scheduler.hold(run, Lease(run.run_id, run.lease_epoch, self._owner), backend)
+        return run.run_id
+
+    async def resume(self, run_id: str) -> Run:
+        """Go on with an interrupted run in this process, with the backend it began with.
+
+        Raises:
+            NotFound, RunFinished, RunHeld: see `leases.take_over`.
+        """
+        found = await self.get(run_id)
+        backend = await self._open_backend(found.backend)
+        now_ns = self._clock.now_ns()
+
+        dead = await leases.dead_owners(self._database)
+
+        async def unit(tx: Connection) -> tuple[Run, Lease]:
+            lease = await leases.take_over(tx, self._project, run_id, self._owner, dead, now_ns)
+            await leases.free_abandoned(tx, dead, now_ns)
+            run = await runs.get(tx, self._project, run_id)
+            assert run is not None
+            return run, lease
+
+        run, lease = await self._database.write(unit)
+        self._scheduler.hold(run, lease, backend)
+        return run
+
+    async def get(self, run_id: str) -> Run:
+        """The run.
+
+        Raises:
+            NotFound: the project has none of that id.
+        """
+
+        async def unit(tx: Connection) -> Run:
+            return await self._get(tx, run_id)
+
+        return await self._database.read(unit)
+
+    async def _get(self, tx: Connection, run_id: str) -> Run:
+        run = await runs.get(tx, self._project, run_id)
+        if run is None:
+            raise NotFound(f"project {self._project} has no run {run_id!r}; list them with runs list")
+        return run
+
+    async def newest(self, limit: int) -> list[tuple[Run, str, Counts]]:
+        """The project's newest runs, each with its shown status and task counts."""
+
+        async def unit(tx: Connection) -> list[tuple[Run, str, Counts]]:
+            found = await runs.newest(tx, self._project, limit)
+            counts = await tasks.counts(tx, [run.run_id for run in found])
+            return [(run, self._shown(run), counts[run.run_id]) for run in found]
+
+        return await self._database.read(unit)
+
+    async def show(self, run_id: str, limit: int = LISTED) -> RunState:
+        """Everything about a run, read from one consistent state."""
+
+        async def unit(tx: Connection) -> RunState:
+            run = await self._get(tx, run_id)
+            found = await tasks.of_run(tx, run_id, limit)
+            task_ids = [task.task_id for task in found]
+            last = await tasks.final_attempts(tx, task_ids)
+            used = await usage.totals_of_tasks(tx, task_ids)
+            return RunState(
+                run=run,
+                status=self._shown(run),
+                counts=(await tasks.counts(tx, [run_id]))[run_id],
+                tasks=tuple(_task_state(task, last.get(task.task_id), used.get(task.task_id)) for task in found),
+                artefacts=tuple(await artefacts.of_run(tx, run_id, limit)),
+                usage=await usage.totals(tx, run_id),
+                as_of_ns=self._clock.now_ns(),
+            )
+
+        return await self._database.read(unit)
+
+    def _shown(self, run: Run) -> str:
+        return run.shown_status(self._clock.now_ns())
+
+    async def wait(self, run_id: str, timeout_s: float | None, on_progress: OnProgress | None = None) -> Progress:
+        """Return when the run has ended or was interrupted, at the latest after `timeout_s` (None: without limit).
+
+        Raises:
+            StoreError: this process executed the run and can no longer write the database.
+        """
+        shown: tuple[int, int, tuple[str, ...]] | None = None
+        deadline = anyio.current_time() + (float("inf") if timeout_s is None else timeout_s)
+        while True:
+            ours, change = self._scheduler.holds(run_id), self._scheduler.next_change()
+            progress = await self._progress(run_id)
+            state = (progress.ended, progress.known, tuple(task.task_id for task in progress.running))
+            if on_progress is not None and state != shown:
+                await on_progress(progress)
+                shown = state
+            if not ours and self._scheduler.fault is not None and not progress.run.status.final:
+                raise self._scheduler.fault
+            if progress.run.status.final or progress.status == INTERRUPTED or anyio.current_time() >= deadline:
+                return progress
+            # Our scheduler tells of changes; a run of another process is looked at.
+            with anyio.move_on_after(min(deadline - anyio.current_time(), HEARTBEAT_S if ours else WATCH_S)):
+                await change.wait()
+
+    async def _progress(self, run_id: str) -> Progress:
+        async def unit(tx: Connection) -> Progress:
+            run = await self._get(tx, run_id)
+            counts = (await tasks.counts(tx, [run_id]))[run_id]
+            ended = sum(number for status, number in counts.items() if status.final)
+            return Progress(
+                run, self._shown(run), ended, sum(counts.values()), tuple(await tasks.running(tx, run_id, LISTED))
+            )
+
+        return await self._database.read(unit)
+
+
+async def _serve_roles(tx: Connection, swarm: Swarm, roles: Sequence[str], new_id: NewId, now_ns: int) -> None:
+    """Give a specialized swarm one agent of each role it lacks.
+
+    Raises:
+        RoleMissing: there is no room for them all; none is added.
+    """
+    present = await agents.roles(tx, swarm.swarm_id)
+    lacking = tuple(role for role in dict.fromkeys(roles) if role not in present)
+    if not lacking:
+        return
+    if not await agents.make_room(tx, swarm.swarm_id, len(lacking)):
+        room = swarm.max_agents - await agents.count(tx, swarm.swarm_id)
+        raise RoleMissing(swarm.swarm_id, lacking, room)
+    await add_agents(tx, swarm, new_agents(new_id, swarm, lacking, now_ns))
+
+
+def _task_state(task: Task, attempt: Row | None, used: UsageTotals | None) -> TaskState:
+    if attempt is None:
+        return TaskState(task, None, None, None, used)
+    return TaskState(
+        task, attempt["started_ns"] or attempt["claimed_ns"], attempt["ended_ns"], attempt["exec_ns"], used
+    )

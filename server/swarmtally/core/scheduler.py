@@ -1,0 +1,275 @@
+"""The scheduler: one loop a process, woken by events, that records results and starts tasks.
+
+Each turn is one write transaction: it records what came in since the last, finishes what is finished, and claims new
+tasks for every free slot. Between turns nothing is polled, except that a process which holds runs looks every 100 ms
+whether another process has changed the database, because agents are shared.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from swarmtally.core import claims, leases, results
+from swarmtally.core.attempt import Workshop, attempt
+from swarmtally.core.claims import Demand, HeldRun
+from swarmtally.core.ports import Backend, Shelf
+from swarmtally.domain.clock import NS_PER_S
+from swarmtally.domain.errors import StoreError, SwarmError
+from swarmtally.domain.ids import NewId
+from swarmtally.domain.run import HEARTBEAT_S, LEASE_NS, Lease, Run
+from swarmtally.domain.task import Claim, Outcome
+from swarmtally.store import artefacts, runs, tasks
+from swarmtally.store.connection import Connection
+
+log = structlog.get_logger(__name__)
+
+WATCH_S = 0.1
+"""How often another process's writes are looked for while runs are held."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A run this process holds, with what is under way for it."""
+
+    held: HeldRun
+    backend: Backend
+    calls: set[anyio.CancelScope] = field(default_factory=set)
+    shelving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """What one transaction did."""
+
+    claims: list[Claim]
+    finished: list[str]
+    waiting: list[str]
+    """Runs with artefacts that do not lie in their out_dir yet."""
+    due_ns: int | None
+
+
+class Scheduler:
+    """Runs the tasks of the runs this process holds. `run` is its loop; the others are called beside it."""
+
+    def __init__(self, shop: Workshop, shelf: Shelf, new_id: NewId) -> None:
+        self._shop = shop
+        self._shelf = shelf
+        self._new_id = new_id
+        self._runs: dict[str, _Held] = {}
+        self._outcomes: list[Outcome] = []
+        self._busy: Counter[int] = Counter()
+        self._touched: set[str] = set()
+        self._unshelved: dict[str, str] = {}
+        self._timers: set[int] = set()
+        self._wake = anyio.Event()
+        self._changed = anyio.Event()
+        self.fault: StoreError | None = None
+        """Why the database could not be written any more, when that happened: held runs have been let go."""
+
+    def hold(self, run: Run, lease: Lease, backend: Backend) -> None:
+        """Take a run whose lease is ours into the loop."""
+        self.fault = None
+        self._runs[run.run_id] = _Held(HeldRun(run, lease), backend)
+        self._touch(run.run_id)
+
+    def holds(self, run_id: str) -> bool:
+        return run_id in self._runs
+
+    def next_change(self) -> anyio.Event:
+        """Set when this process has next changed or let go of a run; take it before reading what it may change."""
+        return self._changed
+
+    async def run(self) -> None:
+        """The loop; ends by cancellation, after letting go of every run."""
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._keep_leases)
+                group.start_soon(self._watch)
+                while True:
+                    await self._next_turn(group)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._let_go()
+
+    async def _next_turn(self, group: TaskGroup) -> None:
+        await self._wake.wait()
+        self._wake = anyio.Event()
+        if not self._runs and not self._outcomes:
+            return
+        outcomes, self._outcomes = self._outcomes, []
+        touched, self._touched = self._touched, set()
+        try:
+            turn = await self._shop.database.write(lambda tx: self._turn(tx, outcomes, touched))
+        except StoreError as error:
+            self._fail(error)
+            return
+        for claim in turn.claims:
+            held = self._runs.get(claim.task.run_id)
+            if held is not None:
+                self._busy[id(held.backend)] += 1
+                group.start_soon(self._work, held, claim)
+        for run_id in turn.finished:
+            self._runs.pop(run_id, None)
+            self._unshelved.pop(run_id, None)
+        for run_id in turn.waiting:
+            self._shelve_soon(group, run_id)
+        if turn.due_ns is not None and turn.due_ns not in self._timers:
+            self._timers.add(turn.due_ns)
+            group.start_soon(self._wake_at, turn.due_ns)
+        self._tell()
+
+    async def _turn(self, tx: Connection, outcomes: list[Outcome], touched: set[str]) -> _Turn:
+        now_ns = self._shop.clock.now_ns()
+        held = {run_id: item.held for run_id, item in self._runs.items()}
+        await results.record(tx, held, outcomes, now_ns)
+        checked = [held[run_id] for run_id in held if run_id in touched]
+        finished, waiting = await results.finish_runs(tx, checked, self._unshelved, now_ns)
+        started: list[Claim] = []
+        for demand in self._demands(skip=finished):
+            started += await claims.claim(tx, demand, self._new_id, now_ns)
+        due_ns = await tasks.next_retry_ns(tx, list(held), now_ns)
+        return _Turn(started, finished, waiting, due_ns)
+
+    def _demands(self, skip: list[str]) -> list[Demand]:
+        groups: dict[int, list[_Held]] = {}
+        for run_id, item in self._runs.items():
+            if run_id not in skip:
+                groups.setdefault(id(item.backend), []).append(item)
+        return [
+            Demand(tuple(item.held for item in group), group[0].backend.info.max_parallel - self._busy[key])
+            for key, group in groups.items()
+            if group[0].backend.info.max_parallel > self._busy[key]
+        ]
+
+    async def _work(self, held: _Held, claim: Claim) -> None:
+        with anyio.CancelScope() as scope:
+            held.calls.add(scope)
+            try:
+                outcome = await attempt(self._shop, held.held.run, claim, held.backend)
+                # Looked up only now: each turn takes the list away and leaves a new one.
+                self._outcomes.append(outcome)
+            except StoreError as error:
+                self._fail(error)
+            finally:
+                held.calls.discard(scope)
+                self._busy[id(held.backend)] -= 1
+                self._touch(claim.task.run_id)
+
+    def _touch(self, run_id: str) -> None:
+        """Have the next turn look whether the run is finished."""
+        self._touched.add(run_id)
+        self._wake.set()
+
+    def _shelve_soon(self, group: TaskGroup, run_id: str) -> None:
+        held = self._runs.get(run_id)
+        if held is not None and not held.shelving:
+            held.shelving = True
+            group.start_soon(self._shelve, held)
+
+    async def _shelve(self, held: _Held) -> None:
+        """Write the run's new artefacts to its out_dir."""
+        run = held.held.run
+        try:
+            for artefact in await self._shop.database.read(lambda tx: artefacts.unwritten(tx, run.run_id)):
+                path = await self._shelf.put(run, artefact)
+                await self._shop.database.write(_path_setter(artefact.artefact_id, path))
+        except StoreError as error:
+            self._fail(error)
+        except (SwarmError, OSError) as error:
+            self._unshelved[run.run_id] = f"files not written: {error}"
+        finally:
+            held.shelving = False
+            self._touch(run.run_id)
+
+    async def _wake_at(self, due_ns: int) -> None:
+        await anyio.sleep(max(0, due_ns - self._shop.clock.now_ns()) / NS_PER_S)
+        self._timers.discard(due_ns)
+        self._wake.set()
+
+    async def _watch(self) -> None:
+        """Wake the loop when another process has written: an agent may be idle again."""
+        seen = await self._shop.database.data_version()
+        while True:
+            await anyio.sleep(WATCH_S)
+            if self._runs:
+                now = await self._shop.database.data_version()
+                if now != seen:
+                    seen = now
+                    self._wake.set()
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await anyio.sleep(HEARTBEAT_S)
+            try:
+                await self._renew()
+            except StoreError as error:
+                self._fail(error)
+
+    async def _renew(self) -> None:
+        """Renew our leases, stop what is no longer ours, and free what dead processes left behind."""
+        now_ns = self._shop.clock.now_ns()
+        held = [item.held.lease for item in self._runs.values()]
+        if not held:
+            return
+
+        dead = await leases.dead_owners(self._shop.database)
+
+        async def unit(tx: Connection) -> set[str]:
+            ours = await runs.renew_leases(tx, held, now_ns + LEASE_NS)
+            await leases.free_abandoned(tx, dead, now_ns)
+            return ours
+
+        ours = await self._shop.database.write(unit)
+        for lease in held:
+            if lease.run_id not in ours:
+                log.warning("lease.lost", run_id=lease.run_id, epoch=lease.epoch)
+                self._drop(lease.run_id)
+
+    def _drop(self, run_id: str) -> None:
+        held = self._runs.pop(run_id, None)
+        if held is not None:
+            for scope in list(held.calls):
+                scope.cancel()
+        self._tell()
+
+    def _fail(self, error: StoreError) -> None:
+        """The database cannot be written: stop everything, so that nothing runs unrecorded; resume continues."""
+        log.error("store.failed", error=str(error))
+        self.fault = error
+        self._outcomes.clear()
+        for run_id in list(self._runs):
+            self._drop(run_id)
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def _let_go(self) -> None:
+        held, now_ns = list(self._runs.values()), self._shop.clock.now_ns()
+        outcomes, self._outcomes = self._outcomes, []
+        if not held:
+            return
+
+        async def unit(tx: Connection) -> None:
+            # What came in before the end is kept; what was under way is lost and shows so.
+            await results.record(tx, {item.held.run.run_id: item.held for item in held}, outcomes, now_ns)
+            for item in held:
+                await leases.give_up(tx, item.held.run, item.held.lease, now_ns)
+
+        try:
+            await self._shop.database.write(unit)
+        except StoreError as error:
+            log.error("store.failed", error=str(error))
+        self._runs.clear()
+        self._tell()
+
+
+def _path_setter(artefact_id: str, path: str) -> Callable[[Connection], Awaitable[None]]:
+    async def unit(tx: Connection) -> None:
+        await artefacts.set_path(tx, artefact_id, path)
+
+    return unit

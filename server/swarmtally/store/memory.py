@@ -1,0 +1,379 @@
+"""Shared memory: entries, and the two ways to find them.
+
+An entry past its `expires_ns` is hidden from every function here at once, and removed by a later `store`.
+"""
+
+import base64
+import binascii
+import hashlib
+import itertools
+import json
+import re
+import unicodedata
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from swarmtally.domain.errors import InvalidInput, VersionConflict
+from swarmtally.domain.memory import COUNT_LIMIT, MemoryEntry, MemoryHit, MemoryPage, MemoryStats
+from swarmtally.store import swarms
+from swarmtally.store.connection import Connection, Row, as_json
+
+SNIPPET_LIMIT = 200
+"""The longest snippet, in characters."""
+
+Mode = Literal["list", "glob", "text"]
+
+# Each store removes more than it adds, so what has expired goes; few enough that no store waits for it.
+_PURGE = 10
+_CURSOR_LIMIT = 1_000_000
+_LIVE = "(expires_ns IS NULL OR expires_ns > :now)"
+_NAMESPACE = "/* namespace */"
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """What is to be stored: `value` is JSON of `size_bytes`, `text` what full text search reads of it."""
+
+    project: str
+    namespace: str
+    key: str
+    value: str
+    size_bytes: int
+    text: str
+    tags: tuple[str, ...]
+    expires_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A search, without its place in the pages. `namespace` None: all of the project's."""
+
+    project: str
+    namespace: str | None
+    mode: Mode
+    pattern: str
+
+    @property
+    def digest(self) -> str:
+        parts = [self.project, self.namespace, self.mode, self.pattern]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    def sql(self, template: str) -> str:
+        """`template`, restricted to the namespace. Left out when not asked for, so that the right index is used."""
+        return template.replace(_NAMESPACE, "" if self.namespace is None else "AND memory.namespace = :namespace")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How far the pages have come: what the first page saw, and either the last key or the entries already shown."""
+
+    snapshot: int
+    total: int | None
+    after: tuple[str, str] = ("", "")
+    shown: tuple[int, ...] = ()
+
+
+_PURGE_EXPIRED = """
+DELETE FROM memory
+WHERE memory_id IN (
+    SELECT memory_id FROM memory WHERE expires_ns <= :now ORDER BY expires_ns LIMIT :limit
+) OR (project = :project AND namespace = :namespace AND key = :key AND expires_ns <= :now)
+"""
+
+_STORE = """
+INSERT INTO memory (project, namespace, key, value, size_bytes, tags, version, created_ns, updated_ns, expires_ns)
+SELECT :project, :namespace, :key, :value, :size_bytes, :tags, 1, :now, :now, :expires_ns
+WHERE :if_version IS NULL OR :if_version = 0
+   OR EXISTS (SELECT 1 FROM memory WHERE project = :project AND namespace = :namespace AND key = :key)
+ON CONFLICT (project, namespace, key) DO UPDATE
+SET value = excluded.value, size_bytes = excluded.size_bytes, tags = excluded.tags, version = version + 1,
+    updated_ns = excluded.updated_ns, expires_ns = excluded.expires_ns
+WHERE :if_version IS NULL OR version = :if_version
+RETURNING memory_id, version, created_ns
+"""
+
+
+async def store(tx: Connection, entry: NewEntry, if_version: int | None, now_ns: int) -> MemoryEntry:
+    """Write an entry, whole: a later store replaces value, tags and expiry, and counts `version` up.
+
+    Args:
+        if_version: the version it must be at, 0 when it must not exist; None writes in any case.
+
+    Raises:
+        VersionConflict: it is at another version; nothing is changed.
+    """
+    place = {"project": entry.project, "namespace": entry.namespace, "key": entry.key, "now": now_ns}
+    await tx.rows(_PURGE_EXPIRED, {**place, "limit": _PURGE})
+    await swarms.ensure_project(tx, entry.project, now_ns)
+    written = await tx.row(
+        _STORE,
+        {
+            **place,
+            "value": entry.value,
+            "size_bytes": entry.size_bytes,
+            "tags": as_json(entry.tags),
+            "expires_ns": entry.expires_ns,
+            "if_version": if_version,
+        },
+    )
+    if written is None:
+        raise await _conflict(tx, entry.project, entry.namespace, entry.key, if_version or 0, now_ns)
+    await tx.rows(
+        "INSERT OR REPLACE INTO memory_text (rowid, key, body, tags) VALUES (:id, :key, :body, :tags)",
+        {"id": written["memory_id"], "key": entry.key, "body": entry.text, "tags": " ".join(entry.tags)},
+    )
+    return MemoryEntry(
+        memory_id=written["memory_id"],
+        namespace=entry.namespace,
+        key=entry.key,
+        value=json.loads(entry.value),
+        tags=entry.tags,
+        version=written["version"],
+        size_bytes=entry.size_bytes,
+        created_ns=written["created_ns"],
+        updated_ns=now_ns,
+        expires_ns=entry.expires_ns,
+    )
+
+
+async def retrieve(tx: Connection, project: str, namespace: str, key: str, now_ns: int) -> MemoryEntry | None:
+    row = await tx.row(
+        f"SELECT * FROM memory WHERE project = :project AND namespace = :namespace AND key = :key AND {_LIVE}",
+        {"project": project, "namespace": namespace, "key": key, "now": now_ns},
+    )
+    return MemoryEntry.from_row(row) if row else None
+
+
+async def delete(tx: Connection, project: str, namespace: str, key: str, if_version: int | None, now_ns: int) -> bool:
+    """Remove an entry; False when there is none.
+
+    Raises:
+        VersionConflict: `if_version` is given and it is at another version, or not there; nothing is changed.
+    """
+    gone = await tx.rows(
+        "DELETE FROM memory WHERE project = :project AND namespace = :namespace AND key = :key"
+        f" AND {_LIVE} AND (:if_version IS NULL OR version = :if_version) RETURNING memory_id",
+        {"project": project, "namespace": namespace, "key": key, "now": now_ns, "if_version": if_version},
+    )
+    if not gone and if_version is not None:
+        raise await _conflict(tx, project, namespace, key, if_version, now_ns)
+    return bool(gone)
+
+
+async def neighbours(tx: Connection, project: str, namespace: str, key: str, each_side: int, now_ns: int) -> list[str]:
+    """Keys of the namespace that sort next to `key`, at most `each_side` before and after it."""
+    parameters = {"project": project, "namespace": namespace, "key": key, "now": now_ns, "limit": each_side}
+    of_namespace = "SELECT key FROM memory WHERE project = :project AND namespace = :namespace"
+    before = await tx.rows(f"{of_namespace} AND key < :key AND {_LIVE} ORDER BY key DESC LIMIT :limit", parameters)
+    after = await tx.rows(f"{of_namespace} AND key > :key AND {_LIVE} ORDER BY key LIMIT :limit", parameters)
+    return [row["key"] for row in (*before, *after)]
+
+
+async def stats(tx: Connection, project: str, now_ns: int) -> MemoryStats:
+    row = await tx.row(
+        f"SELECT COUNT(*) FILTER (WHERE {_LIVE}) AS entries,"
+        f" COUNT(DISTINCT namespace) FILTER (WHERE {_LIVE}) AS namespaces,"
+        f" COALESCE(SUM(size_bytes) FILTER (WHERE {_LIVE}), 0) AS value_bytes,"
+        " COUNT(*) FILTER (WHERE expires_ns <= :now) AS expired FROM memory WHERE project = :project",
+        {"project": project, "now": now_ns},
+    )
+    assert row is not None, "an aggregate has one row"
+    return MemoryStats(row["entries"], row["namespaces"], row["value_bytes"], row["expired"])
+
+
+async def search(tx: Connection, query: Query, limit: int, cursor: str | None, now_ns: int) -> MemoryPage:
+    """One page of the entries that match.
+
+    `glob` (and `list`, which matches every key) is in order of key and namespace; `text` has every word of the
+    pattern as the beginning of a word of key, value or tags, best first (bm25).
+
+    What the pages of one search show together: every entry that matched when the first page was read, exactly once,
+    unless it was deleted, expired or changed so as not to match any more; nothing stored since under a new key.
+    `total` is that of the first page. This holds for text although each write changes every rank: the cursor names
+    the entries already shown, and so grows by a few characters for each. Text pages end after `COUNT_LIMIT` entries.
+
+    Raises:
+        InvalidInput: the cursor is none of this search's.
+    """
+    place = _decode(cursor, query) if cursor is not None else None
+    if query.mode == "text":
+        return await _text_page(tx, query, limit, place, now_ns)
+    return await _glob_page(tx, query, limit, place, now_ns)
+
+
+_GLOB_MATCHES = f"""
+memory.project = :project AND memory.key >= :low AND (:high IS NULL OR memory.key < :high)
+AND memory.key GLOB :pattern {_NAMESPACE} AND {_LIVE}
+"""
+
+_GLOB_COUNT = f"""
+SELECT COUNT(*) AS n FROM (SELECT 1 FROM memory WHERE {_GLOB_MATCHES} LIMIT :limit)
+"""
+
+_GLOB_PAGE = f"""
+SELECT memory.memory_id, memory.namespace, memory.key, memory.tags, memory.version, memory.updated_ns,
+       substr(memory_text.body, 1, {SNIPPET_LIMIT}) AS snippet
+FROM memory CROSS JOIN memory_text ON memory_text.rowid = memory.memory_id
+WHERE {_GLOB_MATCHES} AND memory.memory_id <= :snapshot
+  AND (memory.key, memory.namespace) > (:after_key, :after_namespace)
+ORDER BY memory.key, memory.namespace LIMIT :limit
+"""
+
+
+async def _glob_page(tx: Connection, query: Query, limit: int, place: _Place | None, now_ns: int) -> MemoryPage:
+    pattern = query.pattern if query.mode == "glob" else "*"
+    prefix = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    parameters: dict[str, Any] = {
+        "project": query.project,
+        "namespace": query.namespace,
+        "pattern": pattern,
+        "low": prefix,
+        "high": _successor(prefix),
+        "now": now_ns,
+    }
+    if place is None:
+        place = await _first_place(tx, query.sql(_GLOB_COUNT), parameters)
+    after_key, after_namespace = place.after
+    found = await tx.rows(
+        query.sql(_GLOB_PAGE),
+        {
+            **parameters,
+            "low": max(prefix, after_key),
+            "snapshot": place.snapshot,
+            "after_key": after_key,
+            "after_namespace": after_namespace,
+            "limit": limit + 1,
+        },
+    )
+    page = found[:limit]
+    following = replace(place, after=(page[-1]["key"], page[-1]["namespace"])) if len(found) > limit else None
+    return _page(query, page, place.total, following)
+
+
+# CROSS JOIN keeps the full text index outermost; the planner knows nothing about it.
+_TEXT_MATCHES = f"""
+memory_text CROSS JOIN memory ON memory.memory_id = memory_text.rowid
+WHERE memory_text MATCH :match AND memory.project = :project {_NAMESPACE} AND {_LIVE}
+"""
+
+_TEXT_COUNT = f"""
+SELECT COUNT(*) AS n FROM (SELECT 1 FROM {_TEXT_MATCHES} LIMIT :limit)
+"""
+
+# The page is chosen first and its snippets are made after: a snippet costs more than a rank.
+_TEXT_PAGE = f"""
+WITH page AS MATERIALIZED (
+    SELECT memory.memory_id AS id, memory_text.rank AS score FROM {_TEXT_MATCHES}
+    AND memory.memory_id <= :snapshot AND memory.memory_id NOT IN (SELECT value FROM json_each(:shown))
+    ORDER BY score, id LIMIT :limit
+)
+SELECT memory.memory_id, memory.namespace, memory.key, memory.tags, memory.version, memory.updated_ns,
+       snippet(memory_text, -1, '', '', '…', 24) AS snippet
+FROM page CROSS JOIN memory ON memory.memory_id = page.id CROSS JOIN memory_text ON memory_text.rowid = page.id
+WHERE memory_text MATCH :match ORDER BY page.score, page.id
+"""
+
+
+async def _text_page(tx: Connection, query: Query, limit: int, place: _Place | None, now_ns: int) -> MemoryPage:
+    match = _match(query.pattern)
+    if match is None:
+        return MemoryPage((), 0, None, query.mode)
+    parameters: dict[str, Any] = {
+        "match": match,
+        "project": query.project,
+        "namespace": query.namespace,
+        "now": now_ns,
+    }
+    if place is None:
+        place = await _first_place(tx, query.sql(_TEXT_COUNT), parameters)
+    found = await tx.rows(
+        query.sql(_TEXT_PAGE),
+        {**parameters, "snapshot": place.snapshot, "shown": as_json(place.shown), "limit": limit + 1},
+    )
+    page = found[:limit]
+    shown = (*place.shown, *(row["memory_id"] for row in page))
+    following = replace(place, shown=shown) if len(found) > limit and len(shown) < COUNT_LIMIT else None
+    return _page(query, page, place.total, following)
+
+
+async def _first_place(tx: Connection, count: str, parameters: dict[str, Any]) -> _Place:
+    newest = await tx.row("SELECT COALESCE(MAX(memory_id), 0) AS id FROM memory")
+    counted = await tx.row(count, {**parameters, "limit": COUNT_LIMIT + 1})
+    assert newest is not None, "an aggregate has one row"
+    assert counted is not None, "an aggregate has one row"
+    return _Place(newest["id"], counted["n"] if counted["n"] <= COUNT_LIMIT else None)
+
+
+def _page(query: Query, rows: list[Row], total: int | None, following: _Place | None) -> MemoryPage:
+    hits = tuple(
+        MemoryHit(
+            namespace=row["namespace"],
+            key=row["key"],
+            snippet=row["snippet"][:SNIPPET_LIMIT],
+            tags=tuple(json.loads(row["tags"])),
+            version=row["version"],
+            updated_ns=row["updated_ns"],
+        )
+        for row in rows
+    )
+    return MemoryPage(hits, total, None if following is None else _encode(following, query), query.mode)
+
+
+def _successor(prefix: str) -> str | None:
+    """The least text above every text that begins with `prefix`; None when there is none."""
+    stem = prefix.rstrip("\U0010ffff")
+    if not stem:
+        return None
+    # U+D800 to U+DFFF are halves of UTF-16 pairs, no characters: no text in UTF-8 holds them.
+    following = 0xE000 if stem[-1] == "\ud7ff" else ord(stem[-1]) + 1
+    return stem[:-1] + chr(following)
+
+
+def _match(pattern: str) -> str | None:
+    """The pattern's words as an FTS5 expression of literals, so that nothing in it is syntax; None without a word."""
+    words = [word for word in re.split(r"[\s\0]+", pattern) if any(_in_a_word(character) for character in word)]
+    quoted = ('"{}"*'.format(word.replace('"', '""')) for word in words)
+    return " AND ".join(quoted) or None
+
+
+def _in_a_word(character: str) -> bool:
+    """Whether the tokenizer (unicode61) indexes it."""
+    category = unicodedata.category(character)
+    return category[0] in "LN" or category == "Co"
+
+
+def _encode(place: _Place, query: Query) -> str:
+    shown = sorted(place.shown)
+    steps = [later - earlier for earlier, later in itertools.pairwise([0, *shown])]
+    text = json.dumps([query.digest, place.snapshot, place.total, *place.after, steps], separators=(",", ":"))
+    return base64.urlsafe_b64encode(zlib.compress(text.encode(), 9)).decode().rstrip("=")
+
+
+def _decode(cursor: str, query: Query) -> _Place:
+    refused = InvalidInput(
+        "cursor belongs to no page of this search; pass next_cursor as it was given, or leave it out"
+    )
+    try:
+        packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        digest, snapshot, total, key, namespace, steps = json.loads(
+            zlib.decompressobj().decompress(packed, _CURSOR_LIMIT)
+        )
+        numbers = [snapshot, *([] if total is None else [total]), *steps]
+        f"{key}{namespace}".encode()
+    except (binascii.Error, zlib.error, ValueError, TypeError, RecursionError):
+        raise refused from None
+    known = isinstance(key, str) and isinstance(namespace, str) and all(type(number) is int for number in numbers)
+    if not known or digest != query.digest or not all(0 <= number < 2**62 for number in numbers):
+        raise refused
+    return _Place(snapshot, total, (key, namespace), tuple(itertools.accumulate(steps)))
+
+
+async def _conflict(
+    tx: Connection, project: str, namespace: str, key: str, expected: int, now_ns: int
+) -> VersionConflict:
+    found = await tx.row(
+        f"SELECT version FROM memory WHERE project = :project AND namespace = :namespace AND key = :key AND {_LIVE}",
+        {"project": project, "namespace": namespace, "key": key, "now": now_ns},
+    )
+    return VersionConflict(namespace, key, expected, found["version"] if found else 0)

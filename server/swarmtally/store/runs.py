@@ -1,0 +1,104 @@
+"""Runs and their leases."""
+
+import json
+from collections.abc import Sequence
+
+from swarmtally.domain.run import Lease, Run, RunStatus
+from swarmtally.store.connection import Connection, Row, as_json
+
+
+async def insert(tx: Connection, run: Run) -> None:
+    await tx.rows(
+        "INSERT INTO run (run_id, project, swarm_id, kind, task, context, out_dir, backend, status, created_ns,"
+        "                 lease_owner, lease_epoch, lease_expires_ns)"
+        " VALUES (:run_id, :project, :swarm_id, :kind, :task, :context, :out_dir, :backend, :status, :created_ns,"
+        "         :lease_owner, :lease_epoch, :lease_expires_ns)",
+        {
+            "run_id": run.run_id,
+            "project": run.project,
+            "swarm_id": run.swarm_id,
+            "kind": run.kind,
+            "task": run.task,
+            "context": json.dumps(run.context, ensure_ascii=False),
+            "out_dir": run.out_dir,
+            "backend": run.backend.to_json(),
+            "status": run.status,
+            "created_ns": run.created_ns,
+            "lease_owner": run.lease_owner,
+            "lease_epoch": run.lease_epoch,
+            "lease_expires_ns": run.lease_expires_ns,
+        },
+    )
+
+
+async def get(tx: Connection, project: str, run_id: str) -> Run | None:
+    """The run, unless it belongs to another project."""
+    row = await tx.row(
+        "SELECT * FROM run WHERE run_id = :run_id AND project = :project", {"run_id": run_id, "project": project}
+    )
+    return Run.from_row(row) if row else None
+
+
+async def newest(tx: Connection, project: str, limit: int) -> list[Run]:
+    rows = await tx.rows(
+        "SELECT * FROM run WHERE project = :project ORDER BY created_ns DESC, run_id LIMIT :limit",
+        {"project": project, "limit": limit},
+    )
+    return [Run.from_row(row) for row in rows]
+
+
+async def leased_unfinished(tx: Connection) -> list[Run]:
+    """Runs of any project that are not finished and that some process holds or held."""
+    rows = await tx.rows("SELECT * FROM run WHERE finished_ns IS NULL AND lease_owner IS NOT NULL")
+    return [Run.from_row(row) for row in rows]
+
+
+async def take_lease(tx: Connection, run_id: str, seen_epoch: int, owner: str | None, expires_ns: int) -> Lease | None:
+    """Move the lease to `owner` (nobody when None), one epoch on; None when another process moved it first."""
+    row = await tx.row(
+        "UPDATE run SET lease_owner = :owner, lease_epoch = lease_epoch + 1, lease_expires_ns = :expires"
+        " WHERE run_id = :run_id AND lease_epoch = :seen AND finished_ns IS NULL RETURNING lease_epoch",
+        {"run_id": run_id, "seen": seen_epoch, "owner": owner, "expires": expires_ns},
+    )
+    return Lease(run_id, row["lease_epoch"], owner or "") if row else None
+
+
+async def renew_leases(tx: Connection, leases: Sequence[Lease], expires_ns: int) -> set[str]:
+    """Push the leases' ends to `expires_ns`; returns the runs that are still ours."""
+    rows = await tx.rows(
+        "UPDATE run SET lease_expires_ns = :expires"
+        " FROM (SELECT json_extract(value, '$[0]') AS run_id, json_extract(value, '$[1]') AS epoch"
+        "       FROM json_each(:held)) AS held"
+        " WHERE run.run_id = held.run_id AND run.lease_epoch = held.epoch AND run.finished_ns IS NULL"
+        " RETURNING run.run_id",
+        {"held": as_json([(lease.run_id, lease.epoch) for lease in leases]), "expires": expires_ns},
+    )
+    return {row["run_id"] for row in rows}
+
+
+async def still_held(tx: Connection, leases: Sequence[Lease]) -> set[str]:
+    """The runs among `leases` whose epoch is still the lease's and that are not finished."""
+    rows = await tx.rows(
+        "SELECT run.run_id FROM json_each(:held) AS held JOIN run ON run.run_id = json_extract(held.value, '$[0]')"
+        " WHERE run.lease_epoch = json_extract(held.value, '$[1]') AND run.finished_ns IS NULL",
+        {"held": as_json([(lease.run_id, lease.epoch) for lease in leases])},
+    )
+    return {row["run_id"] for row in rows}
+
+
+async def begin(tx: Connection, run_ids: Sequence[str], now_ns: int) -> list[Row]:
+    """Set queued runs to running; returns those that were queued."""
+    return await tx.rows(
+        "UPDATE run SET status = 'running', started_ns = :now"
+        " WHERE run_id IN (SELECT value FROM json_each(:ids)) AND status = 'queued'"
+        " RETURNING run_id, project, swarm_id",
+        {"ids": as_json(run_ids), "now": now_ns},
+    )
+
+
+async def finish(tx: Connection, run_id: str, status: RunStatus, reason: str | None, now_ns: int) -> None:
+    await tx.rows(
+        "UPDATE run SET status = :status, reason = :reason, finished_ns = :now, lease_owner = NULL,"
+        " lease_expires_ns = 0 WHERE run_id = :run_id AND finished_ns IS NULL",
+        {"run_id": run_id, "status": status, "reason": reason, "now": now_ns},
+    )

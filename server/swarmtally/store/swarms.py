@@ -1,0 +1,75 @@
+"""Projects and swarms."""
+
+from dataclasses import asdict
+
+from swarmtally.domain.swarm import Swarm
+from swarmtally.store.connection import Connection, Row
+
+
+async def ensure_project(tx: Connection, project: str, now_ns: int) -> None:
+    await tx.rows(
+        "INSERT INTO project (project, created_ns) VALUES (:project, :now) ON CONFLICT DO NOTHING",
+        {"project": project, "now": now_ns},
+    )
+
+
+async def insert(tx: Connection, swarm: Swarm) -> None:
+    """Write a new swarm and make it its project's current one."""
+    await ensure_project(tx, swarm.project, swarm.created_ns)
+    await tx.rows(
+        "INSERT INTO swarm (swarm_id, project, name, topology, strategy, max_agents, model, created_ns)"
+        " VALUES (:swarm_id, :project, :name, :topology, :strategy, :max_agents, :model, :created_ns)",
+        asdict(swarm),
+    )
+    await make_current(tx, swarm.project, swarm.swarm_id)
+
+
+async def make_current(tx: Connection, project: str, swarm_id: str | None) -> None:
+    await tx.rows(
+        "UPDATE project SET current_swarm_id = :swarm_id WHERE project = :project",
+        {"project": project, "swarm_id": swarm_id},
+    )
+
+
+async def get(tx: Connection, project: str, swarm_id: str) -> Swarm | None:
+    """The swarm, unless it belongs to another project."""
+    row = await tx.row(
+        "SELECT * FROM swarm WHERE swarm_id = :swarm_id AND project = :project",
+        {"swarm_id": swarm_id, "project": project},
+    )
+    return Swarm.from_row(row) if row else None
+
+
+async def current(tx: Connection, project: str) -> Swarm | None:
+    row = await tx.row(
+        "SELECT swarm.* FROM project JOIN swarm ON swarm.swarm_id = project.current_swarm_id"
+        " WHERE project.project = :project",
+        {"project": project},
+    )
+    return Swarm.from_row(row) if row else None
+
+
+async def newest(tx: Connection, project: str, limit: int) -> list[Row]:
+    """The project's swarms, newest first, each with its `agents` count and whether it `is_current`."""
+    return await tx.rows(
+        "SELECT swarm.*, swarm.swarm_id IS project.current_swarm_id AS is_current"
+        " FROM swarm JOIN project ON project.project = swarm.project"
+        " WHERE swarm.project = :project ORDER BY swarm.created_ns DESC, swarm.swarm_id LIMIT :limit",
+        {"project": project, "limit": limit},
+    )
+
+
+async def unfinished_runs(tx: Connection, swarm_id: str) -> int:
+    row = await tx.row(
+        "SELECT COUNT(*) AS n FROM run WHERE swarm_id = :swarm_id AND finished_ns IS NULL", {"swarm_id": swarm_id}
+    )
+    return int(row["n"]) if row else 0
+
+
+async def delete(tx: Connection, project: str, swarm_id: str) -> None:
+    """Remove a swarm and its agents; its runs, figures and artefacts stay."""
+    await tx.rows(
+        "UPDATE project SET current_swarm_id = NULL WHERE project = :project AND current_swarm_id = :swarm_id",
+        {"project": project, "swarm_id": swarm_id},
+    )
+    await tx.rows("DELETE FROM swarm WHERE swarm_id = :swarm_id", {"swarm_id": swarm_id})

@@ -1,0 +1,87 @@
+"""A row for each model call, opened before it is sent, so that money spent is always seen."""
+
+from dataclasses import asdict, dataclass
+
+from swarmtally.domain.usage import TokenUsage, UsageStatus, UsageTotals
+from swarmtally.store.connection import Connection, as_json
+
+LOST = "the process ended before an answer was recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedCall:
+    """A call about to be sent. `digested` counts artefacts that went in as digests."""
+
+    run_id: str
+    task_id: str
+    number: int
+    agent_id: str
+    backend: str
+    model: str
+    opened_ns: int
+    prompt_bytes: int
+    prompt_sha256: str
+    digested: int
+
+
+async def open_call(tx: Connection, call: OpenedCall) -> int:
+    """Record a call before it is sent and return its usage_id."""
+    row = await tx.row(
+        "INSERT INTO usage (run_id, task_id, number, agent_id, backend, model, opened_ns, status,"
+        "                   prompt_bytes, prompt_sha256, digested)"
+        " VALUES (:run_id, :task_id, :number, :agent_id, :backend, :model, :opened_ns, 'open',"
+        "         :prompt_bytes, :prompt_sha256, :digested) RETURNING usage_id",
+        asdict(call),
+    )
+    assert row is not None
+    return int(row["usage_id"])
+
+
+async def close_call(tx: Connection, usage_id: int, usage: TokenUsage, now_ns: int) -> None:
+    """Record what a call used. Never refused, also when its result is: what was spent was spent."""
+    await tx.rows(
+        "UPDATE usage SET closed_ns = :now, status = :status, input_tokens = :input_tokens,"
+        " output_tokens = :output_tokens, cache_read_tokens = :cache_read_tokens,"
+        " cache_write_tokens = :cache_write_tokens, reasoning_tokens = :reasoning_tokens, reason = :reason"
+        " WHERE usage_id = :usage_id",
+        {
+            **asdict(usage),
+            "usage_id": usage_id,
+            "now": now_ns,
+            "status": UsageStatus.REPORTED if usage.known else UsageStatus.UNKNOWN,
+        },
+    )
+
+
+async def lose_open(tx: Connection, run_id: str, now_ns: int) -> None:
+    """Close the run's open calls as unknown: whoever sent them is gone. A late answer may still correct them."""
+    await tx.rows(
+        "UPDATE usage SET closed_ns = :now, status = 'unknown', reason = :reason"
+        " WHERE run_id = :run_id AND status = 'open'",
+        {"run_id": run_id, "now": now_ns, "reason": LOST},
+    )
+
+
+_SUMS = """
+  COUNT(*) AS calls, COALESCE(SUM(status = 'open'), 0) AS open, COALESCE(SUM(status = 'unknown'), 0) AS unknown,
+  COALESCE(SUM(input_tokens), 0) AS input_tokens, COALESCE(SUM(output_tokens), 0) AS output_tokens,
+  COALESCE(SUM(cache_read_tokens), 0) AS cache_read_tokens,
+  COALESCE(SUM(cache_write_tokens), 0) AS cache_write_tokens,
+  COALESCE(SUM(reasoning_tokens), 0) AS reasoning_tokens
+"""
+
+
+async def totals(tx: Connection, run_id: str) -> UsageTotals:
+    """What the run's calls used so far."""
+    row = await tx.row(f"SELECT {_SUMS} FROM usage WHERE run_id = :run_id", {"run_id": run_id})
+    assert row is not None
+    return UsageTotals.from_row(row)
+
+
+async def totals_of_tasks(tx: Connection, task_ids: list[str]) -> dict[str, UsageTotals]:
+    """The same for each of the tasks that made a call."""
+    rows = await tx.rows(
+        f"SELECT task_id, {_SUMS} FROM usage WHERE task_id IN (SELECT value FROM json_each(:ids)) GROUP BY task_id",
+        {"ids": as_json(task_ids)},
+    )
+    return {row["task_id"]: UsageTotals.from_row(row) for row in rows}

@@ -1,0 +1,22 @@
+"""What all tests share: warnings are errors, and blocking calls on the event loop fail the test."""
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from blockbuster import BlockBuster, blockbuster_ctx
+from structlog.typing import EventDict
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Fail a test whose event loop calls something that blocks, within our own packages."""
+    with blockbuster_ctx(["swarmtally", "swarmtally_tools"]) as guard:
+        yield guard
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[list[EventDict]]:
+    """What the test's own process logged, kept from stdout."""
+    with structlog.testing.capture_logs() as entries:
+        yield entries

@@ -1,0 +1,160 @@
+"""What makes a typed async function a tool.
+
+A tool is `async def name(app: App, argument: Annotated[Type, Field(description=...)] = default, ...) -> SomeView`. Its
+signature and docstring are the only definition: the argument model, both JSON schemas, the shell options and the
+documentation page are made from them.
+"""
+
+import difflib
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from swarmtally.app import App
+from swarmtally.domain.errors import InvalidInput
+from swarmtally_tools.faults import first_fault
+
+DESCRIPTION_LIMIT = 400
+"""The longest tool description, in characters."""
+
+
+UNSET: Any = object()
+"""Default of an argument whose absence differs from null."""
+
+
+class View(BaseModel):
+    """Base of every result: frozen, every property described."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool and all that its faces need."""
+
+    name: str
+    title: str
+    description: str
+    function: Callable[..., Awaitable[View]]
+    arguments: type[BaseModel]
+    result: type[View]
+    read_only: bool
+    destructive: bool
+    idempotent: bool
+    open_world: bool
+
+    async def call(self, app: App, arguments: Mapping[str, Any]) -> View:
+        """Check `arguments` and run the tool.
+
+        Raises:
+            InvalidInput: an argument is unknown, missing, of the wrong type or out of range.
+            SwarmError: what the tool itself meets.
+        """
+        checked = self.check(arguments)
+        return await self.function(app, **{name: getattr(checked, name) for name in self.arguments.model_fields})
+
+    def check(self, arguments: Mapping[str, Any]) -> BaseModel:
+        """The arguments as the function takes them; camelCase spellings of their names are accepted."""
+        fields = self.arguments.model_fields
+        named: dict[str, Any] = {}
+        for given, value in arguments.items():
+            name = given if given in fields else _snake(given)
+            if name not in fields:
+                raise InvalidInput(f"{self.name} has no argument {given!r}{_nearest(name, list(fields))}")
+            if name in named:
+                raise InvalidInput(f"{self.name} got argument {name!r} twice, as {given!r} too; give it once")
+            named[name] = value
+        try:
+            return self.arguments.model_validate(named)
+        except ValidationError as error:
+            raise InvalidInput(f"{self.name}: {first_fault(error)}") from None
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        return _plain_schema(self.arguments.model_json_schema())
+
+    @property
+    def output_schema(self) -> dict[str, Any]:
+        return _plain_schema(self.result.model_json_schema(mode="serialization"))
+
+
+def tool(
+    *,
+    title: str,
+    read_only: bool = False,
+    destructive: bool = False,
+    idempotent: bool = False,
+    open_world: bool = False,
+) -> Callable[[Callable[..., Awaitable[View]]], Tool]:
+    """Make a function a tool. The flags are MCP's annotations: what a client may assume before it calls."""
+
+    def make(function: Callable[..., Awaitable[View]]) -> Tool:
+        hints = get_type_hints(function, include_extras=True)
+        parameters = list(inspect.signature(function).parameters.values())[1:]
+        fields: dict[str, Any] = {
+            parameter.name: (hints[parameter.name], _default(parameter.default)) for parameter in parameters
+        }
+        name = getattr(function, "__name__", "")
+        return Tool(
+            name=name,
+            title=title,
+            description=" ".join((function.__doc__ or "").split()),
+            function=function,
+            arguments=create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields),
+            result=hints["return"],
+            read_only=read_only,
+            destructive=destructive,
+            idempotent=idempotent,
+            open_world=open_world,
+        )
+
+    return make
+
+
+def _default(default: Any) -> Any:
+    if default is inspect.Parameter.empty:
+        return ...
+    # A factory keeps the sentinel out of the JSON schema, where it could not be written.
+    return Field(default_factory=lambda: UNSET) if default is UNSET else default
+
+
+def nearest_name(wrong: str, known: list[str]) -> str:
+    """`; did you mean 'x'?` with the nearest of `known`, else the list of them all."""
+    return _nearest(wrong, known)
+
+
+def _nearest(wrong: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; it takes {', '.join(known) or 'none'}"
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).replace("-", "_").lower()
+
+
+def _plain_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema without pydantic's titles and with `$ref`s replaced by what they name: shorter, and every client
+    understands it."""
+    definitions = schema.pop("$defs", {})
+
+    def plain(node: Any, *, names: bool = False) -> Any:
+        if isinstance(node, list):
+            return [plain(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            target = definitions[node["$ref"].rpartition("/")[2]]
+            return plain({**target, **{key: value for key, value in node.items() if key != "$ref"}})
+        # Under `properties` the keys are the arguments' own names, and one may be called title.
+        return {
+            key: plain(value, names=key == "properties")
+            for key, value in node.items()
+            if names or not (key == "title" and isinstance(value, str))
+        }
+
+    result: dict[str, Any] = plain(schema)
+    return result

@@ -1,0 +1,37 @@
+"""Which tool lives in which module, so that the shell imports only the module of the tool it runs."""
+
+from importlib import import_module
+
+from swarmtally.domain.errors import InvalidInput
+from swarmtally_tools.definition import Tool, nearest_name
+
+MODULES = {
+    "swarm_init": "swarm",
+    "agent_spawn": "swarm",
+    "memory_usage": "memory",
+    "memory_search": "memory",
+    "sparc_run": "sparc",
+    "sparc_batch": "sparc",
+    "sparc_concurrent": "sparc",
+    "sparc_pipeline": "sparc",
+    "run_status": "runs",
+}
+"""Tool name → module of this package. A test holds it against each module's TOOLS."""
+
+
+def load(name: str) -> Tool:
+    """The tool called `name`.
+
+    Raises:
+        InvalidInput: there is none; the text names the nearest.
+    """
+    if name not in MODULES:
+        raise InvalidInput(f"no tool {name!r}{nearest_name(name, list(MODULES))}")
+    module = import_module(f"swarmtally_tools.{MODULES[name]}")
+    found: dict[str, Tool] = {tool.name: tool for tool in module.TOOLS}
+    return found[name]
+
+
+def load_all() -> tuple[Tool, ...]:
+    """Every tool, in the order of `MODULES`."""
+    return tuple(load(name) for name in MODULES)

@@ -1,0 +1,110 @@
+"""SPARC: one mode on one task, many on many, or a whole pipeline, executed by the swarm."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from swarmtally.app import App, SparcRequest
+from swarmtally.domain.run import RunKind
+from swarmtally.domain.task import TASK_TEXT_LIMIT
+from swarmtally_tools.definition import Tool, tool
+from swarmtally_tools.runs import WAIT_LIMIT_S, RunView, run_view, tell
+
+ModeName = Annotated[str, Field(min_length=1, max_length=64)]
+TaskText = Annotated[str, Field(min_length=1, max_length=TASK_TEXT_LIMIT)]
+
+Mode = Annotated[str, Field(description="A mode, such as coder or architect", min_length=1, max_length=64)]
+Task = Annotated[str, Field(description="What to do", min_length=1, max_length=TASK_TEXT_LIMIT)]
+Tasks = Annotated[list[TaskText], Field(description="What to do, one text a task", min_length=1, max_length=1_000)]
+Modes = Annotated[list[ModeName], Field(description="Modes, such as coder and tester", min_length=1, max_length=50)]
+SwarmId = Annotated[str | None, Field(description="The swarm; omitted: the current one", max_length=100)]
+Model = Annotated[str | None, Field(description="anthropic:…, openai:…, local; omitted: as configured", max_length=200)]
+WaitS = Annotated[float, Field(description="Return after this many seconds at most", ge=0, le=WAIT_LIMIT_S)]
+Context = Annotated[list[str] | None, Field(description="Texts that all tasks see", max_length=100)]
+OutDir = Annotated[
+    str | None, Field(description="Folder for the deliverables, inside an allowed root", max_length=1_000)
+]
+
+
+@tool(title="Run one task", open_world=True)
+async def sparc_run(
+    app: App,
+    mode: Mode,
+    task: Task,
+    swarm_id: SwarmId = None,
+    model: Model = None,
+    wait_s: WaitS = 30,
+    context: Context = None,
+    out_dir: OutDir = None,
+) -> RunView:
+    """Execute one task in one SPARC mode (coder, architect, tester, reviewer, …) and return its run: status, timeline,
+    tokens, deliverable. Still running after wait_s? Poll with run_status."""
+    request = SparcRequest(RunKind.RUN, (mode,), (task,), swarm_id, model, _texts(context), out_dir)
+    return await _execute(app, request, wait_s)
+
+
+@tool(title="Run many modes on many tasks", open_world=True)
+async def sparc_batch(
+    app: App,
+    modes: Modes,
+    tasks: Tasks,
+    swarm_id: SwarmId = None,
+    model: Model = None,
+    wait_s: WaitS = 30,
+    context: Context = None,
+    out_dir: OutDir = None,
+) -> RunView:
+    """Execute every mode on every task, all at once, and return the run. Still running after wait_s? Poll with
+    run_status."""
+    request = SparcRequest(RunKind.BATCH, tuple(modes), tuple(tasks), swarm_id, model, _texts(context), out_dir)
+    return await _execute(app, request, wait_s)
+
+
+@tool(title="Run one mode on many tasks", open_world=True)
+async def sparc_concurrent(
+    app: App,
+    mode: Mode,
+    tasks: Tasks,
+    swarm_id: SwarmId = None,
+    model: Model = None,
+    wait_s: WaitS = 30,
+    context: Context = None,
+    out_dir: OutDir = None,
+) -> RunView:
+    """Execute one mode on every task, all at once, and return the run. Still running after wait_s? Poll with
+    run_status."""
+    request = SparcRequest(RunKind.CONCURRENT, (mode,), tuple(tasks), swarm_id, model, _texts(context), out_dir)
+    return await _execute(app, request, wait_s)
+
+
+@tool(title="Run a whole pipeline", open_world=True)
+async def sparc_pipeline(
+    app: App,
+    task: Task,
+    swarm_id: SwarmId = None,
+    model: Model = None,
+    wait_s: WaitS = 30,
+    context: Context = None,
+    out_dir: OutDir = None,
+) -> RunView:
+    """Execute specification, architecture, then code, tests, documents and review for each component in parallel, then
+    completion; returns the run. Components come from the architecture, else from the task's comma list. Still running
+    after wait_s? Poll with run_status."""
+    request = SparcRequest(RunKind.PIPELINE, (), (task,), swarm_id, model, _texts(context), out_dir)
+    return await _execute(app, request, wait_s)
+
+
+async def _execute(app: App, request: SparcRequest, wait_s: float) -> RunView:
+    started = await app.start(request)
+    runs = await app.runs()
+    await runs.wait(started.run_id, app.patience(wait_s), tell)
+    notes = "There was no current swarm: `default` (star, 8 agents) was made. " if started.made_swarm else ""
+    return run_view(app, await runs.show(started.run_id), notes=notes)
+
+
+def _texts(context: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(context or ())
+
+
+TOOLS: tuple[Tool, ...] = (sparc_run, sparc_batch, sparc_concurrent, sparc_pipeline)

@@ -1,0 +1,143 @@
+"""Swarms and their agents."""
+
+from typing import Annotated
+
+import anyio.to_thread
+from pydantic import Field
+
+from swarmtally.app import App
+from swarmtally.core.swarms import LISTED
+from swarmtally.domain.clock import iso
+from swarmtally.domain.errors import SwarmError
+from swarmtally.domain.swarm import (
+    CAPABILITIES_LIMIT,
+    DEFAULT_MAX_AGENTS,
+    MAX_AGENTS_LIMIT,
+    NAME_LIMIT,
+    Strategy,
+    Topology,
+)
+from swarmtally_tools.definition import Tool, View, tool
+
+Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
+
+
+class SwarmView(View):
+    swarm_id: str
+    name: str
+    topology: str
+    strategy: str
+    agents: int
+    max_agents: int
+    current: bool
+    project: str
+    database: str
+    """The one file that holds everything."""
+    backend: str | None
+    """What will do the work: a model name; null when nothing can yet."""
+    reasons: dict[str, str]
+    """Why this backend, or why none."""
+    created_at: str
+
+
+class AgentView(View):
+    agent_id: str
+    role: str
+    name: str
+    capabilities: list[str]
+    status: str
+    neighbours: list[str] | None
+    """Agents the topology lets it speak to, at most 100; null when the topology is chosen per run (adaptive)."""
+
+
+class SpawnedView(View):
+    swarm_id: str
+    topology: str
+    agents: list[AgentView]
+    """The new agents, at most 100."""
+    spawned: int
+    size: int
+    """Agents in the swarm now."""
+    max_agents: int
+
+
+@tool(title="Make a swarm")
+async def swarm_init(
+    app: App,
+    topology: Annotated[Topology, Field(description="Who may speak to whom")] = Topology.STAR,
+    max_agents: Annotated[int, Field(description="Most agents", ge=1, le=MAX_AGENTS_LIMIT)] = DEFAULT_MAX_AGENTS,
+    strategy: Annotated[Strategy, Field(description="How tasks find agents")] = Strategy.BALANCED,
+    name: Annotated[str | None, Field(description="A name for people", min_length=1, max_length=NAME_LIMIT)] = None,
+    model: Annotated[str | None, Field(description="Model its runs use unless they name one", max_length=200)] = None,
+) -> SwarmView:
+    """Make a swarm and make it the project's current one. Agents join with agent_spawn, or by themselves when a run
+    needs a role. Returns its id, the database, and which backend will do the work and why."""
+    backend, reason = None, ""
+    try:
+        choice = await anyio.to_thread.run_sync(app.choose, model)
+        backend, reason = choice.model, choice.reason
+    except SwarmError as error:
+        if model is not None:
+            raise
+        reason = str(error)
+    state = await app.swarms.init(topology, strategy, max_agents, name, model)
+    swarm = state.swarm
+    return SwarmView(
+        swarm_id=swarm.swarm_id,
+        name=swarm.name,
+        topology=swarm.topology,
+        strategy=swarm.strategy,
+        agents=state.agents,
+        max_agents=swarm.max_agents,
+        current=state.current,
+        project=swarm.project,
+        database=str(app.settings.database),
+        backend=backend,
+        reasons={"backend": reason},
+        created_at=iso(swarm.created_ns),
+    )
+
+
+@tool(title="Add agents")
+async def agent_spawn(
+    app: App,
+    type: Annotated[  # noqa: A002 - the name users know
+        str, Field(description="Role: coder, tester, reviewer, … or any name", min_length=1, max_length=NAME_LIMIT)
+    ],
+    name: Annotated[
+        str | None, Field(description="Its name, for one agent", min_length=1, max_length=NAME_LIMIT)
+    ] = None,
+    capabilities: Annotated[
+        list[Name] | None, Field(description="What it can do, in words", max_length=CAPABILITIES_LIMIT)
+    ] = None,
+    swarm_id: Annotated[str | None, Field(description="The swarm; omitted: the current one", max_length=100)] = None,
+    count: Annotated[int, Field(description="How many", ge=1, le=MAX_AGENTS_LIMIT)] = 1,
+) -> SpawnedView:
+    """Add agents of one role to a swarm, all or none; the swarm's max_agents is never passed, whoever spawns at the
+    same time. Returns the agents and their neighbours in the topology."""
+    spawned = await app.swarms.spawn(type, name, tuple(capabilities or ()), count, swarm_id)
+    return SpawnedView(
+        swarm_id=spawned.swarm.swarm_id,
+        topology=spawned.swarm.topology,
+        agents=[
+            AgentView(
+                agent_id=agent.agent_id,
+                role=agent.role,
+                name=agent.name,
+                capabilities=list(agent.capabilities),
+                status=agent.status,
+                neighbours=_listed(spawned.neighbours[agent.agent_id]),
+            )
+            for agent in spawned.agents[:LISTED]
+        ],
+        spawned=len(spawned.agents),
+        size=spawned.size,
+        max_agents=spawned.swarm.max_agents,
+    )
+
+
+def _listed(ids: tuple[str, ...] | None) -> list[str] | None:
+    return None if ids is None else list(ids)
+
+
+TOOLS: tuple[Tool, ...] = (swarm_init, agent_spawn)
