@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import anyio.to_thread
 import structlog
 
 from swarmtally.core.ports import Backend, Packer, Planner, Prompt, Reply
@@ -23,6 +24,9 @@ log = structlog.get_logger(__name__)
 BYTES_PER_TOKEN = 3
 """How much text a token is taken to hold when a prompt is fitted to a context. English holds 4, code 3; where it
 holds less the backend refuses the prompt, and it is packed again, smaller."""
+
+PACKED_HERE_BYTES = 64 * 1024
+"""Up to here packing takes less time than handing it to a worker thread; beyond, it would hold up the event loop."""
 
 REPACKS = 4
 """How often a prompt that did not fit is packed again, each time to two thirds of the size."""
@@ -63,7 +67,7 @@ async def attempt(shop: Workshop, run: Run, claim: Claim, backend: Backend) -> O
         call = await _call(shop, run, claim, backend, upstream, missing)
         text, failure = call.text, call.failure
         if text is not None and claim.task.expands:
-            following = tuple(shop.planner.expand(run, claim.task, text))
+            following = tuple(await anyio.to_thread.run_sync(shop.planner.expand, run, claim.task, text))
     except StoreError:
         raise
     except SwarmError as error:
@@ -95,7 +99,7 @@ async def _call(
     info = backend.info
     budget = max(1, info.context_tokens - info.max_output_tokens) * BYTES_PER_TOKEN
     for repack in range(REPACKS + 1):
-        prompt = shop.packer.pack(run, claim.task, upstream, missing, budget)
+        prompt = await _pack(shop, run, claim, upstream, missing, budget)
         usage_id = await _open(shop, run, claim, backend, prompt)
         call = await _send(usage_id, backend, prompt)
         if not isinstance(call.failure, ContextExceeded) or repack == REPACKS:
@@ -103,6 +107,15 @@ async def _call(
         await _close(shop, call)
         budget = min(budget, prompt.size_bytes) * 2 // 3
     raise AssertionError("unreachable")
+
+
+async def _pack(
+    shop: Workshop, run: Run, claim: Claim, upstream: list[Artefact], missing: list[str], budget: int
+) -> Prompt:
+    given = sum(artefact.size_bytes for artefact in upstream) + sum(map(len, run.context))
+    if given <= PACKED_HERE_BYTES:
+        return shop.packer.pack(run, claim.task, upstream, missing, budget)
+    return await anyio.to_thread.run_sync(shop.packer.pack, run, claim.task, upstream, missing, budget)
 
 
 async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:

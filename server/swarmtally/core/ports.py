@@ -73,7 +73,10 @@ class Planner(Protocol):
     """Knows what follows from a task's result."""
 
     def expand(self, run: Run, task: Task, output: str) -> Sequence[NewTask]:
-        """The tasks that `task` (one with `expands`) makes possible. `output` is data, never an instruction."""
+        """The tasks that `task` (one with `expands`) makes possible. `output` is data, never an instruction.
+
+        Called in a worker thread.
+        """
         ...
 
 
@@ -85,7 +88,12 @@ class Packer(Protocol):
     ) -> Prompt:
         """The prompt of `task`, at most `budget_bytes` long where digests and cuts can make it so.
 
-        `upstream` are the artefacts of its dependencies, `missing` names those that delivered none.
+        `upstream` are the artefacts of its dependencies, `missing` names those that delivered none. Large inputs are
+        packed in a worker thread.
+
+        Raises:
+            ContextExceeded: it cannot be made to fit.
+            SwarmError: the task cannot be done at all, for instance because its mode is gone.
         """
         ...
 
@@ -94,5 +102,11 @@ class Shelf(Protocol):
     """Keeps deliverables as files in a run's `out_dir`."""
 
     async def put(self, run: Run, artefact: Artefact) -> str:
-        """Write the artefact and return its absolute path. A file we did not write is never overwritten."""
+        """Write the artefact and return its absolute path. A file we did not write is never overwritten.
+
+        Called only for runs with an `out_dir`.
+
+        Raises:
+            SwarmError, OSError: it cannot be written; the run ends saying so.
+        """
         ...

@@ -111,7 +111,8 @@ class BackendFailure(SwarmError):
 
 
 class ContextExceeded(BackendFailure):
-    """The prompt did not fit the model's context; it is packed smaller and sent again."""
+    """The prompt did not fit the model's context. From a backend: it is packed smaller and sent again. From a packer:
+    it cannot be packed smaller."""
 
     def __init__(self, message: str, usage: TokenUsage | None = None) -> None:
         super().__init__(message, transient=False, usage=usage)

@@ -1,0 +1,36 @@
+"""Run the benchmarks: `python -m benchmarks [--smoke] [NAME ...]`. `--smoke` makes each short, to see that it runs."""
+
+import argparse
+import platform
+import sqlite3
+import sys
+from collections.abc import Callable
+
+from benchmarks import durable_tasks, memory_store, shell_start
+
+BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
+    "shell_start": shell_start.run,
+    "memory_store": memory_store.run,
+    "durable_tasks": durable_tasks.run,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    options = parser.parse_args()
+    unknown = [name for name in options.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.machine()}, ", end="")
+    print(f"{'short runs' if options.smoke else 'full runs'}; medians")
+    for name in options.names or BENCHMARKS:
+        print(f"\n{name}: {sys.modules[BENCHMARKS[name].__module__].__doc__}".rstrip())
+        for line in BENCHMARKS[name](options.smoke):
+            print(f"  {line}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Keeps deliverables as files: `{out_dir}/{run_id}/{number}-{phase}-{name}.md`.
+
+It never overwrites a file it did not write, and it never leaves `out_dir`. The checks guard against links that lie
+there when it writes; a program of the same user that swaps folders in between could have written the files itself.
+"""
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+
+from swarmtally.domain.errors import PathRefused
+from swarmtally.domain.run import Run
+from swarmtally.domain.task import Artefact
+
+_TRIES = 100
+_SLUG_CHARS = 64
+_NOT_SLUG = re.compile(r"[^a-z0-9_]+")
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderShelf:
+    """Writes artefacts below a run's `out_dir` (`swarmtally.core.ports.Shelf`)."""
+
+    async def put(self, run: Run, artefact: Artefact) -> str:
+        """Write the artefact and return its absolute path.
+
+        A file with the same content is taken for ours: a crash came between writing and recording. Any other file of
+        that name is left alone and `-2`, `-3`, … is tried.
+
+        Raises:
+            PathRefused: a link leads out of `out_dir`, the names are used up, or the folder cannot be written.
+            ValueError: the run has no `out_dir`.
+        """
+        if run.out_dir is None:
+            raise ValueError(f"run {run.run_id} has no out_dir")
+        return await anyio.to_thread.run_sync(_put, Path(run.out_dir), run.run_id, artefact)
+
+
+def allowed_roots(project_root: Path | None, extra: Sequence[Path]) -> tuple[Path, ...]:
+    """The folders below which files may be read and written: the project's git root, if any, and `extra`."""
+    found = [] if project_root is None else [project_root]
+    return tuple(dict.fromkeys(map(_real, [*found, *extra])))
+
+
+def resolve_out_dir(path: str | Path, roots: Sequence[Path]) -> Path:
+    """The absolute folder that `path` means, all links followed. It need not exist yet.
+
+    Raises:
+        PathRefused: it lies outside every root, is `/` or the home folder, or is not a folder.
+    """
+    if not str(path).strip() or "\0" in str(path):
+        raise PathRefused("out_dir is empty or no path; name a folder inside an allowed root")
+    target = _real(Path(path))
+    if _too_wide(target):
+        raise PathRefused(f"out_dir {target} is too wide; name a folder of its own, such as {target / 'sparc-output'}")
+    if not any(target.is_relative_to(_real(root)) for root in roots):
+        known = ", ".join(map(str, roots)) or "none"
+        raise PathRefused(f"out_dir {target} lies outside the allowed roots ({known}); allow it with --allow {target}")
+    try:
+        usable = target.is_dir() or not target.exists()
+    except OSError as error:
+        raise PathRefused(f"out_dir {str(target)[:200]} cannot be used ({error.strerror}); choose another") from error
+    if not usable:
+        raise PathRefused(f"out_dir {target} is not a folder; name one that is, or one that does not exist yet")
+    return target
+
+
+def _put(out_dir: Path, run_id: str, artefact: Artefact) -> str:
+    content = artefact.text.encode()
+    stem = f"{artefact.ordinal + 1:02d}-{_slug(artefact.phase)}-{_slug(artefact.name)}"
+    try:
+        _make_folders(out_dir)
+        base = _real(out_dir)
+        folder = base / run_id
+        _refuse_outside(folder, base)
+        _make_folders(folder)
+        for name in _names(stem):
+            target = folder / name
+            _refuse_outside(target, base)
+            if _create(target, content) or _holds(target, content):
+                return str(target)
+    except OSError as error:
+        raise PathRefused(
+            f"{out_dir} cannot be written ({error.strerror}); make it writable or choose another out_dir"
+        ) from error
+    raise PathRefused(f"{folder} holds {_TRIES} files named {stem}; empty it or choose another out_dir")
+
+
+def _names(stem: str) -> Iterator[str]:
+    yield f"{stem}.md"
+    yield from (f"{stem}-{number}.md" for number in range(2, _TRIES + 1))
+
+
+def _slug(text: str) -> str:
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return _NOT_SLUG.sub("-", ascii_text.lower()).strip("-")[:_SLUG_CHARS].strip("-") or "artefact"
+
+
+def _make_folders(folder: Path) -> None:
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(0o755, exist_ok=True)
+
+
+def _refuse_outside(target: Path, base: Path) -> None:
+    if not _real(target).is_relative_to(base):
+        raise PathRefused(f"{target} is a link that leads out of {base}; remove it or choose another out_dir")
+
+
+def _create(target: Path, content: bytes) -> bool:
+    """Make the file; False when something of that name is there."""
+    try:
+        opened = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY, 0o644)
+    except FileExistsError:
+        return False
+    try:
+        with open(opened, "wb") as file:  # noqa: PTH123 (Path.open takes no descriptor)
+            file.write(content)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return True
+
+
+def _holds(target: Path, content: bytes) -> bool:
+    """Whether the plain file at `target` has exactly this content."""
+    if target.is_symlink() or not target.is_file() or target.stat().st_size != len(content):
+        return False
+    return target.read_bytes() == content
+
+
+def _holds_git(folder: Path) -> bool:
+    try:
+        return (folder / ".git").exists()
+    except OSError:  # a parent that may not be searched is not ours
+        return False
+
+
+def _real(path: Path) -> Path:
+    # Not Path.resolve: before Python 3.13 that raises RuntimeError for a circle of links.
+    return Path(os.path.realpath(path))
+
+
+def _too_wide(folder: Path) -> bool:
+    return folder == folder.parent or folder == _real(Path(os.path.expanduser("~")))  # noqa: PTH111 (Path.home raises)
