@@ -177,7 +177,9 @@ async def test_an_empty_reply_is_transient_and_keeps_its_usage(wire: OpenAIWire)
 
 
 async def test_an_empty_reply_at_the_token_limit_says_what_to_raise(wire: OpenAIWire) -> None:
-    assert "--max-output-tokens" in str(await failed(wire, w.empty(w.tokens(50, 96), finish_reason="length")))
+    failure = await failed(wire, w.empty(w.tokens(50, 96), finish_reason="length"))
+    assert "--max-output-tokens" in str(failure)
+    assert not failure.transient
 
 
 async def test_a_filtered_reply_is_final_and_keeps_its_usage(wire: OpenAIWire) -> None:

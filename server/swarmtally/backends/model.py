@@ -139,7 +139,8 @@ class ModelBackend:
         if reason == "content_filter":
             raise BackendFailure(f"{model} refused the content", transient=False, usage=usage)
         why = " before its token limit; raise --max-output-tokens" if reason == "length" else ""
-        raise BackendFailure(f"{model} answered without any text{why}", transient=True, usage=usage)
+        # At the limit the same request would most likely end the same way, and be paid for again.
+        raise BackendFailure(f"{model} answered without any text{why}", transient=reason != "length", usage=usage)
 
 
 def call_settings(model: "Model", max_output_tokens: int, timeout_s: float) -> "ModelSettings":

@@ -202,10 +202,14 @@ async def _run_unit(writer: Connection, pending: _Pending[Any], *, alone: bool) 
 async def _in_snapshot(reader: Connection, unit: Unit[T]) -> T:
     await reader.rows("BEGIN")
     try:
-        return await unit(reader)
-    finally:
+        result = await unit(reader)
+    except Exception:
+        # Not when cancelled: the rollback would wait for the statement that nobody wants any more.
         if reader.in_transaction:
-            await reader.rows("COMMIT")
+            await reader.rows("ROLLBACK")
+        raise
+    await reader.rows("COMMIT")
+    return result
 
 
 @asynccontextmanager
