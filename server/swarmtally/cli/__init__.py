@@ -1,0 +1,1 @@
+"""The shell front: `swarmtally …`. Each command's module is imported only when that command runs."""

@@ -1,0 +1,17 @@
+"""`swarmtally mcp <tool>`: every tool as a command."""
+
+from swarmtally.cli.group import LazyGroup, Loader
+from swarmtally.cli.tool_command import tool_command
+from swarmtally_tools import registry
+
+
+def _loader(name: str) -> Loader:
+    return lambda: tool_command(registry.load(name))
+
+
+command = LazyGroup(
+    name="mcp",
+    help="Call one of the tools that MCP clients see.",
+    loaders={name: _loader(name) for name in registry.MODULES},
+    noun="tool",
+)

@@ -1,0 +1,156 @@
+"""Results as a person reads them: tables, made with rich. Imported only where stdout is a terminal."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from swarmtally_tools.runs import RunStatusView, RunView, TaskView
+
+_STYLES = {
+    "succeeded": "green",
+    "ok": "green",
+    "running": "cyan",
+    "failed": "red",
+    "fail": "red",
+    "cancelled": "red",
+    "interrupted": "yellow",
+    "warn": "yellow",
+}
+
+NONE = "–"
+"""Stands for null; why it is null is in `reasons`."""
+
+
+def show(view: BaseModel, console: Console | None = None) -> None:
+    """Print `view`: its plain fields as pairs, its lists as tables. A run has a layout of its own."""
+    console = console or Console(highlight=False)
+    if isinstance(view, RunStatusView) and view.run is not None:
+        view = view.run
+    if isinstance(view, RunView):
+        _show_run(view, console)
+    else:
+        _show_fields(view, console)
+
+
+def _show_fields(view: BaseModel, console: Console) -> None:
+    tables = []
+    pairs: list[tuple[str, Any]] = []
+    for name in type(view).model_fields:
+        value = getattr(view, name)
+        if value is None:
+            continue
+        if _is_rows(value):
+            tables.append(_table(name, value))
+        elif isinstance(value, BaseModel):
+            pairs += ((f"{name}.{inner}", found) for inner, found in _items(value))
+        elif name == "reasons":
+            pairs += ((f"{name}.{figure}", why) for figure, why in value.items())
+        else:
+            pairs.append((name, value))
+    if pairs:
+        console.print(_pairs(pairs))
+    for table in tables:
+        console.print(table)
+
+
+def _show_run(view: RunView, console: Console) -> None:
+    counts = view.tasks
+    console.print(
+        _line(
+            _styled(view.status),
+            f"{view.kind} {view.run_id}",
+            f"{counts.succeeded} of {counts.total} tasks succeeded"
+            + (f", {counts.failed} failed" if counts.failed else "")
+            + (f", {counts.cancelled} cancelled" if counts.cancelled else ""),
+            NONE if view.duration_s is None else f"{view.duration_s} s",
+        )
+    )
+    pairs: list[tuple[str, Any]] = [
+        ("task", view.task),
+        ("reason", view.reason),
+        ("swarm", view.swarm_id),
+        ("project", view.project),
+        ("backend", f"{view.backend.model} ({view.backend.reason})"),
+        ("database", view.database),
+    ]
+    console.print(_pairs([pair for pair in pairs if pair[1] is not None]))
+    if view.timeline:
+        console.print(_timeline(view.timeline))
+    if view.usage is not None:
+        console.print(_pairs([(f"usage.{name}", value) for name, value in _items(view.usage)]))
+    if view.artefacts:
+        console.print(_table("artefacts", view.artefacts, ("phase", "name", "size_bytes", "memory_key", "path")))
+    console.print(_line("Next:", view.next_step))
+
+
+def _timeline(tasks: Sequence[TaskView]) -> Table:
+    return _table(
+        "timeline",
+        tasks,
+        ("key", "mode", "agent_id", "status", "attempts", "started_at", "duration_s", "raw_tokens", "error"),
+    )
+
+
+def _is_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, BaseModel) for item in value)
+
+
+def _table(title: str, rows: Sequence[BaseModel], names: Sequence[str] | None = None) -> Table:
+    # A column in which nothing stands says nothing.
+    shown = [
+        name
+        for name in names or type(rows[0]).model_fields
+        if any(getattr(row, name) not in (None, []) for row in rows)
+    ]
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for name in shown:
+        table.add_column(name, overflow="fold", style="bold" if name == shown[0] else None)
+    for row in rows:
+        table.add_row(*(_styled(_written(getattr(row, name))) for name in shown))
+    return table
+
+
+def _pairs(pairs: Sequence[tuple[str, Any]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, _styled(_written(value)))
+    return table
+
+
+def _items(view: BaseModel) -> Iterator[tuple[str, Any]]:
+    for name in type(view).model_fields:
+        value = getattr(view, name)
+        if value != {}:
+            yield name, value
+
+
+def _written(value: object) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    if isinstance(value, dict | list):
+        return json.dumps(value, indent=2, ensure_ascii=False)
+    return str(value)
+
+
+def _styled(text: str) -> Text:
+    return Text(_clean(text), style=_STYLES.get(text, ""))
+
+
+def _line(*parts: str | Text) -> Text:
+    return Text("  ").join(part if isinstance(part, Text) else Text(_clean(part)) for part in parts)
+
+
+def _clean(text: str) -> str:
+    """`text` without what could steer a terminal: models and strangers wrote some of it."""
+    return "".join(char if char.isprintable() or char == "\n" else "�" for char in text)

@@ -1,0 +1,168 @@
+"""On a terminal: tables on stdout, a live line on stderr; nothing there can steer it."""
+
+import io
+import os
+import pty
+import threading
+from typing import Any
+
+import pytest
+from pydantic import Field
+from rich.console import Console
+
+from swarmtally.cli import terminal
+from swarmtally_tools.definition import View
+from swarmtally_tools.runs import RunStatusView, RunView
+from tests.backends.wire import Hold, OpenAIWire, answer, failure, held, tokens
+from tests.cli.conftest import Shell, process, start
+
+
+class _Terminal:
+    """A pseudo terminal that a process writes to, and what it wrote."""
+
+    def __init__(self) -> None:
+        self._ours, self.theirs = pty.openpty()
+        self._chunks: list[bytes] = []
+        self._seen = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                chunk = os.read(self._ours, 65536)
+            except OSError:
+                # Linux says EIO when the last writer is gone.
+                return
+            if not chunk:
+                return
+            with self._seen:
+                self._chunks.append(chunk)
+                self._seen.notify_all()
+
+    @property
+    def text(self) -> str:
+        return b"".join(self._chunks).decode().replace("\r\n", "\n")
+
+    def wait_for(self, text: str) -> None:
+        with self._seen:
+            assert self._seen.wait_for(lambda: text in self.text, timeout=30), self.text
+
+    def read_to_end(self) -> str:
+        os.close(self.theirs)
+        self._reader.join(30)
+        os.close(self._ours)
+        return self.text
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def test_a_terminal_gets_a_table_and_no_json() -> None:
+    screen = _Terminal()
+    done = process("mcp", "swarm_init", "--topology", "mesh", stdout=screen.theirs)
+    shown = screen.read_to_end()
+    assert (done.status, done.err) == (0, "")
+    assert "topology" in shown
+    assert "mesh" in shown
+    assert "{" not in shown
+
+
+def test_a_terminal_sees_the_run_live_and_its_report_at_the_end(wire: OpenAIWire) -> None:
+    hold = Hold()
+    wire.script(held(hold))
+    screen, live = _Terminal(), _Terminal()
+    running = start("sparc", "run", "coder", "Feature A", stdout=screen.theirs, stderr=live.theirs)
+    live.wait_for("0 of 1 tasks, running coder_1")
+    hold.release()
+    assert running.wait(30) == 0
+    shown = screen.read_to_end()
+    live.read_to_end()
+    assert "succeeded" in shown
+    for part in ("timeline", "coder_1", "usage.raw_tokens", "artefacts", "Next:"):
+        assert part in shown
+
+
+def test_piped_nothing_is_on_stderr(wire: OpenAIWire) -> None:
+    done = process("sparc", "run", "coder", "Feature A")
+    assert (done.status, done.err) == (0, "")
+
+
+def _shown(view: Any) -> str:
+    console = Console(file=io.StringIO(), width=250, highlight=False)
+    terminal.show(view, console)
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+def test_a_failed_run_shows_why(shell: Shell, wire: OpenAIWire) -> None:
+    wire.script(answer("spec"), answer("# Components\n- Cart", tokens(4, 4)), failure(401))
+    run = shell("sparc", "pipeline", "A shop")
+    assert run.status == 1
+    text = _shown(RunView.model_validate(run.document))
+    assert text.startswith("failed  pipeline r_")
+    assert "2 of 7 tasks succeeded, 1 failed, 4 cancelled" in text.splitlines()[0]
+    assert "401" in text
+
+
+def test_a_list_of_runs_is_a_table(shell: Shell, wire: OpenAIWire) -> None:
+    run_id = shell("sparc", "run", "coder", "x").document["run_id"]
+    shown = _shown(RunStatusView.model_validate(shell("mcp", "run_status").document))
+    assert shown.count("run_id") == shown.count("swarm_id") == 1
+    assert run_id in shown
+
+
+class _Row(View):
+    name: str
+    note: str | None = None
+    tags: list[str] = Field(default_factory=list)
+
+
+class _Inner(View):
+    size: int
+    reasons: dict[str, str]
+
+
+class _Everything(View):
+    text: str
+    flag: bool
+    nothing: None = None
+    names: list[str]
+    value: Any
+    inner: _Inner
+    rows: list[_Row]
+    empty: list[_Row]
+
+
+def test_every_kind_of_field_has_a_form() -> None:
+    view = _Everything(
+        text="evil \x1b[2J [bold]text[/bold]",
+        flag=True,
+        names=["a", "b"],
+        value={"deep": [1]},
+        inner=_Inner(size=3, reasons={}),
+        rows=[_Row(name="one"), _Row(name="two")],
+        empty=[],
+    )
+    text = _shown(view)
+    assert "evil �[2J [bold]text[/bold]" in text
+    assert "yes" in text
+    assert "a, b" in text
+    assert '"deep"' in text
+    assert "inner.size  3" in text
+    assert "nothing" not in text
+    assert "note" not in text
+    assert "two" in text
+    assert "reasons" not in text
+
+
+def test_the_terminal_is_told_a_run_of_run_status_as_a_run(shell: Shell, wire: OpenAIWire) -> None:
+    run_id = shell("sparc", "run", "coder", "x").document["run_id"]
+    screen = _Terminal()
+    process("mcp", "run_status", "--run-id", run_id, stdout=screen.theirs)
+    assert "Next:" in screen.read_to_end()
