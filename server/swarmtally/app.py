@@ -290,14 +290,19 @@ async def open_app(settings: Settings, clock: Clock | None = None, new_id: NewId
     clock = clock or SystemClock()
     async with open_database(settings.database, clock) as database:
         failure: Exception | None = None
-        async with anyio.create_task_group() as group:
-            app = App(settings, database, clock, new_id or id_factory(), group)
-            try:
-                yield app
-            except Exception as error:  # noqa: BLE001 - raised again below, outside the task group that would wrap it
-                failure = error
-            group.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True):
-            await app.close_backends()
+        app: App | None = None
+        try:
+            async with anyio.create_task_group() as group:
+                app = App(settings, database, clock, new_id or id_factory(), group)
+                try:
+                    yield app
+                except Exception as error:  # noqa: BLE001 - raised below, outside the task group that would wrap it
+                    failure = error
+                group.cancel_scope.cancel()
+        finally:
+            # Only now: the calls under way have been cancelled, which the embedded model needs to end in order.
+            if app is not None:
+                with anyio.CancelScope(shield=True):
+                    await app.close_backends()
         if failure is not None:
             raise failure

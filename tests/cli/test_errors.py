@@ -50,7 +50,7 @@ def test_a_wrong_command_line_is_one_line_and_leaves_no_database(
         (("mcp", "agent_spawn", "--type", "coder"), "has no current swarm; make one with swarm_init"),
         (("mcp", "memory_usage", "--action", "retrieve", "--key", "none"), "no entry 'none' in namespace 'default'"),
         (("sparc", "run", "codr", "x", "--model", "openai:x"), "no mode 'codr'; did you mean 'coder'?"),
-        (("sparc", "run", "coder", "x"), "no model to work with: name one with --model"),
+        (("sparc", "run", "coder", "x"), "no model to work with; name one with --model"),
         (("--max-output-tokens", "0", "swarms", "list"), "--max-output-tokens is '0'; it takes a whole number above 0"),
         (("swarms", "list", "--log-level", "loud"), "--log-level is 'loud'; it takes debug, info"),
     ],

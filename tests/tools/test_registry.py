@@ -2,7 +2,9 @@
 
 import json
 import pkgutil
+from collections.abc import Iterator
 from importlib import import_module
+from typing import Any
 
 import pytest
 
@@ -49,3 +51,16 @@ def test_all_definitions_together_leave_a_context_free() -> None:
     assert len(tools) <= 25
     # Three characters a token is less than any tokenizer gives for such text.
     assert len(text) / 3 <= 6_500
+
+
+def test_every_property_of_every_result_is_described() -> None:
+    def undescribed(schema: dict[str, Any], place: str) -> Iterator[str]:
+        for name, property_ in schema.get("properties", {}).items():
+            if "description" not in property_:
+                yield f"{place}.{name}"
+            for part in (property_, property_.get("items", {}), *property_.get("anyOf", ())):
+                yield from undescribed(part, f"{place}.{name}")
+                yield from undescribed(part.get("items", {}) if isinstance(part, dict) else {}, f"{place}.{name}")
+
+    for tool in registry.load_all():
+        assert list(undescribed(tool.output_schema, tool.name)) == []

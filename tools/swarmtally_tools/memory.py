@@ -28,47 +28,68 @@ Action = Literal["store", "retrieve", "list", "delete", "search", "stats"]
 
 class HitView(View):
     namespace: str
+    """Its group."""
     key: str
+    """Its key."""
     snippet: str
     """The passage that matched, else the value's beginning."""
     tags: list[str]
+    """Its tags."""
     version: int
+    """How often it was stored."""
     updated_at: str
+    """When it was last stored (UTC)."""
 
 
 class StatsView(View):
     entries: int
+    """Entries that can be retrieved."""
     namespaces: int
+    """Groups that hold any."""
     value_bytes: int
+    """Their values, as JSON in UTF-8."""
     expired: int
     """Entries past their ttl, not removed yet; they are never shown."""
 
 
 class MemoryView(View):
     action: str
+    """What was done."""
     project: str
+    """Whose memory it is."""
     database: str
+    """The file that holds it."""
     namespace: str | None
+    """The group of keys; null for stats."""
     key: str | None
+    """The entry's key; null for actions on many."""
     value: Any = None
     """The entry's value as it was stored; null for other actions than retrieve."""
     version: int | None
     """Counts stores of this key; give it as if_version for compare-and-set."""
     tags: list[str] | None
+    """Its tags; null for actions on many."""
     size_bytes: int | None
+    """Its value as JSON in UTF-8."""
     created_at: str | None
+    """When the key was first stored (UTC)."""
     updated_at: str | None
+    """When it was last stored (UTC)."""
     expires_at: str | None
+    """When it goes (UTC); null when it stays."""
     entries: list[HitView] | None
     """For list and search."""
     total: int | None
     """Entries that match, for list and search; null beyond 10,000."""
     stats: StatsView | None
+    """For stats."""
     next_step: str | None
+    """What to do when there is more."""
 
 
 class MemorySearchView(View):
     entries: list[HitView]
+    """This page."""
     total: int | None
     """Entries that match; exact to 10,000, else null."""
     next_cursor: str | None
@@ -76,6 +97,7 @@ class MemorySearchView(View):
     mode: str
     """glob or text: how the pattern was read."""
     project: str
+    """Whose memory was searched."""
 
 
 @tool(title="Use shared memory", destructive=True)

@@ -21,26 +21,36 @@ Part = Literal["timeline", "artefacts", "usage"]
 
 class TaskCounts(View):
     total: int
+    """Tasks known so far; a pipeline learns of more when its architecture is done."""
     queued: int
     """Blocked or ready."""
     running: int
+    """With an agent now."""
     succeeded: int
+    """Delivered."""
     failed: int
+    """Failed for good."""
     cancelled: int
+    """Could not run, because something they need failed."""
 
 
 class TaskView(View):
     task_id: str
+    """Its id."""
     key: str
     """Its name within the run, such as `code_2`."""
     phase: str
+    """The stage it belongs to."""
     mode: str
+    """How it is done."""
     role: str
+    """The kind of agent it wants."""
     agent_id: str | None
     """Who has it, or had it last."""
     status: str
     """blocked, ready, running, succeeded, failed or cancelled."""
     attempts: int
+    """Attempts counted so far; those lost with their process are not."""
     started_at: str | None
     """When its last attempt started (UTC)."""
     duration_s: float | None
@@ -48,16 +58,22 @@ class TaskView(View):
     raw_tokens: int | None
     """Input and output tokens its calls reported; null when none did."""
     error: str | None
+    """Why it failed, was cancelled or is tried again."""
 
 
 class ArtefactView(View):
     artefact_id: str
+    """Its id."""
     phase: str
+    """The stage that delivered it."""
     name: str
+    """The key of the task that delivered it."""
     memory_key: str
     """Retrieve it with memory_usage under this key."""
     size_bytes: int
+    """Its text in UTF-8."""
     sha256: str
+    """Of its text in UTF-8."""
     path: str | None
     """Where it lies on disk; null when the run has no out_dir."""
 
@@ -68,9 +84,13 @@ class UsageView(View):
     raw_tokens: int | None
     """Input (cached too) and output tokens, as reported. Null when no call reported any."""
     input_tokens: int | None
+    """Cached ones too."""
     output_tokens: int | None
+    """Reasoning too."""
     cache_read_tokens: int | None
+    """Of the input, read from the provider's cache."""
     cache_write_tokens: int | None
+    """Of the input, written to the provider's cache."""
     unknown_calls: int
     """Ended calls without figures; they are not in the sums."""
     open_calls: int
@@ -83,13 +103,16 @@ class BackendView(View):
     name: str
     """model or local."""
     model: str
+    """The model that does the work."""
     base_url: str | None
+    """The server it is on, when one was named."""
     reason: str
     """Why this one."""
 
 
 class RunView(View):
     run_id: str
+    """Its id."""
     kind: str
     """run, batch, concurrent or pipeline."""
     status: str
@@ -97,43 +120,69 @@ class RunView(View):
     reason: str | None
     """Why it failed, or what is incomplete."""
     task: str
+    """What was asked for."""
     project: str
+    """What it belongs to."""
     swarm_id: str
+    """The swarm that does it."""
     backend: BackendView
+    """What does the work."""
     tasks: TaskCounts
+    """How many are in each state."""
     timeline: list[TaskView] | None
     """The first 100 tasks in order; null when not asked for."""
     artefacts: list[ArtefactView] | None
     """The first 100 deliverables; null when not asked for."""
     usage: UsageView | None
+    """What its calls used; null when not asked for."""
     created_at: str
+    """UTC."""
     started_at: str | None
+    """When the first task was claimed (UTC)."""
     finished_at: str | None
+    """When the last result was committed (UTC)."""
     duration_s: float | None
     """First claim to last commit; null until finished."""
     out_dir: str | None
+    """Where deliverables are written; null for nowhere."""
     as_of: str
+    """When this was read (UTC)."""
     database: str
+    """The file that holds everything."""
     next_step: str
+    """What to do now."""
 
 
 class RunLine(View):
     run_id: str
+    """Its id."""
     kind: str
+    """run, batch, concurrent or pipeline."""
     status: str
+    """queued, running, interrupted, succeeded or failed."""
     task: str
+    """What was asked for, shortened."""
     tasks: TaskCounts
+    """How many are in each state."""
     created_at: str
+    """UTC."""
 
 
 class SwarmLine(View):
     swarm_id: str
+    """Its id."""
     name: str
+    """For people."""
     topology: str
+    """Who may speak to whom."""
     strategy: str
+    """How tasks find agents."""
     agents: int
+    """Agents in it now."""
     max_agents: int
+    """The most it may hold."""
     current: bool
+    """Whether the project uses it when none is named."""
 
 
 class RunStatusView(View):
@@ -144,8 +193,11 @@ class RunStatusView(View):
     swarms: list[SwarmLine]
     """Without a run_id: the project's newest swarms."""
     project: str
+    """What they belong to."""
     database: str
+    """The file that holds everything."""
     as_of: str
+    """When this was read (UTC)."""
 
 
 @tool(title="Show a run", read_only=True, idempotent=True)

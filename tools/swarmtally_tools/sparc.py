@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from swarmtally.app import App, SparcRequest
+from swarmtally.core import progress
 from swarmtally.domain.run import RunKind
 from swarmtally.domain.task import TASK_TEXT_LIMIT
 from swarmtally_tools.definition import Tool, tool
@@ -98,6 +99,8 @@ async def sparc_pipeline(
 async def _execute(app: App, request: SparcRequest, wait_s: float) -> RunView:
     started = await app.start(request)
     runs = await app.runs()
+    # Before the first wait: whoever is interrupted from here on knows which run to resume.
+    await progress.report(0, None, f"{started.run_id}: started in swarm {started.swarm.swarm_id}")
     await runs.wait(started.run_id, app.patience(wait_s), tell)
     notes = "There was no current swarm: `default` (star, 8 agents) was made. " if started.made_swarm else ""
     return run_view(app, await runs.show(started.run_id), notes=notes)

@@ -24,13 +24,21 @@ Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
 
 class SwarmView(View):
     swarm_id: str
+    """Name it with swarm_id in other calls; the current one need not be named."""
     name: str
+    """For people; its id when none was given."""
     topology: str
+    """Who may speak to whom."""
     strategy: str
+    """How tasks find agents."""
     agents: int
+    """Agents in it now."""
     max_agents: int
+    """The most it may hold."""
     current: bool
+    """Whether the project uses it when none is named."""
     project: str
+    """What it belongs to."""
     database: str
     """The one file that holds everything."""
     backend: str | None
@@ -38,27 +46,37 @@ class SwarmView(View):
     reasons: dict[str, str]
     """Why this backend, or why none."""
     created_at: str
+    """UTC."""
 
 
 class AgentView(View):
     agent_id: str
+    """Its id."""
     role: str
+    """The kind of task it takes."""
     name: str
+    """For people."""
     capabilities: list[str]
+    """As given."""
     status: str
+    """idle or busy."""
     neighbours: list[str] | None
     """Agents the topology lets it speak to, at most 100; null when the topology is chosen per run (adaptive)."""
 
 
 class SpawnedView(View):
     swarm_id: str
+    """The swarm they joined."""
     topology: str
+    """Its topology."""
     agents: list[AgentView]
     """The new agents, at most 100."""
     spawned: int
+    """How many joined."""
     size: int
     """Agents in the swarm now."""
     max_agents: int
+    """The most it may hold."""
 
 
 @tool(title="Make a swarm")

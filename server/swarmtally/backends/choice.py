@@ -175,7 +175,7 @@ def _local(model: PulledModel, reason: str, limit: int | None) -> BackendChoice:
 def _unasked_mcp(data_dir: Path, limit: int | None) -> BackendChoice:
     found = find_model(data_dir)
     if found is None:
-        raise NoBackend(f"no model to work with: start the server with --model PROVIDER:NAME, or run `{PULL_REMEDY}`")
+        raise NoBackend(f"no model to work with; start the server with --model PROVIDER:NAME, or run `{PULL_REMEDY}`")
     return _local(found, "no model was named, and the embedded one is there; no key is spent unasked", limit)
 
 
@@ -192,7 +192,7 @@ def _unasked_shell(environ: Mapping[str, str], data_dir: Path, limit: int | None
         why = skipped or ["no provider's key is set"]
         return _local(found, "; ".join(["no model was named, and the embedded one is there", *why]), limit)
     raise NoBackend(
-        "; ".join(["no model to work with: name one with --model PROVIDER:NAME, set ANTHROPIC_API_KEY", *skipped])
+        "; ".join(["no model to work with; name one with --model PROVIDER:NAME, set ANTHROPIC_API_KEY", *skipped])
         + f"; or run `{PULL_REMEDY}`"
     )
 

@@ -20,6 +20,7 @@ from swarmtally.core.project import git_root
 from swarmtally.domain.clock import SystemClock
 from swarmtally.domain.errors import NoBackend, StoreError, SwarmError
 from swarmtally.sparc.modes import ModeCatalog
+from swarmtally.store import health
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import open_database
 from swarmtally.store.migrations import SCHEMA_VERSION, version
@@ -98,7 +99,7 @@ async def _look_into(settings: Settings) -> tuple[int, list[str]]:
     """The database's schema version, and what SQLite finds wrong with it."""
     async with open_database(settings.database, SystemClock()) as database:
         schema = await database.read(version)
-        faults = await database.read(_quick_check)
+        faults = await database.read(health.faults)
         # An empty unit takes and gives back the write lock: that is what needs a writable file and folder.
         await database.write(_nothing)
     return schema, faults
@@ -107,18 +108,12 @@ async def _look_into(settings: Settings) -> tuple[int, list[str]]:
 async def _sqlite(settings: Settings) -> CheckView:
     connection = await Connection.open(settings.database, read_only=True)
     try:
-        row = await connection.row("SELECT sqlite_version() AS version")
+        found = await health.sqlite_version(connection)
     finally:
         await connection.close()
-    found = str(row["version"]) if row else "0"
     if tuple(int(part) for part in found.split(".")[:2]) < OLDEST_SQLITE:
         return _row("sqlite", "fail", found, "use a Python whose sqlite3 is 3.38 or newer")
     return _ok("sqlite", found)
-
-
-async def _quick_check(connection: Connection) -> list[str]:
-    found = [str(row["quick_check"]) for row in await connection.rows("PRAGMA quick_check(1)")]
-    return [line for line in found if line != "ok"]
 
 
 async def _nothing(_connection: Connection) -> None:

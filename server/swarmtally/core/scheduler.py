@@ -192,14 +192,19 @@ class Scheduler:
 
     async def _watch(self) -> None:
         """Wake the loop when another process has written: an agent may be idle again."""
-        seen = await self._shop.database.data_version()
+        seen = None
         while True:
             await anyio.sleep(WATCH_S)
-            if self._runs:
+            if not self._runs:
+                continue
+            try:
                 now = await self._shop.database.data_version()
-                if now != seen:
-                    seen = now
-                    self._wake.set()
+            except StoreError as error:
+                self._fail(error)
+                continue
+            if now != seen:
+                seen = now
+                self._wake.set()
 
     async def _keep_leases(self) -> None:
         while True:

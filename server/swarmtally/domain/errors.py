@@ -21,6 +21,7 @@ SwarmError
     ├── DatabaseCorrupt
     ├── DatabaseUnavailable   cannot be opened
     ├── NetworkFileSystem
+    ├── ForeignDatabase       another program's SQLite file
     └── NewerSchema           a newer swarmtally has migrated the file
 """
 
@@ -159,6 +160,13 @@ class NetworkFileSystem(StoreError):
     def __init__(self, path: str, kind: str) -> None:
         super().__init__(
             f"database {path} lies on a network file system ({kind}), where locks fail; choose a local path with --db"
+        )
+
+
+class ForeignDatabase(StoreError):
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"database {path} belongs to another program; nothing was changed: choose another path with --db"
         )
 
 

@@ -19,7 +19,7 @@ from swarmtally.domain.clock import Clock
 from swarmtally.domain.errors import NewerSchema, StoreError
 from swarmtally.store import faults, location
 from swarmtally.store.connection import Connection
-from swarmtally.store.migrations import SCHEMA_VERSION, migrate, version
+from swarmtally.store.migrations import SCHEMA_VERSION, migrate, refuse_foreign, version
 
 T = TypeVar("T")
 
@@ -159,6 +159,7 @@ class Database:
         """Open the writer and bring the schema up to date."""
         writer = await Connection.open(self.path, read_only=False)
         try:
+            await writer.patiently(lambda: refuse_foreign(writer))
             await writer.patiently(lambda: writer.rows("PRAGMA journal_mode = WAL"))
             await writer.rows("PRAGMA synchronous = FULL")
             await writer.rows("PRAGMA foreign_keys = ON")

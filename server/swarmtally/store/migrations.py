@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 
-from swarmtally.domain.errors import NewerSchema
+from swarmtally.domain.errors import ForeignDatabase, NewerSchema
 from swarmtally.store.connection import Connection
 
 
@@ -39,9 +39,27 @@ def statements(script: str) -> Iterator[str]:
         yield collected
 
 
+APPLICATION_ID = 0x5357544C
+"""Marks the file as ours (`SWTL` in SQLite's header), so that no other program's database is ever migrated."""
+
+
 async def version(connection: Connection) -> int:
     row = await connection.row("PRAGMA user_version")
     return int(row["user_version"]) if row else 0
+
+
+async def refuse_foreign(connection: Connection) -> None:
+    """Let only an empty database or one of ours through. Changes nothing.
+
+    Raises:
+        ForeignDatabase: it holds another program's data.
+    """
+    row = await connection.row(
+        "SELECT (SELECT COUNT(*) FROM sqlite_master) AS objects, application_id FROM pragma_application_id"
+    )
+    assert row is not None
+    if row["application_id"] not in ((0, APPLICATION_ID) if row["objects"] == 0 else (APPLICATION_ID,)):
+        raise ForeignDatabase(connection.path)
 
 
 async def migrate(
@@ -100,6 +118,7 @@ async def _apply(connection: Connection, number: int, script: str, now_ns: int) 
             await connection.rows(
                 "INSERT INTO migration (version, applied_ns) VALUES (:number, :now)", {"number": number, "now": now_ns}
             )
+            await connection.rows(f"PRAGMA application_id = {APPLICATION_ID}")
             await connection.rows(f"PRAGMA user_version = {number}")
         await connection.rows("COMMIT")
     except BaseException:

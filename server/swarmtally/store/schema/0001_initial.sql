@@ -169,13 +169,13 @@ CREATE TABLE memory (
   project TEXT NOT NULL REFERENCES project,
   namespace TEXT NOT NULL,
   key TEXT NOT NULL,
-  value TEXT NOT NULL,                  -- JSON
   size_bytes INTEGER NOT NULL,          -- of value
   tags TEXT NOT NULL,                   -- JSON array of texts
   version INTEGER NOT NULL,
   created_ns INTEGER NOT NULL,
   updated_ns INTEGER NOT NULL,
   expires_ns INTEGER,
+  value TEXT NOT NULL,                  -- JSON, up to 1 MiB: last, so that reading the others skips it
   UNIQUE (project, namespace, key)
 ) STRICT;
 CREATE INDEX memory_by_key ON memory (project, key, namespace);
