@@ -7,6 +7,7 @@ from pydantic import Field
 from swarmtally.app import App
 from swarmtally.core import progress
 from swarmtally.core.runs import LISTED, Counts, Progress, RunState, TaskState
+from swarmtally.core.swarms import SwarmState
 from swarmtally.domain.clock import NS_PER_S, iso
 from swarmtally.domain.run import INTERRUPTED, Run
 from swarmtally.domain.task import Artefact, TaskStatus
@@ -224,18 +225,7 @@ async def run_status(
     return RunStatusView(
         run=None,
         runs=[run_line(run, status, counts) for run, status, counts in await runs.newest(20)],
-        swarms=[
-            SwarmLine(
-                swarm_id=state.swarm.swarm_id,
-                name=state.swarm.name,
-                topology=state.swarm.topology,
-                strategy=state.swarm.strategy,
-                agents=state.agents,
-                max_agents=state.swarm.max_agents,
-                current=state.current,
-            )
-            for state in (await app.swarms.states())[:20]
-        ],
+        swarms=[swarm_line(state) for state in (await app.swarms.states())[:20]],
         project=app.settings.project,
         database=str(app.settings.database),
         as_of=as_of,
@@ -292,6 +282,18 @@ def run_line(run: Run, status: str, counts: Counts) -> RunLine:
         task=run.task if len(run.task) <= 120 else f"{run.task[:119]}…",
         tasks=task_counts(counts),
         created_at=iso(run.created_ns),
+    )
+
+
+def swarm_line(state: SwarmState) -> SwarmLine:
+    return SwarmLine(
+        swarm_id=state.swarm.swarm_id,
+        name=state.swarm.name,
+        topology=state.swarm.topology,
+        strategy=state.swarm.strategy,
+        agents=state.agents,
+        max_agents=state.swarm.max_agents,
+        current=state.current,
     )
 
 

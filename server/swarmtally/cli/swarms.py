@@ -7,7 +7,7 @@ from swarmtally.cli import output, session
 from swarmtally.cli.group import LazyGroup
 from swarmtally.cli.options import Leaf
 from swarmtally_tools.definition import View
-from swarmtally_tools.runs import SwarmLine
+from swarmtally_tools.runs import SwarmLine, swarm_line
 
 
 class SwarmsView(View):
@@ -32,18 +32,7 @@ def _list() -> None:
 
     async def listed(app: App) -> SwarmsView:
         return SwarmsView(
-            swarms=[
-                SwarmLine(
-                    swarm_id=state.swarm.swarm_id,
-                    name=state.swarm.name,
-                    topology=state.swarm.topology,
-                    strategy=state.swarm.strategy,
-                    agents=state.agents,
-                    max_agents=state.swarm.max_agents,
-                    current=state.current,
-                )
-                for state in await app.swarms.states()
-            ],
+            swarms=[swarm_line(state) for state in await app.swarms.states()],
             project=app.settings.project,
             database=str(app.settings.database),
         )

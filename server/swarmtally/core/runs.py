@@ -176,15 +176,19 @@ class Runs:
     async def newest(self, limit: int) -> list[tuple[Run, str, Counts]]:
         """The project's newest runs, each with its shown status and task counts."""
 
+        dead = await leases.dead_owners(self._database)
+
         async def unit(tx: Connection) -> list[tuple[Run, str, Counts]]:
             found = await runs.newest(tx, self._project, limit)
             counts = await tasks.counts(tx, [run.run_id for run in found])
-            return [(run, self._shown(run), counts[run.run_id]) for run in found]
+            return [(run, self._shown(run, dead), counts[run.run_id]) for run in found]
 
         return await self._database.read(unit)
 
     async def show(self, run_id: str, limit: int = LISTED) -> RunState:
         """Everything about a run, read from one consistent state."""
+
+        dead = await leases.dead_owners(self._database)
 
         async def unit(tx: Connection) -> RunState:
             run = await self._get(tx, run_id)
@@ -194,7 +198,7 @@ class Runs:
             used = await usage.totals_of_tasks(tx, task_ids)
             return RunState(
                 run=run,
-                status=self._shown(run),
+                status=self._shown(run, dead),
                 counts=(await tasks.counts(tx, [run_id]))[run_id],
                 tasks=tuple(_task_state(task, last.get(task.task_id), used.get(task.task_id)) for task in found),
                 artefacts=tuple(await artefacts.of_run(tx, run_id, limit)),
@@ -204,8 +208,8 @@ class Runs:
 
         return await self._database.read(unit)
 
-    def _shown(self, run: Run) -> str:
-        return run.shown_status(self._clock.now_ns())
+    def _shown(self, run: Run, dead: frozenset[str]) -> str:
+        return run.shown_status(self._clock.now_ns(), dead)
 
     async def wait(self, run_id: str, timeout_s: float | None, on_progress: OnProgress | None = None) -> Progress:
         """Return when the run has ended or was interrupted, at the latest after `timeout_s` (None: without limit).
@@ -217,7 +221,7 @@ class Runs:
         deadline = anyio.current_time() + (float("inf") if timeout_s is None else timeout_s)
         while True:
             ours, change = self._scheduler.holds(run_id), self._scheduler.next_change()
-            progress = await self._progress(run_id)
+            progress = await self._progress(run_id, frozenset() if ours else await leases.dead_owners(self._database))
             state = (progress.ended, progress.known, tuple(task.task_id for task in progress.running))
             if on_progress is not None and state != shown:
                 await on_progress(progress)
@@ -230,13 +234,13 @@ class Runs:
             with anyio.move_on_after(min(deadline - anyio.current_time(), HEARTBEAT_S if ours else WATCH_S)):
                 await change.wait()
 
-    async def _progress(self, run_id: str) -> Progress:
+    async def _progress(self, run_id: str, dead: frozenset[str]) -> Progress:
         async def unit(tx: Connection) -> Progress:
             run = await self._get(tx, run_id)
             counts = (await tasks.counts(tx, [run_id]))[run_id]
             ended = sum(number for status, number in counts.items() if status.final)
             return Progress(
-                run, self._shown(run), ended, sum(counts.values()), tuple(await tasks.running(tx, run_id, LISTED))
+                run, self._shown(run, dead), ended, sum(counts.values()), tuple(await tasks.running(tx, run_id, LISTED))
             )
 
         return await self._database.read(unit)

@@ -1,7 +1,7 @@
 """Runs: one request turned into a graph of tasks, scheduled by the one process that holds its lease."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -125,8 +125,8 @@ class Run:
             lease_expires_ns=row["lease_expires_ns"],
         )
 
-    def shown_status(self, now_ns: int) -> str:
-        """The status a reader sees: `interrupted` when the run is not finished and no process holds it."""
-        if not self.status.final and self.lease_expires_ns <= now_ns:
+    def shown_status(self, now_ns: int, dead_owners: Container[str] = ()) -> str:
+        """The status a reader sees: `interrupted` when the run is not finished and no living process holds it."""
+        if not self.status.final and (self.lease_expires_ns <= now_ns or self.lease_owner in dead_owners):
             return INTERRUPTED
         return str(self.status)
