@@ -1,5 +1,6 @@
 """`swarmtally demo`: a real server and a real client; a local HTTP server is the model (`make demo` has a real one)."""
 
+import os
 import re
 import subprocess
 import sys
@@ -35,11 +36,17 @@ def test_it_tells_who_did_what_and_where_it_lies(tmp_path: Path, wire: OpenAIWir
 
 def test_the_commands_it_names_work(tmp_path: Path, wire: OpenAIWire) -> None:
     said = demo(tmp_path, *on_wire(wire)).stdout
-    (show,) = re.findall(r"^  swarmtally (runs show .*)$", said, re.MULTILINE)
-    (search,) = re.findall(r"^  swarmtally (mcp memory_search .*)$", said, re.MULTILINE)
-    for command in (show, search):
-        shell = f"{sys.executable} -m swarmtally {command}"
-        assert subprocess.run(shell, shell=True, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    commands = re.findall(r"^  (\S*swarmtally (?:runs|mcp|sparc) .*)$", said, re.MULTILINE)
+    assert len(commands) == 3
+    on_the_wire = {
+        **os.environ,
+        "SWARMTALLY_DB": str(tmp_path / "own.db"),
+        "SWARMTALLY_MODEL": "openai:test",
+        "SWARMTALLY_BASE_URL": wire.base_url,
+    }
+    for command in commands:
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=on_the_wire, capture_output=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
 
 
 def test_a_run_that_failed_is_told_with_its_reason(tmp_path: Path, wire: OpenAIWire) -> None:

@@ -195,11 +195,21 @@ def _files(run: RunView) -> Iterator[str]:
 
 def _next_steps(run: RunView, database: str, folder: Path) -> Iterator[str]:
     same = f"--db {shlex.quote(database)} --project {PROJECT}"
+    installed = Path(sys.executable).with_name("swarmtally")
+    program = shlex.quote(_nearer(installed))
     yield "Try next:"
-    yield f"  swarmtally runs show {run.run_id} {same}"
-    yield f"  swarmtally mcp memory_search --pattern 'sparc/*' {same}"
-    yield f"  swarmtally sparc run coder 'Login implementation' --out-dir {shlex.quote(str(folder))} {same}"
-    yield "  claude mcp add swarmtally -- swarmtally serve"
+    yield f"  {program} runs show {run.run_id} {same}"
+    if run.artefacts:
+        key = shlex.quote(run.artefacts[-1].memory_key)
+        yield f"  {program} mcp memory_usage --action retrieve --key {key} {same}"
+    out = shlex.quote(_nearer(folder))
+    yield f"  {program} sparc run coder 'Login implementation' --out-dir {out} --allow {out}"
+    yield f"  claude mcp add swarmtally -- {shlex.quote(str(installed))} serve --model local"
+
+
+def _nearer(path: Path) -> str:
+    """The path as seen from here when it lies below, else whole."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _verdict(run: RunView) -> int:
