@@ -25,7 +25,7 @@ def test_a_fresh_installation_warns_of_what_is_missing_and_passes(shell: Shell, 
     assert (rows["embedded model"]["state"], rows["embedded model"]["remedy"]) == ("warn", PULL_REMEDY)
     for front in ("backend in the shell", "backend over MCP"):
         assert rows[front]["state"] == "warn"
-        assert "--model" in rows[front]["detail"]
+        assert "--model" in rows[front]["remedy"]
 
 
 def test_keys_are_named_and_never_shown(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
