@@ -83,6 +83,8 @@ class Settings:
             InvalidInput: an environment variable holds nonsense.
         """
         environ = os.environ if environ is None else environ
+        if db is not None and not db.strip():
+            raise InvalidInput("--db is empty; give the database file's path, or leave the option out")
         root = git_root(cwd or Path.cwd())
         named = project or environ.get("SWARMTALLY_PROJECT") or (str(root) if root else DEFAULT_PROJECT)
         if len(named) > PROJECT_LIMIT:

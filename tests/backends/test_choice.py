@@ -78,10 +78,8 @@ def test_the_shell_takes_a_provider_whose_key_is_set_before_the_local_model(tmp_
 def test_the_reason_tells_what_was_skipped(tmp_path: Path) -> None:
     found = chosen(tmp_path, environ=KEYS)
     assert found.model == "openai:gpt-5-mini"
-    assert found.reason == (
-        "OPENAI_API_KEY is set; ANTHROPIC_API_KEY is set, but the SDK is not installed: "
-        "pip install 'swarmtally[anthropic]'"
-    )
+    assert found.reason.startswith("OPENAI_API_KEY is set; ANTHROPIC_API_KEY is set, but the SDK is not installed: ")
+    assert found.reason.endswith("-m pip install 'pydantic-ai-slim[anthropic]'")
 
 
 def test_the_order_of_providers_and_their_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,11 +101,11 @@ def test_the_shell_falls_back_to_the_local_model_and_says_why(tmp_path: Path) ->
     assert "no provider's key is set" in chosen(tmp_path).reason
     found = chosen(tmp_path, environ={"ANTHROPIC_API_KEY": "x"})
     assert found.model == "local:smollm2"
-    assert "swarmtally[anthropic]" in found.reason
+    assert "pydantic-ai-slim[anthropic]" in found.reason
 
 
 def test_a_key_of_google_without_its_sdk_says_what_to_install(tmp_path: Path) -> None:
-    with pytest.raises(NoBackend, match=r"GEMINI_API_KEY is set, but .*swarmtally\[google\]"):
+    with pytest.raises(NoBackend, match=r"GEMINI_API_KEY is set, but .*pydantic-ai-slim\[google\]"):
         chosen(tmp_path, environ={"GEMINI_API_KEY": "x"})
 
 
@@ -116,7 +114,7 @@ def test_the_shell_with_nothing_names_the_remedies(tmp_path: Path) -> None:
         with pytest.raises(NoBackend, match="swarmtally model pull smollm2") as caught:
             chosen(tmp_path, environ=environ)
         assert "\n" not in str(caught.value)
-        assert ("swarmtally[anthropic]" in str(caught.value)) == bool(environ.get("ANTHROPIC_API_KEY"))
+        assert ("pydantic-ai-slim[anthropic]" in str(caught.value)) == bool(environ.get("ANTHROPIC_API_KEY"))
 
 
 @pytest.mark.parametrize(

@@ -258,4 +258,4 @@ async def test_a_missing_library_says_what_to_install(tmp_path: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(NoBackend) as caught:
         await LocalBackend.open(tmp_path / "any.gguf")
-    assert str(caught.value) == "the embedded model needs: pip install 'swarmtally[local]'"
+    assert str(caught.value) == f"the embedded model needs: {local.LIBRARIES_REMEDY}"

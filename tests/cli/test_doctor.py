@@ -43,7 +43,7 @@ def test_keys_are_named_and_never_shown(shell: Shell, monkeypatch: pytest.Monkey
     for provider in ("anthropic", "google"):
         # Whether these SDKs are there depends on the installation; without one the remedy names the extra.
         row = rows[provider]
-        assert row["state"] == "ok" or row["remedy"] == f"pip install 'swarmtally[{provider}]'"
+        assert row["state"] == "ok" or f"pip install 'pydantic-ai-slim[{provider}]'" in row["remedy"]
     assert rows["backend in the shell"]["detail"].startswith("openai:x: ")
 
 

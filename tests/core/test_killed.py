@@ -122,7 +122,7 @@ async def test_a_run_of_a_living_process_cannot_be_resumed(tmp_path: Path) -> No
     gate = anyio.Event()
     async with swarmed(tmp_path, ScriptedBackend(gate=gate)) as swarm:
         run_id = await swarm.start(task("a"))
-        with pytest.raises(RunHeld, match="held by another process"):
+        with pytest.raises(RunHeld, match="executed by another process"):
             await swarm.runs.resume(run_id)
         gate.set()
         await swarm.runs.wait(run_id, None)

@@ -198,3 +198,12 @@ async def test_two_runs_at_once_share_the_agents_and_both_end(tmp_path: Path) ->
         assert swarm.backend.most_at_once == 2
         busy = await swarm.rows("SELECT * FROM agent WHERE status = 'busy'")
         assert busy == []
+
+
+async def test_a_result_that_cannot_be_recorded_fails_its_own_task_only(tmp_path: Path) -> None:
+    backend = ScriptedBackend(lambda key, asked: "same" if key == "plan" else "ok")
+    async with swarmed(tmp_path, backend) as swarm:
+        # Two tasks of one key cannot be: what "plan" makes possible is refused by the database.
+        found = await swarm.run(task("plan", expands=True), task("same"), task("other"))
+        assert (found["plan"].status, found["plan"].error) == (TaskStatus.FAILED, "its result could not be recorded")
+        assert (found["same"].status, found["other"].status) == (TaskStatus.SUCCEEDED, TaskStatus.SUCCEEDED)

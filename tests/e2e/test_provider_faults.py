@@ -122,3 +122,42 @@ async def test_a_provider_that_reports_nothing_leaves_tokens_unknown_never_zero(
         view, task, usage = await run(app)
         assert (view.status, usage.raw_tokens, usage.input_tokens, task.raw_tokens) == ("succeeded", None, None, None)
         assert "raw_tokens" in usage.reasons
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        w.answer("half a pair: \ud83d.", w.tokens(3, 4)),
+        w.answer("impossible", w.tokens(2**63, 1)),
+    ],
+    ids=["surrogate", "huge"],
+)
+async def test_an_answer_that_cannot_be_written_down_as_it_is_ends_nothing_else(
+    open_test_app: OpenTestApp, wire: OpenAIWire, answer: w.Answer
+) -> None:
+    wire.script(answer, w.answer("fine", w.tokens(3, 4)))
+    async with open_test_app() as app:
+        view, task, usage = await run(app)
+        assert (view.status, task.attempts) == ("succeeded", 1)
+        assert usage.raw_tokens in (None, 7)
+        assert (await run(app))[0].status == "succeeded"
+
+
+async def test_an_error_that_holds_control_characters_is_kept_as_one_plain_line(
+    open_test_app: OpenTestApp, wire: OpenAIWire
+) -> None:
+    wire.script(w.failure(400, {"message": "\x1b[2Jbad\u202e \ud800\nrequest" + "x" * 5_000}))
+    async with open_test_app() as app:
+        _, task, _ = await run(app)
+        assert task.error is not None
+        assert task.error.isprintable()
+        assert len(task.error) <= 500
+
+
+async def test_an_answer_cut_off_at_the_limit_says_so(open_test_app: OpenTestApp, wire: OpenAIWire) -> None:
+    wire.script(w.answer("half a sen", w.tokens(3, 4), finish_reason="length"))
+    async with open_test_app() as app:
+        view, _, _ = await run(app)
+        assert view.artefacts is not None
+        assert view.artefacts[0].truncated
+        assert "1 deliverables were cut off at the model's output limit" in view.next_step

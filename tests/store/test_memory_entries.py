@@ -236,5 +236,10 @@ async def _insert_artefact(tx):
     )
     await tx.rows(
         "INSERT INTO artefact (artefact_id, run_id, task_id, ordinal, phase, name, sha256, size_bytes, text,"
-        " created_ns) VALUES ('f_1', 'r_1', 't_1', 0, 'design', 'api/v1.md', 'x', 8, 'the text', 5)"
+        " created_ns, truncated) VALUES ('f_1', 'r_1', 't_1', 0, 'design', 'api/v1.md', 'x', 8, 'the text', 5, 0)"
     )
+
+
+async def test_the_keys_of_deliverables_cannot_be_stored_over(memory):
+    with pytest.raises(InvalidInput, match="belong to the deliverables of runs"):
+        await memory.store("p", "default", "sparc/r_1/code/code_1", "shadow")

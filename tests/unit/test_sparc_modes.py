@@ -73,10 +73,16 @@ def test_the_users_folder_is_found_in_the_configuration_folder(tmp_path: Path, m
 
 def test_an_unknown_name_is_answered_with_the_nearest(user: Path) -> None:
     catalog = ModeCatalog.load(None, user)
-    with pytest.raises(NotFound, match=r"^no mode 'codr'; did you mean 'coder'\? See sparc modes$"):
+    with pytest.raises(NotFound, match=r"^no mode 'codr'; did you mean 'coder'\?$"):
         catalog.get("codr")
-    with pytest.raises(NotFound, match=r"^no mode 'zzzzzzzz'; see sparc modes$"):
+    with pytest.raises(NotFound, match=r"^no mode 'zzzzzzzz'; there are analyst, architect, coder, "):
         catalog.get("zzzzzzzz")
+
+
+def test_a_file_that_gave_no_mode_is_named_when_its_mode_is_asked_for(user: Path) -> None:
+    write(user, "poet", "no front matter")
+    with pytest.raises(NotFound, match=r"no mode 'poet': .*poet\.md was skipped, "):
+        ModeCatalog.load(None, user).get("poet")
 
 
 def test_a_users_mode_stands_in_for_a_built_in_one(user: Path) -> None:

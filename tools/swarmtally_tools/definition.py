@@ -64,9 +64,9 @@ class Tool:
         for given, value in arguments.items():
             name = given if given in fields else _snake(given)
             if name not in fields:
-                raise InvalidInput(f"{self.name} has no argument {given!r}{_nearest(name, list(fields))}")
+                raise InvalidInput(f"{self.name} has no argument {given[:64]!r}{_nearest(name, list(fields))}")
             if name in named:
-                raise InvalidInput(f"{self.name} got argument {name!r} twice, as {given!r} too; give it once")
+                raise InvalidInput(f"{self.name} got argument {name!r} twice, as {given[:64]!r} too; give it once")
             named[name] = value
         try:
             return self.arguments.model_validate(named)

@@ -26,7 +26,7 @@ def load(name: str) -> Tool:
         InvalidInput: there is none; the text names the nearest.
     """
     if name not in MODULES:
-        raise InvalidInput(f"no tool {name!r}{nearest_name(name, list(MODULES))}")
+        raise InvalidInput(f"no tool {name[:64]!r}{nearest_name(name, list(MODULES))}")
     module = import_module(f"swarmtally_tools.{MODULES[name]}")
     found: dict[str, Tool] = {tool.name: tool for tool in module.TOOLS}
     return found[name]

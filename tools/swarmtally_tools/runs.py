@@ -1,5 +1,6 @@
 """Runs: what was asked for, how far it is, what came of it."""
 
+import shlex
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -77,6 +78,8 @@ class ArtefactView(View):
     """Of its text in UTF-8."""
     path: str | None
     """Where it lies on disk; null when the run has no out_dir."""
+    truncated: bool
+    """The model was cut off at its output limit: the text is not whole."""
 
 
 class UsageView(View):
@@ -364,13 +367,18 @@ def _artefact(artefact: Artefact) -> ArtefactView:
         size_bytes=artefact.size_bytes,
         sha256=artefact.sha256,
         path=artefact.path,
+        truncated=artefact.truncated,
     )
 
 
 def _next_step(run: Run, state: RunState) -> str:
     more = f"Only the first {LISTED} tasks are listed. " if sum(state.counts.values()) > LISTED else ""
+    cut = sum(artefact.truncated for artefact in state.artefacts)
+    if cut:
+        more += f"{cut} deliverables were cut off at the model's output limit: raise it with --max-output-tokens. "
     if state.status == INTERRUPTED:
-        return f"{more}Its process is gone: continue it with `swarmtally runs resume {run.run_id}`."
+        resume = f"swarmtally runs resume {run.run_id} --project {shlex.quote(run.project)}"
+        return f"{more}Its process is gone: continue it in a shell with `{resume}`."
     if not run.status.final:
         return f"{more}Call run_status with run_id {run.run_id} and wait_s 45 until it has ended."
     if not state.artefacts:

@@ -192,8 +192,8 @@ def _unasked_shell(environ: Mapping[str, str], data_dir: Path, limit: int | None
         why = skipped or ["no provider's key is set"]
         return _local(found, "; ".join(["no model was named, and the embedded one is there", *why]), limit)
     raise NoBackend(
-        "; ".join(["no model to work with; name one with --model PROVIDER:NAME, set ANTHROPIC_API_KEY", *skipped])
-        + f"; or run `{PULL_REMEDY}`"
+        "; ".join(["no model to work with; name one with --model PROVIDER:NAME, set a provider's API key", *skipped])
+        + f", or run `{PULL_REMEDY}`"
     )
 
 

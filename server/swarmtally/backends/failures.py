@@ -5,6 +5,8 @@ An error nobody foresaw is not translated: it is a bug of ours and has to be see
 
 import json
 import re
+import shlex
+import sys
 from collections.abc import Iterable
 
 from swarmtally.domain.errors import BackendFailure, ContextExceeded, SwarmError
@@ -16,7 +18,6 @@ MESSAGE_LIMIT = 300
 _KEY_LIKE = re.compile(r"(?:\b(?:sk|pk|rk|gsk|xai|hf|pylf)[-_]|\bAIza)[\w\-*.…]{4,}|(?<=Bearer )\S+", re.IGNORECASE)
 _SHORTEST_SECRET = 6
 _TRANSIENT_STATUS = frozenset({408, 409, 425, 429})
-_EXTRAS = frozenset({"anthropic", "openai", "google"})
 
 
 class Scrubber:
@@ -39,8 +40,7 @@ class Scrubber:
 
 def install_remedy(provider: str) -> str:
     """What to install so that `provider` can be used."""
-    package = "swarmtally" if provider in _EXTRAS else "pydantic-ai-slim"
-    return f"pip install '{package}[{provider}]'"
+    return f"{shlex.quote(sys.executable)} -m pip install 'pydantic-ai-slim[{provider}]'"
 
 
 def translate(error: Exception, model: str, scrub: Scrubber, usage: TokenUsage | None = None) -> SwarmError | None:

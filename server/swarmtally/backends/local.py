@@ -16,6 +16,8 @@ import http.client
 import json
 import os
 import secrets
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     import httpx2
     from pydantic_ai.models import Model
     from pydantic_ai.settings import ModelSettings
+
+LIBRARIES_REMEDY = f"{shlex.quote(sys.executable)} -m pip install xllamacpp 'pydantic-ai-slim[openai]'"
 
 DEFAULT_MAX_OUTPUT_TOKENS = 96
 CONTEXT_TOKENS = 8_192
@@ -159,7 +163,7 @@ def _start(path: Path, max_output_tokens: int, timeout_s: float) -> _Started:
         from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.providers.openai import OpenAIProvider
     except ImportError:
-        raise NoBackend("the embedded model needs: pip install 'swarmtally[local]'") from None
+        raise NoBackend(f"the embedded model needs: {LIBRARIES_REMEDY}") from None
     if not path.is_file():
         raise ModelMissing(f"{path} is not there; fetch a model with: swarmtally model pull smollm2")
     key = secrets.token_urlsafe(32)

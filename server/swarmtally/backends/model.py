@@ -116,6 +116,9 @@ class ModelBackend:
 
         try:
             response = await model_request(self._model, _messages(prompt), model_settings=self._settings)
+        except (IndexError, KeyError, TypeError, RecursionError):
+            # The libraries stumble over answers that are JSON and not what the protocol says, such as no choices.
+            raise BackendFailure(f"{self._info.model} answered with something unreadable", transient=True) from None
         except Exception as error:
             failure = translate(error, self._info.model, self._scrub)
             if failure is None:
@@ -134,7 +137,7 @@ class ModelBackend:
         text = (response.text or "").strip()
         usage = token_usage(response.usage)
         if text:
-            return Reply(text, usage)
+            return Reply(text, usage, truncated=response.finish_reason == "length")
         model, reason = self._info.model, response.finish_reason
         if reason == "content_filter":
             raise BackendFailure(f"{model} refused the content", transient=False, usage=usage)

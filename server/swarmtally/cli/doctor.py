@@ -12,7 +12,9 @@ import click
 
 from swarmtally.app import Settings
 from swarmtally.backends.choice import choose
+from swarmtally.backends.failures import install_remedy
 from swarmtally.backends.gguf import PULL_REMEDY, list_models
+from swarmtally.backends.local import LIBRARIES_REMEDY
 from swarmtally.backends.model import API_KEY_VARIABLE, KEY_VARIABLES
 from swarmtally.cli import options, output
 from swarmtally.cli.options import Leaf
@@ -135,7 +137,7 @@ def _embedded(settings: Settings) -> CheckView:
     names = ", ".join(f"local:{model.name}" for model in models) or "none pulled"
     detail = f"{names}; xllamacpp is {'there' if runs else 'not installed'}"
     if not runs:
-        return _row("embedded model", "warn", detail, "pip install 'swarmtally[local]'")
+        return _row("embedded model", "warn", detail, LIBRARIES_REMEDY)
     if not models:
         return _row("embedded model", "warn", detail, PULL_REMEDY)
     return _ok("embedded model", detail)
@@ -150,7 +152,7 @@ def _keys(settings: Settings) -> Iterator[CheckView]:
         elif _importable(_SDKS[provider]):
             yield _ok(provider, f"{there[0]} is set, its SDK is there")
         else:
-            remedy = f"pip install 'swarmtally[{provider}]'"
+            remedy = install_remedy(provider)
             yield _row(provider, "warn", f"{there[0]} is set, its SDK is not installed", remedy)
     if settings.base_url:
         is_set = "set" if settings.environ.get(API_KEY_VARIABLE) else "not set"

@@ -13,6 +13,7 @@ from swarmtally.domain.errors import BackendFailure, ContextExceeded, StoreError
 from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Artefact, Claim, NewTask, Outcome
+from swarmtally.domain.text import one_line, storable
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import artefacts, usage
 from swarmtally.store.connection import Connection
@@ -27,6 +28,9 @@ holds less the backend refuses the prompt, and it is packed again, smaller."""
 
 PACKED_HERE_BYTES = 64 * 1024
 """Up to here packing takes less time than handing it to a worker thread; beyond, it would hold up the event loop."""
+
+ERROR_LIMIT = 500
+"""The longest error kept with an attempt, in characters; a provider wrote some of it."""
 
 REPACKS = 4
 """How often a prompt that did not fit is packed again, each time to two thirds of the size."""
@@ -52,6 +56,7 @@ class _Call:
     usage_id: int
     usage: TokenUsage
     text: str | None = None
+    truncated: bool = False
     failure: BackendFailure | None = None
 
 
@@ -78,10 +83,11 @@ async def attempt(shop: Workshop, run: Run, claim: Claim, backend: Backend) -> O
         ended_ns=shop.clock.now_ns(),
         exec_ns=shop.clock.monotonic_ns() - started,
         text=text,
-        error=str(failure) if failure else None,
+        error=_shown(failure) if failure else None,
         retry_at_ns=_retry_at_ns(shop, claim, failure) if failure else None,
         usage_id=call.usage_id if call else None,
         usage=call.usage if call else None,
+        truncated=call.truncated if call else False,
         following=following,
     )
 
@@ -122,16 +128,16 @@ async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
     try:
         reply: Reply = await backend.execute(prompt)
     except BackendFailure as failure:
-        unknown = TokenUsage(reason=f"the call failed: {failure}")
-        return _Call(usage_id, failure.usage or unknown, failure=failure)
+        unknown = TokenUsage(reason=f"the call failed: {_shown(failure)}")
+        return _Call(usage_id, (failure.usage or unknown).credible(), failure=failure)
     except SwarmError as error:
         refusal = BackendFailure(str(error), transient=False)
-        return _Call(usage_id, TokenUsage(reason=f"the call was not made: {error}"), failure=refusal)
+        return _Call(usage_id, TokenUsage(reason=f"the call was not made: {_shown(error)}"), failure=refusal)
     except Exception as error:
         log.exception("backend.fault", backend=backend.info.name)
         fault = BackendFailure(f"internal error in backend {backend.info.name}: {error!r}", transient=False)
         return _Call(usage_id, TokenUsage(reason="the backend broke down"), failure=fault)
-    return _Call(usage_id, reply.usage, text=reply.text)
+    return _Call(usage_id, reply.usage.credible(), text=storable(reply.text), truncated=reply.truncated)
 
 
 async def _open(shop: Workshop, run: Run, claim: Claim, backend: Backend, prompt: Prompt) -> int:
@@ -160,6 +166,10 @@ async def _close(shop: Workshop, call: _Call) -> None:
         await usage.close_call(tx, call.usage_id, call.usage, shop.clock.now_ns())
 
     await shop.database.write(unit)
+
+
+def _shown(error: Exception) -> str:
+    return one_line(str(error), ERROR_LIMIT)
 
 
 def _retry_at_ns(shop: Workshop, claim: Claim, failure: BackendFailure) -> int | None:

@@ -40,6 +40,10 @@ _VERSION_LIMIT = 2**53
 _NEIGHBOURS = 50
 
 
+ARTEFACTS = "sparc/"
+"""Where the deliverables of runs are; nothing can be stored there."""
+
+
 class Memory:
     """Versioned entries under (project, namespace, key), in one database shared by every process."""
 
@@ -69,6 +73,7 @@ class Memory:
             VersionConflict: it is at another version.
         """
         _check_place(namespace, key)
+        _check_own(key)
         _check_tags(tags)
         _check_version(if_version, least=0)
         text = _searchable(value)
@@ -220,6 +225,11 @@ async def _not_found(tx: Connection, project: str, namespace: str, key: str, now
 def _check_place(namespace: str, key: str) -> None:
     _check_name("namespace", namespace)
     _check_name("key", key)
+
+
+def _check_own(key: str) -> None:
+    if key.startswith(ARTEFACTS):
+        raise InvalidInput(f"keys that begin with {ARTEFACTS} belong to the deliverables of runs; choose another")
 
 
 def _check_name(what: str, name: str) -> None:

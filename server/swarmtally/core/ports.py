@@ -47,6 +47,8 @@ class Reply:
 
     text: str
     usage: TokenUsage
+    truncated: bool = False
+    """The answer was cut off at the output limit."""
 
 
 class Backend(Protocol):

@@ -68,6 +68,7 @@ def _artefact(outcome: Outcome, now_ns: int) -> Artefact:
         path=None,
         text=text,
         created_ns=now_ns,
+        truncated=outcome.truncated,
     )
 
 

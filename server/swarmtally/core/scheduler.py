@@ -7,7 +7,7 @@ whether another process has changed the database, because agents are shared.
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import structlog
@@ -107,6 +107,13 @@ class Scheduler:
         except StoreError as error:
             self._fail(error)
             return
+        except Exception:
+            # One result that cannot be recorded must fail its own task, not end every run of the process.
+            log.exception("turn.failed", outcomes=len(outcomes))
+            if not outcomes:
+                raise
+            await self._record_singly(outcomes)
+            return
         for claim in turn.claims:
             held = self._runs.get(claim.task.run_id)
             if held is not None:
@@ -133,6 +140,24 @@ class Scheduler:
             started += await claims.claim(tx, demand, self._new_id, now_ns)
         due_ns = await tasks.next_retry_ns(tx, list(held), now_ns)
         return _Turn(started, finished, waiting, due_ns)
+
+    async def _record_singly(self, outcomes: list[Outcome]) -> None:
+        """Record each outcome on its own; one that cannot be becomes a failure of its task."""
+        held = {run_id: item.held for run_id, item in self._runs.items()}
+        for outcome in outcomes:
+            failed = replace(
+                outcome, text=None, error="its result could not be recorded", retry_at_ns=None, usage=None, following=()
+            )
+            for each in (outcome, failed):
+                try:
+                    await self._shop.database.write(_recorder(held, each, self._shop.clock.now_ns()))
+                    break
+                except StoreError as error:
+                    self._fail(error)
+                    return
+                except Exception:
+                    log.exception("result.unrecorded", task_id=outcome.claim.task.task_id)
+            self._touch(outcome.claim.task.run_id)
 
     def _demands(self, skip: list[str]) -> list[Demand]:
         groups: dict[int, list[_Held]] = {}
@@ -230,7 +255,8 @@ class Scheduler:
 
         ours = await self._shop.database.write(unit)
         for lease in held:
-            if lease.run_id not in ours:
+            # Those that ended while we asked are not ours any more, and need no warning.
+            if lease.run_id not in ours and lease.run_id in self._runs:
                 log.warning("lease.lost", run_id=lease.run_id, epoch=lease.epoch)
                 self._drop(lease.run_id)
 
@@ -271,6 +297,13 @@ class Scheduler:
             log.error("store.failed", error=str(error))
         self._runs.clear()
         self._tell()
+
+
+def _recorder(held: dict[str, HeldRun], outcome: Outcome, now_ns: int) -> Callable[[Connection], Awaitable[int]]:
+    async def unit(tx: Connection) -> int:
+        return await results.record(tx, held, [outcome], now_ns)
+
+    return unit
 
 
 def _path_setter(artefact_id: str, path: str) -> Callable[[Connection], Awaitable[None]]:

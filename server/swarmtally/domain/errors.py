@@ -72,8 +72,8 @@ class VersionConflict(SwarmError):
 class RunHeld(SwarmError):
     def __init__(self, run_id: str, owner: str, remaining_s: float) -> None:
         super().__init__(
-            f"run {run_id} is held by another process ({owner}) for {remaining_s:.0f} s more; "
-            "wait until it ends or stop that process"
+            f"run {run_id} is executed by another process ({owner}, host:pid:start), whose lease ends in "
+            f"{remaining_s:.0f} s unless it lives on; follow it with runs show {run_id}, or stop that process"
         )
 
 

@@ -119,6 +119,7 @@ class Outcome:
     retry_at_ns: int | None = None
     usage_id: int | None = None
     usage: TokenUsage | None = None
+    truncated: bool = False
     following: tuple[NewTask, ...] = ()
     """The tasks that a task with `expands` made possible."""
 
@@ -138,6 +139,8 @@ class Artefact:
     path: str | None
     text: str
     created_ns: int
+    truncated: bool = False
+    """The model was cut off at its output limit: the text is not whole."""
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Artefact":
@@ -153,6 +156,7 @@ class Artefact:
             path=row["path"],
             text=row["text"],
             created_ns=row["created_ns"],
+            truncated=bool(row["truncated"]),
         )
 
     @property

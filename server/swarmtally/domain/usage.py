@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+FIGURE_LIMIT = 2**40
+"""The most tokens one call can have used; sums of more calls than anyone makes still fit a database integer."""
+
 
 class UsageStatus(StrEnum):
     OPEN = "open"
@@ -31,6 +34,19 @@ class TokenUsage:
     @property
     def known(self) -> bool:
         return self.input_tokens is not None and self.output_tokens is not None
+
+    def credible(self) -> "TokenUsage":
+        """This usage, or an unknown one when a figure is below 0 or beyond `FIGURE_LIMIT`."""
+        figures = (
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+            self.reasoning_tokens,
+        )
+        if all(figure is None or 0 <= figure <= FIGURE_LIMIT for figure in figures):
+            return self
+        return TokenUsage(reason="the provider reported a figure that cannot be")
 
 
 @dataclass(frozen=True, slots=True)

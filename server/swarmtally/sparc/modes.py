@@ -29,6 +29,9 @@ FOLDER_LIMIT = 500
 DESCRIPTION_LIMIT = 400
 """Longer descriptions are cut, in characters."""
 
+_NAMED = 40
+"""The most modes that an error names."""
+
 _DELIVERABLE_LIMIT = 64
 _DEFAULT_DELIVERABLE = "result"
 _KEYS = frozenset({"name", "description", "role", "deliverable"})
@@ -94,9 +97,12 @@ class ModeCatalog:
         if mode is not None:
             return mode
         nearest = difflib.get_close_matches(name, self.modes, n=1)
+        skipped = next((one for one in self.skipped if Path(one.path).stem == name), None)
+        if skipped is not None:
+            raise NotFound(f"no mode {name[:64]!r}: {skipped.path} was skipped, {skipped.reason}")
         if nearest:
-            raise NotFound(f"no mode {name[:64]!r}; did you mean {nearest[0]!r}? See sparc modes")
-        raise NotFound(f"no mode {name[:64]!r}; see sparc modes")
+            raise NotFound(f"no mode {name[:64]!r}; did you mean {nearest[0]!r}?")
+        raise NotFound(f"no mode {name[:64]!r}; there are {', '.join(sorted(self.modes)[:_NAMED])}")
 
 
 def parse_mode(text: str, source: Source) -> Mode:

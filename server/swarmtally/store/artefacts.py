@@ -10,9 +10,9 @@ from swarmtally.store.connection import Connection
 async def insert(tx: Connection, artefacts: Sequence[Artefact]) -> None:
     await tx.many(
         "INSERT INTO artefact (artefact_id, run_id, task_id, ordinal, phase, name, sha256, size_bytes, path, text,"
-        "                      created_ns)"
+        "                      created_ns, truncated)"
         " VALUES (:artefact_id, :run_id, :task_id, :ordinal, :phase, :name, :sha256, :size_bytes, :path, :text,"
-        "         :created_ns)",
+        "         :created_ns, :truncated)",
         [asdict(artefact) for artefact in artefacts],
     )
 

@@ -1,8 +1,10 @@
 """SQLite's errors translated to ours, in this one place."""
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from swarmtally.domain.errors import (
     DatabaseCorrupt,
@@ -13,6 +15,9 @@ from swarmtally.domain.errors import (
 )
 
 _BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"}
+_NO_SPACE_BYTES = 256 * 1024
+"""Less free space than this, and an I/O error is put down to it."""
+
 _CORRUPT = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
 
 
@@ -42,6 +47,9 @@ def translated(path: str) -> Iterator[None]:
 def translate(error: sqlite3.Error, path: str) -> StoreError | None:
     """Our error for a condition outside the program, None for a fault of the program itself."""
     code = primary_name(error)
+    if code == "SQLITE_IOERR" and _no_space(path):
+        # A full disk shows under many names, such as SQLITE_IOERR_SHMSIZE when the -shm file cannot grow.
+        return DiskFull(path)
     if code == "SQLITE_FULL" or getattr(error, "sqlite_errorname", "") == "SQLITE_IOERR_WRITE":
         return DiskFull(path)
     if code in _CORRUPT:
@@ -51,3 +59,10 @@ def translate(error: sqlite3.Error, path: str) -> StoreError | None:
     if code in {"SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_NOLFS"}:
         return DatabaseUnavailable(path, str(error))
     return None
+
+
+def _no_space(path: str) -> bool:
+    try:
+        return shutil.disk_usage(Path(path).parent).free < _NO_SPACE_BYTES
+    except OSError:
+        return False

@@ -1,10 +1,11 @@
 """Where the database lies, and whether it may lie there."""
 
+import errno
 import os
 import re
 from pathlib import Path
 
-from swarmtally.domain.errors import DatabaseUnavailable, NetworkFileSystem
+from swarmtally.domain.errors import DatabaseReadOnly, DatabaseUnavailable, NetworkFileSystem
 
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "9p", "fuse.sshfs", "ncpfs"}
 
@@ -31,6 +32,8 @@ def prepare(path: Path) -> Path:
         if not _readable(path):
             raise DatabaseUnavailable(str(path), "permission denied") from None
     except OSError as error:
+        if error.errno == errno.EROFS:
+            raise DatabaseReadOnly(str(path)) from None
         raise DatabaseUnavailable(str(path), error.strerror or str(error)) from error
     except (ValueError, RuntimeError) as error:
         # A NUL in the path; a home folder that cannot be found.

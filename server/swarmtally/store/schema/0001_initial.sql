@@ -146,8 +146,9 @@ CREATE TABLE artefact (
   sha256 TEXT NOT NULL,
   size_bytes INTEGER NOT NULL,
   path TEXT,                            -- where it lies on disk, once written
-  text TEXT NOT NULL,
+  truncated INTEGER NOT NULL,           -- cut off at the model's output limit
   created_ns INTEGER NOT NULL,
+  text TEXT NOT NULL,
   UNIQUE (run_id, phase, name)
 ) STRICT;
 

@@ -1,0 +1,13 @@
+"""Text from outside made fit to be kept and shown."""
+
+
+def storable(text: str) -> str:
+    """`text` with halves of surrogate pairs replaced: they are no characters, and nothing can write them down."""
+    return text.encode(errors="replace").decode()
+
+
+def one_line(text: str, limit: int) -> str:
+    """`text` on one line of at most `limit` characters, without what could steer a terminal."""
+    shown = "".join(char if char.isprintable() else " " if char.isspace() else "�" for char in storable(text))
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
