@@ -219,8 +219,6 @@ async def test_an_artefact_is_found_under_its_path(memory, database):
     for project, key in (("q", "sparc/r_1/design/api/v1.md"), ("p", "sparc/r_1/design/other"), ("p", "sparc/r_1")):
         with pytest.raises(NotFound):
             await memory.retrieve(project, "n", key)
-    await memory.store("p", "n", "sparc/r_1/design/api/v1.md", "an entry comes first")
-    assert (await memory.retrieve("p", "n", "sparc/r_1/design/api/v1.md")).value == "an entry comes first"
 
 
 async def _insert_artefact(tx):

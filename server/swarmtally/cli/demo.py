@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from swarmtally.mcp.demo import Exercise
 
+LOCAL_OUTPUT_TOKENS = 48
+"""How long the embedded model's answers may be, in tokens: 47 of them are to take two minutes on two cores."""
+
 PROJECT = "demo"
 DEFAULT_OUT_DIR = "demo-output"
 
@@ -53,6 +56,13 @@ def command(out_dir: str) -> int:
     model = given.model or os.environ.get("SWARMTALLY_MODEL") or "local"
     _say(f"Everything of this demo goes to {folder}: deliverables, server.log and, unless --db names one, a database")
     _say(f"of its own ({database}, project {PROJECT}). Your own data is not touched.")
+    if model.partition(":")[0] == "local":
+        _say(
+            "The embedded model takes one call at a time (a provider's model would run components side by side), and its"
+        )
+        _say(
+            f"answers are kept to {given.max_output_tokens or LOCAL_OUTPUT_TOKENS} tokens here: it shows that it all runs."
+        )
     if model in ("local", "local:smollm2"):
         _pull_missing(replace(given, db=database).settings().data_dir)
     exercise, seconds = _drive(given, database, model, folder)
@@ -83,8 +93,8 @@ def _server_command(given: Options, database: str, model: str, folder: Path) -> 
     command += ["--allow", str(folder)]
     if given.base_url:
         command += ["--base-url", given.base_url]
-    if given.max_output_tokens:
-        command += ["--max-output-tokens", str(given.max_output_tokens)]
+    if given.max_output_tokens or model.partition(":")[0] == "local":
+        command += ["--max-output-tokens", str(given.max_output_tokens or LOCAL_OUTPUT_TOKENS)]
     return command
 
 
