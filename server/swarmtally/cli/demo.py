@@ -54,15 +54,12 @@ def command(out_dir: str) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     database = given.db or str(folder / "swarm.db")
     model = given.model or os.environ.get("SWARMTALLY_MODEL") or "local"
-    _say(f"Everything of this demo goes to {folder}: deliverables, server.log and, unless --db names one, a database")
-    _say(f"of its own ({database}, project {PROJECT}). Your own data is not touched.")
+    _say(f"All of this demo goes to {folder}: deliverables, server.log and, unless --db names one, a")
+    _say(f"database of its own ({database}, project {PROJECT}). Your own data is not touched.")
     if model.partition(":")[0] == "local":
-        _say(
-            "The embedded model takes one call at a time (a provider's model would run components side by side), and its"
-        )
-        _say(
-            f"answers are kept to {given.max_output_tokens or LOCAL_OUTPUT_TOKENS} tokens here: it shows that it all runs."
-        )
+        tokens = given.max_output_tokens or LOCAL_OUTPUT_TOKENS
+        _say("The embedded model takes one call at a time (a provider's runs components side by side); its answers are")
+        _say(f"kept to {tokens} tokens here: this shows that everything really runs.")
     if model in ("local", "local:smollm2"):
         _pull_missing(replace(given, db=database).settings().data_dir)
     exercise, seconds = _drive(given, database, model, folder)
