@@ -239,6 +239,12 @@ class LeaseMachine(RuleBasedStateMachine):
         assert bool(finished) == (done and not self.model.finished)
         self.model.finished |= done
 
+    @precondition(lambda self: bool(self.claims) and not self.model.finished)
+    @rule(how=st.sampled_from(["succeeded", "failed", "ready"]))
+    def a_result_comes_after_the_run_changed_hands(self, how: str) -> None:
+        self.take_over(owner=OWNERS[1], dead={self.model.owner or ""})
+        self.record(*self.claims.pop(0), how)
+
     @precondition(lambda self: self.run_ is not None)
     @rule()
     def run_to_the_end(self) -> None:
