@@ -55,14 +55,6 @@ async def ids_in_joining_order(tx: Connection, swarm_id: str) -> list[str]:
     return [row["agent_id"] for row in rows]
 
 
-async def of_swarm(tx: Connection, swarm_id: str, limit: int) -> list[Agent]:
-    rows = await tx.rows(
-        "SELECT * FROM agent WHERE swarm_id = :swarm_id ORDER BY joined LIMIT :limit",
-        {"swarm_id": swarm_id, "limit": limit},
-    )
-    return [Agent.from_row(row) for row in rows]
-
-
 async def roles(tx: Connection, swarm_id: str) -> dict[str, int]:
     """How many agents of each role the swarm has."""
     rows = await tx.rows(

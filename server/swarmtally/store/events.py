@@ -1,9 +1,9 @@
 """One row for each change of state: what the timelines and, later, the figures are made of."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from swarmtally.store.connection import Connection, Row
+from swarmtally.store.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,3 @@ async def record(tx: Connection, events: Iterable[Event]) -> None:
             " VALUES (:at_ns, :kind, :project, :swarm_id, :run_id, :task_id, :agent_id, :detail)",
             rows,
         )
-
-
-async def of_run(tx: Connection, run_id: str) -> Sequence[Row]:
-    """All events of a run, oldest first."""
-    return await tx.rows("SELECT * FROM event WHERE run_id = :run_id ORDER BY event_id", {"run_id": run_id})
