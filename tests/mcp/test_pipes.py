@@ -76,7 +76,7 @@ async def test_a_descriptor_that_cannot_be_read_is_an_end(pipe: Pipe) -> None:
 
 async def test_what_is_written_goes_out_in_order(pipe: Pipe) -> None:
     writer = LineWriter(pipe[1])
-    stream = WireStream(writer, nothing)
+    stream = WireStream(writer)
     for text in ("one\n", "zwei é\n"):
         await stream.write(text)
         await stream.flush()
@@ -86,33 +86,35 @@ async def test_what_is_written_goes_out_in_order(pipe: Pipe) -> None:
 
 async def test_a_sender_waits_while_the_client_is_far_behind(pipe: Pipe) -> None:
     writer = LineWriter(pipe[1])
-    stream = WireStream(writer, nothing)
-    await stream.write("x" * (BACKLOG_BYTES + 100_000))
+    stream = WireStream(writer)
+    size = BACKLOG_BYTES + 100_000
+    await stream.write("x" * size)
     sending = asyncio.create_task(stream.flush())
     with anyio.move_on_after(0.05):
         await asyncio.shield(sending)
     assert not sending.done()
     with anyio.fail_after(PATIENCE_S):
-        while not sending.done():
-            await anyio.to_thread.run_sync(os.read, pipe[0], 65_536)
-    await sending
+        while size:
+            size -= len(await anyio.to_thread.run_sync(os.read, pipe[0], 65_536))
+        await sending
 
 
 async def test_a_client_that_is_gone_is_told_to_the_sender(pipe: Pipe) -> None:
     writer = LineWriter(pipe[1])
-    gone = []
-    stream = WireStream(writer, lambda: gone.append("gone"))
+    stream = WireStream(writer)
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    writer.when_broken(lambda: loop.call_soon_threadsafe(gone.set))
     os.close(pipe[0])
     await stream.write("one\n")
-    written = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    writer.when_written(lambda: loop.call_soon_threadsafe(written.set))
+    # Told without another word to send.
     with anyio.fail_after(PATIENCE_S):
-        await written.wait()
-    assert writer.broken
+        await gone.wait()
     with pytest.raises(anyio.ClosedResourceError):
         await stream.flush()
-    assert gone == ["gone"]
+    told = []
+    writer.when_broken(lambda: told.append("at once"))
+    assert told == ["at once"]
     await stream.write("two\n")
     await anyio.to_thread.run_sync(writer.close, PATIENCE_S)
 
@@ -125,7 +127,9 @@ def test_log_lines_that_nobody_reads_are_dropped(pipe: Pipe) -> None:
         stream.write(line)
     stream.flush()
     assert writer.backlog <= BACKLOG_BYTES + len(line)
-    writer.close(0.01)
+    # The thread must end before its descriptor's number is given to another file.
+    os.close(pipe[0])
+    writer.close(PATIENCE_S)
 
 
 def test_a_log_line_may_hold_what_no_utf_8_can(pipe: Pipe) -> None:

@@ -75,6 +75,7 @@ class LineWriter:
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._waiters: list[Callable[[], None]] = []
+        self._told_when_broken: list[Callable[[], None]] = []
         self.backlog = 0
         """Bytes handed over and not written yet."""
         self.broken = False
@@ -93,6 +94,14 @@ class LineWriter:
         with self._lock:
             if self.backlog:
                 self._waiters.append(tell)
+                return
+        tell()
+
+    def when_broken(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called once, from the writing thread, when the other end is found gone; at once when it has."""
+        with self._lock:
+            if not self.broken:
+                self._told_when_broken.append(tell)
                 return
         tell()
 
@@ -117,15 +126,18 @@ class LineWriter:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
         except OSError:
-            self.broken = True
+            with self._lock:
+                self.broken = True
+                told, self._told_when_broken = self._told_when_broken, []
+            for tell in told:
+                tell()
 
 
 class WireStream:
     """The sending side of the protocol over a `LineWriter`: what the SDK's transport asks of a file."""
 
-    def __init__(self, writer: LineWriter, on_broken: Callable[[], None]) -> None:
+    def __init__(self, writer: LineWriter) -> None:
         self._writer = writer
-        self._on_broken = on_broken
         self._loop = asyncio.get_running_loop()
 
     async def write(self, text: str) -> int:
@@ -143,7 +155,6 @@ class WireStream:
             self._writer.when_written(partial(self._tell, shrunk))
             await shrunk.wait()
         if self._writer.broken:
-            self._on_broken()
             raise anyio.ClosedResourceError
 
     def _tell(self, shrunk: asyncio.Event) -> None:

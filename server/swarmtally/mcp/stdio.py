@@ -119,11 +119,11 @@ async def _serve(settings: Settings, wire_in: int, wire: LineWriter) -> None:
         listening.start_soon(_heed_signals, told_to_end)
         async with anyio.create_task_group() as holding:
             holding.start_soon(opening.run)
+            # Seen by the writing thread, which may find out after the last answer was handed over.
+            wire.when_broken(client_gone)
             try:
                 with connection:
-                    await _converse(
-                        make_server(opening.app), LineReader(wire_in, client_gone), WireStream(wire, client_gone)
-                    )
+                    await _converse(make_server(opening.app), LineReader(wire_in, client_gone), WireStream(wire))
             finally:
                 opening.close()
         listening.cancel_scope.cancel()
