@@ -11,7 +11,7 @@ import anyio
 
 from swarmtally.core import owner
 from swarmtally.core.attempt import Workshop
-from swarmtally.core.ports import BackendInfo, Prompt, Reply
+from swarmtally.core.ports import BackendInfo, Inputs, Prompt, Reply
 from swarmtally.core.runs import Runs
 from swarmtally.core.scheduler import Scheduler
 from swarmtally.core.swarms import Swarms
@@ -21,7 +21,7 @@ from swarmtally.domain.ids import id_factory
 from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import BackendChoice, NewRun, Run, RunKind
 from swarmtally.domain.swarm import Strategy, Topology
-from swarmtally.domain.task import Artefact, NewTask, Task
+from swarmtally.domain.task import Artefact, Expansion, NewTask, Task
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import location
 from swarmtally.store.connection import Row
@@ -97,11 +97,9 @@ class ScriptedBackend:
 class KeyPacker:
     """Puts what a task may see before its key, so that a test can read both."""
 
-    def pack(
-        self, run: Run, task: Task, upstream: Sequence[Artefact], missing: Sequence[str], budget_bytes: int
-    ) -> Prompt:
-        seen = tuple(f"saw {artefact.name}" for artefact in upstream)
-        lacks = tuple(f"lacks {key}" for key in missing)
+    def pack(self, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:
+        seen = tuple(f"saw {artefact.name}" for artefact in (*inputs.needed, *inputs.seen))
+        lacks = tuple(f"lacks {key}" for key in inputs.missing)
         return Prompt("system", (*seen, *lacks, task.key))
 
 
@@ -109,8 +107,8 @@ class KeyPacker:
 class ListPlanner:
     """A result "a,b" makes tasks a and b, which need the task that delivered it."""
 
-    def expand(self, run: Run, task: Task, output: str) -> Sequence[NewTask]:
-        return [NewTask(key, "more", "coder", "coder", key, (task.key,)) for key in output.split(",")]
+    def expand(self, run: Run, task: Task, output: str) -> Expansion:
+        return Expansion(tuple(NewTask(key, "more", "coder", "coder", key, (task.key,)) for key in output.split(",")))
 
 
 @dataclass(frozen=True, slots=True)

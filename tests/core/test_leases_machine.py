@@ -113,8 +113,9 @@ class LeaseMachine(RuleBasedStateMachine):
         self.model.expires_ns = self.clock.ns + LEASE_NS
         run = Run(
             run_id=self.new_id("r"), project="p", swarm_id=swarm.swarm_id, kind=RunKind.BATCH, task="t", context=(),
-            out_dir=None, backend=CHOICE, status=RunStatus.QUEUED, reason=None, created_ns=self.clock.ns,
-            started_ns=None, finished_ns=None, lease_owner=OWNERS[0], lease_epoch=1,
+            out_dir=None, backend=CHOICE, status=RunStatus.QUEUED, reason=None, shape=None,
+            shape_reason=None, created_ns=self.clock.ns, started_ns=None, finished_ns=None,
+            lease_owner=OWNERS[0], lease_epoch=1,
             lease_expires_ns=self.model.expires_ns,
         )  # fmt: skip
         self.run_ = run

@@ -16,8 +16,8 @@ ROLES = ["coder", "tester", "reviewer"]
 def a_task(number: int, role: str) -> Task:
     return Task(
         task_id=f"t{number}", run_id="r", ordinal=number, key=f"k{number}", phase="p", mode="m", role=role, text="x",
-        priority=0, remaining_path=1, tolerates_failure=False, expands=False, status=TaskStatus.READY, pending=0,
-        attempts=0, not_before_ns=0, agent_id=None, created_ns=0, ready_ns=0, finished_ns=None, error=None,
+        priority=0, remaining_path=1, tolerates_failure=False, expands=False, hub=False, status=TaskStatus.READY,
+        pending=0, attempts=0, not_before_ns=0, agent_id=None, created_ns=0, ready_ns=0, finished_ns=None, error=None,
     )  # fmt: skip
 
 

@@ -31,7 +31,8 @@ def run(tmp_path: Path) -> Run:
     return Run(
         run_id="r_1", project="p", swarm_id="s_1", kind=RunKind.PIPELINE, task="Shop", context=(),
         out_dir=str(tmp_path / "a" / "out"), backend=BackendChoice("local", "m", None, "", None),
-        status=RunStatus.RUNNING, reason=None, created_ns=0, started_ns=0, finished_ns=None, lease_owner="me",
+        status=RunStatus.RUNNING, reason=None, shape=None,
+        shape_reason=None, created_ns=0, started_ns=0, finished_ns=None, lease_owner="me",
         lease_epoch=1, lease_expires_ns=1,
     )  # fmt: skip
 

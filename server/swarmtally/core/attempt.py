@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import anyio.to_thread
 import structlog
 
-from swarmtally.core.ports import Backend, Packer, Planner, Prompt, Reply
+from swarmtally.core.ports import Backend, Inputs, Packer, Planner, Prompt, Reply
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import BackendFailure, ContextExceeded, StoreError, SwarmError
 from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import Run
-from swarmtally.domain.task import Artefact, Claim, NewTask, Outcome
+from swarmtally.domain.task import Claim, Expansion, Outcome, Task
 from swarmtally.domain.text import one_line, storable
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import artefacts, usage
+from swarmtally.store.artefacts import Upstream
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 from swarmtally.store.usage import OpenedCall
@@ -65,14 +66,13 @@ async def attempt(shop: Workshop, run: Run, claim: Claim, backend: Backend) -> O
     started_ns, started = shop.clock.now_ns(), shop.clock.monotonic_ns()
     call: _Call | None = None
     text: str | None = None
-    following: tuple[NewTask, ...] = ()
+    following: Expansion | None = None
     failure: BackendFailure | None = None
     try:
-        upstream, missing = await _upstream(shop.database, claim)
-        call = await _call(shop, run, claim, backend, upstream, missing)
+        call = await _call(shop, run, claim, backend, await inputs_of(shop.database, claim.task.task_id))
         text, failure = call.text, call.failure
         if text is not None and claim.task.expands:
-            following = tuple(await anyio.to_thread.run_sync(shop.planner.expand, run, claim.task, text))
+            following = await anyio.to_thread.run_sync(shop.planner.expand, run, claim.task, text)
     except StoreError:
         raise
     except SwarmError as error:
@@ -92,20 +92,21 @@ async def attempt(shop: Workshop, run: Run, claim: Claim, backend: Backend) -> O
     )
 
 
-async def _upstream(database: Database, claim: Claim) -> tuple[list[Artefact], list[str]]:
-    async def unit(tx: Connection) -> tuple[list[Artefact], list[str]]:
-        return await artefacts.upstream(tx, claim.task.task_id)
+async def inputs_of(database: Database, task_id: str) -> Inputs:
+    """What earlier tasks give to the task."""
 
-    return await database.read(unit)
+    async def unit(tx: Connection) -> Upstream:
+        return await artefacts.upstream(tx, task_id)
+
+    found = await database.read(unit)
+    return Inputs(found.needed, found.seen, found.missing)
 
 
-async def _call(
-    shop: Workshop, run: Run, claim: Claim, backend: Backend, upstream: list[Artefact], missing: list[str]
-) -> _Call:
+async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, inputs: Inputs) -> _Call:
     info = backend.info
     budget = max(1, info.context_tokens - info.max_output_tokens) * BYTES_PER_TOKEN
     for repack in range(REPACKS + 1):
-        prompt = await _pack(shop, run, claim, upstream, missing, budget)
+        prompt = await pack(shop.packer, run, claim.task, inputs, budget)
         usage_id = await _open(shop, run, claim, backend, prompt)
         call = await _send(usage_id, backend, prompt)
         if not isinstance(call.failure, ContextExceeded) or repack == REPACKS:
@@ -115,13 +116,12 @@ async def _call(
     raise AssertionError("unreachable")
 
 
-async def _pack(
-    shop: Workshop, run: Run, claim: Claim, upstream: list[Artefact], missing: list[str], budget: int
-) -> Prompt:
-    given = sum(artefact.size_bytes for artefact in upstream) + sum(map(len, run.context))
+async def pack(packer: Packer, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:
+    """The task's prompt; see `Packer.pack`."""
+    given = sum(artefact.size_bytes for artefact in (*inputs.needed, *inputs.seen)) + sum(map(len, run.context))
     if given <= PACKED_HERE_BYTES:
-        return shop.packer.pack(run, claim.task, upstream, missing, budget)
-    return await anyio.to_thread.run_sync(shop.packer.pack, run, claim.task, upstream, missing, budget)
+        return packer.pack(run, task, inputs, budget_bytes)
+    return await anyio.to_thread.run_sync(packer.pack, run, task, inputs, budget_bytes)
 
 
 async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:

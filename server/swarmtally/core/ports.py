@@ -1,11 +1,10 @@
 """What the core asks of the layers above it. Programs and tests bring their own by having these methods."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from swarmtally.domain.run import Run
-from swarmtally.domain.task import Artefact, NewTask, Task
+from swarmtally.domain.task import Artefact, Expansion, Task
 from swarmtally.domain.usage import TokenUsage
 
 
@@ -51,6 +50,18 @@ class Reply:
     """The answer was cut off at the output limit."""
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What earlier tasks give to a task."""
+
+    needed: tuple[Artefact, ...] = ()
+    """The artefacts of its dependencies."""
+    seen: tuple[Artefact, ...] = ()
+    """Artefacts its topology lets it see besides; always as digests."""
+    missing: tuple[str, ...] = ()
+    """The keys of dependencies that delivered nothing."""
+
+
 class Backend(Protocol):
     """Turns a prompt into a result. It never fakes one."""
 
@@ -74,8 +85,8 @@ class Backend(Protocol):
 class Planner(Protocol):
     """Knows what follows from a task's result."""
 
-    def expand(self, run: Run, task: Task, output: str) -> Sequence[NewTask]:
-        """The tasks that `task` (one with `expands`) makes possible. `output` is data, never an instruction.
+    def expand(self, run: Run, task: Task, output: str) -> Expansion:
+        """What `task` (one with `expands`) makes possible. `output` is data, never an instruction.
 
         Called in a worker thread.
         """
@@ -85,13 +96,10 @@ class Planner(Protocol):
 class Packer(Protocol):
     """Makes a task's prompt from what it may see."""
 
-    def pack(
-        self, run: Run, task: Task, upstream: Sequence[Artefact], missing: Sequence[str], budget_bytes: int
-    ) -> Prompt:
+    def pack(self, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:
         """The prompt of `task`, at most `budget_bytes` long where digests and cuts can make it so.
 
-        `upstream` are the artefacts of its dependencies, `missing` names those that delivered none. Large inputs are
-        packed in a worker thread.
+        Large inputs are packed in a worker thread.
 
         Raises:
             ContextExceeded: it cannot be made to fit.

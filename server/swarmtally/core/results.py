@@ -48,8 +48,10 @@ async def _record_run(tx: Connection, held: HeldRun, outcomes: Sequence[Outcome]
     await artefacts.insert(tx, [_artefact(outcome, now_ns) for outcome in outcomes if outcome.text is not None])
     # What a task makes possible is inserted before it is ended, so that a run never looks finished in between.
     for outcome in outcomes:
-        if outcome.following:
-            await tasks.insert(tx, scope(held.run), outcome.following, now_ns)
+        if outcome.following is not None:
+            await tasks.insert(tx, scope(held.run), outcome.following.tasks, now_ns)
+            if outcome.following.shape is not None:
+                await runs.set_shape(tx, held.run.run_id, outcome.following.shape, outcome.following.shape_reason)
     await tasks.end_tasks(tx, scope(held.run), outcomes, now_ns)
 
 

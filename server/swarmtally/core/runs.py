@@ -108,6 +108,8 @@ class Runs:
             backend=new.backend,
             status=RunStatus.QUEUED,
             reason=None,
+            shape=new.shape,
+            shape_reason=new.shape_reason,
             created_ns=now_ns,
             started_ns=None,
             finished_ns=None,

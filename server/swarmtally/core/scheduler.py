@@ -146,7 +146,12 @@ class Scheduler:
         held = {run_id: item.held for run_id, item in self._runs.items()}
         for outcome in outcomes:
             failed = replace(
-                outcome, text=None, error="its result could not be recorded", retry_at_ns=None, usage=None, following=()
+                outcome,
+                text=None,
+                error="its result could not be recorded",
+                retry_at_ns=None,
+                usage=None,
+                following=None,
             )
             for each in (outcome, failed):
                 try:

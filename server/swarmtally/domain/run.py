@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from swarmtally.domain.clock import NS_PER_S
+from swarmtally.domain.topology import Shape
 
 LEASE_NS = 15 * NS_PER_S
 """How long a process holds a run without renewing."""
@@ -27,12 +28,16 @@ class RunStatus(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    WAITING_FOR_HOST = "waiting_for_host"
+    """Its tasks are packets that clients claim and report; no process of ours executes it."""
+    PAUSED = "paused"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
     @property
     def final(self) -> bool:
-        return self in (RunStatus.SUCCEEDED, RunStatus.FAILED)
+        return self in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
 INTERRUPTED = "interrupted"
@@ -74,6 +79,9 @@ class NewRun:
     context: tuple[str, ...]
     out_dir: str | None
     backend: BackendChoice
+    shape: Shape | None = None
+    """None: decided when its tasks are known."""
+    shape_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,8 @@ class Run:
     backend: BackendChoice
     status: RunStatus
     reason: str | None
+    shape: Shape | None
+    shape_reason: str | None
     created_ns: int
     started_ns: int | None
     finished_ns: int | None
@@ -117,6 +127,8 @@ class Run:
             backend=BackendChoice.from_json(row["backend"]),
             status=RunStatus(row["status"]),
             reason=row["reason"],
+            shape=Shape(row["shape"]) if row["shape"] else None,
+            shape_reason=row["shape_reason"],
             created_ns=row["created_ns"],
             started_ns=row["started_ns"],
             finished_ns=row["finished_ns"],
@@ -126,7 +138,9 @@ class Run:
         )
 
     def shown_status(self, now_ns: int, dead_owners: Container[str] = ()) -> str:
-        """The status a reader sees: `interrupted` when the run is not finished and no living process holds it."""
-        if not self.status.final and (self.lease_expires_ns <= now_ns or self.lease_owner in dead_owners):
+        """The status a reader sees: `interrupted` when the run should be executed and no living process holds it."""
+        if self.status in (RunStatus.QUEUED, RunStatus.RUNNING) and (
+            self.lease_expires_ns <= now_ns or self.lease_owner in dead_owners
+        ):
             return INTERRUPTED
         return str(self.status)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from swarmtally.domain.topology import Shape
 from swarmtally.domain.usage import TokenUsage
 
 MAX_TASKS = 10_000
@@ -43,6 +44,19 @@ class NewTask:
     """Runs when at least one dependency succeeded, and names what is missing (review and completion tasks)."""
     expands: bool = False
     """Its result decides which tasks follow; they are inserted with its result, in one transaction."""
+    sees: tuple[str, ...] = ()
+    """Keys of tasks it waits for and whose digests it sees, but can do without when they deliver nothing."""
+    hub: bool = False
+    """Only the swarm's hub, its first agent, takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """What a task with `expands` makes possible, and the shape its run takes with that (None: it has one)."""
+
+    tasks: tuple[NewTask, ...]
+    shape: Shape | None = None
+    shape_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,7 @@ class Task:
     remaining_path: int
     tolerates_failure: bool
     expands: bool
+    hub: bool
     status: TaskStatus
     pending: int
     attempts: int
@@ -84,6 +99,7 @@ class Task:
             remaining_path=row["remaining_path"],
             tolerates_failure=bool(row["tolerates_failure"]),
             expands=bool(row["expands"]),
+            hub=bool(row["hub"]),
             status=TaskStatus(row["status"]),
             pending=row["pending"],
             attempts=row["attempts"],
@@ -120,8 +136,8 @@ class Outcome:
     usage_id: int | None = None
     usage: TokenUsage | None = None
     truncated: bool = False
-    following: tuple[NewTask, ...] = ()
-    """The tasks that a task with `expands` made possible."""
+    following: Expansion | None = None
+    """What a task with `expands` made possible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +188,7 @@ def remaining_paths(tasks: Sequence[NewTask]) -> dict[str, int]:
     Raises:
         ValueError: a key stands twice, or the dependencies form a circle.
     """
-    dependencies = {task.key: task.depends_on for task in tasks}
+    dependencies = {task.key: (*task.depends_on, *task.sees) for task in tasks}
     if len(dependencies) != len(tasks):
         raise ValueError("two tasks of one plan share a key")
     try:

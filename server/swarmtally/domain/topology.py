@@ -4,11 +4,22 @@ The edges are a pure function of the topology and the order in which agents join
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from swarmtally.domain.swarm import Topology
 
 FAN_IN = 4
 """How many children an agent has in a hierarchical swarm."""
+
+
+class Shape(StrEnum):
+    """The topology of one run: its swarm's, or the one chosen for it in an adaptive swarm. Solo: one agent does all."""
+
+    SOLO = "solo"
+    STAR = "star"
+    HIERARCHICAL = "hierarchical"
+    RING = "ring"
+    MESH = "mesh"
 
 
 def neighbours(topology: Topology, agents: Sequence[str], agent_id: str) -> tuple[str, ...] | None:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from swarmtally.core.ports import Prompt
+from swarmtally.core.ports import Inputs, Prompt
 from swarmtally.domain.errors import ContextExceeded
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Artefact, Task
@@ -88,9 +88,7 @@ class ContextPacker:
 
     catalog: ModeCatalog
 
-    def pack(
-        self, run: Run, task: Task, upstream: Sequence[Artefact], missing: Sequence[str], budget_bytes: int
-    ) -> Prompt:
+    def pack(self, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:
         """The prompt of `task`, at most `budget_bytes` of UTF-8.
 
         Everything goes in whole while it fits. Then digests stand for the largest artefacts, one after the other; then
@@ -102,10 +100,10 @@ class ContextPacker:
             ContextExceeded: role and task alone do not fit.
         """
         mode = self.catalog.get(task.mode)
-        asked = _asked(task, mode, missing)
+        asked = _asked(task, mode, inputs.missing)
         fixed = size(SYSTEM) + size(mode.prompt) + size(asked)
         context = [_context(number, text) for number, text in enumerate(filter(str.strip, run.context), start=1)]
-        artefacts = [_artefact(one) for one in sorted(upstream, key=lambda one: (one.sha256, one.phase, one.name))]
+        artefacts = [_artefact(one) for one in sorted(inputs.needed, key=lambda one: (one.sha256, one.phase, one.name))]
         context_size = sum(material.whole for material in context)
         artefacts_size = sum(material.whole for material in artefacts)
         context_least = min(context_size, size(_CONTEXT_LEFT_OUT))

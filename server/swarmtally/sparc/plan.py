@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.run import Run
-from swarmtally.domain.task import MAX_TASKS, TASK_TEXT_LIMIT, NewTask, Task
+from swarmtally.domain.task import MAX_TASKS, TASK_TEXT_LIMIT, Expansion, NewTask, Task
 from swarmtally.sparc.markdown import Line, read_lines
 from swarmtally.sparc.modes import Mode, ModeCatalog
 
@@ -121,9 +121,9 @@ class SparcPlanner:
 
     catalog: ModeCatalog
 
-    def expand(self, run: Run, task: Task, output: str) -> Sequence[NewTask]:
-        """The tasks that `task` makes possible; none unless it is one that expands."""
-        return expand_pipeline(self.catalog, run.task, output) if task.expands else ()
+    def expand(self, run: Run, task: Task, output: str) -> Expansion:
+        """What `task` makes possible; nothing unless it is one that expands."""
+        return Expansion(expand_pipeline(self.catalog, run.task, output) if task.expands else ())
 
 
 def split_tasks(text: str) -> tuple[str, ...]:

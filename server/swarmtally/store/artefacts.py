@@ -1,7 +1,7 @@
 """Deliverables, each stored once."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from swarmtally.domain.task import Artefact
 from swarmtally.store.connection import Connection
@@ -17,17 +17,30 @@ async def insert(tx: Connection, artefacts: Sequence[Artefact]) -> None:
     )
 
 
-async def upstream(tx: Connection, task_id: str) -> tuple[list[Artefact], list[str]]:
-    """What the task's dependencies delivered, and the keys of those that delivered nothing."""
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """What the tasks delivered that a task needs or only sees, and the keys of needed ones that delivered nothing."""
+
+    needed: tuple[Artefact, ...]
+    seen: tuple[Artefact, ...]
+    missing: tuple[str, ...]
+
+
+async def upstream(tx: Connection, task_id: str) -> Upstream:
+    """What the task's dependencies delivered."""
     rows = await tx.rows(
-        "SELECT artefact.*, task.key AS task_key FROM dependency"
+        "SELECT artefact.*, task.key AS task_key, sees FROM dependency"
         " JOIN task ON task.task_id = dependency.depends_on"
         " LEFT JOIN artefact ON artefact.task_id = dependency.depends_on"
         " WHERE dependency.task_id = :task_id ORDER BY task.ordinal",
         {"task_id": task_id},
     )
-    found = [Artefact.from_row(row) for row in rows if row["artefact_id"] is not None]
-    return found, [row["task_key"] for row in rows if row["artefact_id"] is None]
+    found = [(row["sees"], Artefact.from_row(row)) for row in rows if row["artefact_id"] is not None]
+    return Upstream(
+        tuple(artefact for sees, artefact in found if not sees),
+        tuple(artefact for sees, artefact in found if sees),
+        tuple(row["task_key"] for row in rows if row["artefact_id"] is None and not row["sees"]),
+    )
 
 
 async def of_run(tx: Connection, run_id: str, limit: int) -> list[Artefact]:

@@ -162,10 +162,10 @@ class Database:
             await writer.patiently(lambda: refuse_foreign(writer))
             await writer.patiently(lambda: writer.rows("PRAGMA journal_mode = WAL"))
             await writer.rows("PRAGMA synchronous = FULL")
-            await writer.rows("PRAGMA foreign_keys = ON")
             if sys.platform == "darwin":
                 await writer.rows("PRAGMA fullfsync = 1")
             await migrate(writer, self.clock.now_ns())
+            await writer.rows("PRAGMA foreign_keys = ON")
         except BaseException:
             await writer.close()
             raise

@@ -23,7 +23,7 @@ def scripts() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The version this program reads and writes: the number of the newest migration (a test holds them together)."""
 
 
@@ -70,7 +70,8 @@ async def migrate(
 ) -> None:
     """Bring the database to version `known` with the scripts of `source`.
 
-    When it held an older schema, a backup is made beside it first: `….schema-N.bak`.
+    When it held an older schema, a backup is made beside it first: `….schema-N.bak`. Foreign keys must be off, as they
+    are on a new connection: a script that makes a table anew would else lose what refers to it.
 
     Raises:
         NewerSchema: a newer program has migrated it; nothing is changed.
@@ -115,6 +116,8 @@ async def _apply(connection: Connection, number: int, script: str, now_ns: int) 
         if await version(connection) < number:
             for statement in statements(script):
                 await connection.rows(statement)
+            dangling = await connection.rows("PRAGMA foreign_key_check")
+            assert not dangling, f"migration {number} left {len(dangling)} references to nothing"
             await connection.rows(
                 "INSERT INTO migration (version, applied_ns) VALUES (:number, :now)", {"number": number, "now": now_ns}
             )

@@ -4,14 +4,16 @@ import json
 from collections.abc import Sequence
 
 from swarmtally.domain.run import Lease, Run, RunStatus
+from swarmtally.domain.topology import Shape
 from swarmtally.store.connection import Connection, Row, as_json
 
 
 async def insert(tx: Connection, run: Run) -> None:
     await tx.rows(
-        "INSERT INTO run (run_id, project, swarm_id, kind, task, context, out_dir, backend, status, created_ns,"
-        "                 lease_owner, lease_epoch, lease_expires_ns)"
-        " VALUES (:run_id, :project, :swarm_id, :kind, :task, :context, :out_dir, :backend, :status, :created_ns,"
+        "INSERT INTO run (run_id, project, swarm_id, kind, task, context, out_dir, backend, status, shape,"
+        "                 shape_reason, created_ns, lease_owner, lease_epoch, lease_expires_ns)"
+        " VALUES (:run_id, :project, :swarm_id, :kind, :task, :context, :out_dir, :backend, :status, :shape,"
+        "         :shape_reason, :created_ns,"
         "         :lease_owner, :lease_epoch, :lease_expires_ns)",
         {
             "run_id": run.run_id,
@@ -23,6 +25,8 @@ async def insert(tx: Connection, run: Run) -> None:
             "out_dir": run.out_dir,
             "backend": run.backend.to_json(),
             "status": run.status,
+            "shape": run.shape,
+            "shape_reason": run.shape_reason,
             "created_ns": run.created_ns,
             "lease_owner": run.lease_owner,
             "lease_epoch": run.lease_epoch,
@@ -101,4 +105,11 @@ async def finish(tx: Connection, run_id: str, status: RunStatus, reason: str | N
         "UPDATE run SET status = :status, reason = :reason, finished_ns = :now, lease_owner = NULL,"
         " lease_expires_ns = 0 WHERE run_id = :run_id AND finished_ns IS NULL",
         {"run_id": run_id, "status": status, "reason": reason, "now": now_ns},
+    )
+
+
+async def set_shape(tx: Connection, run_id: str, shape: Shape, reason: str | None) -> None:
+    await tx.rows(
+        "UPDATE run SET shape = :shape, shape_reason = :reason WHERE run_id = :run_id",
+        {"run_id": run_id, "shape": shape, "reason": reason},
     )

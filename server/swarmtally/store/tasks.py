@@ -43,7 +43,8 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
     paths = remaining_paths(tasks)
     rows = []
     for offset, task in enumerate(tasks):
-        pending = sum(key not in finished for key in task.depends_on)
+        waits_for = _waits_for(task)
+        pending = sum(key not in finished for key in waits_for)
         rows.append(
             {
                 "task_id": known[task.key],
@@ -58,6 +59,7 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
                 "remaining_path": paths[task.key],
                 "tolerates_failure": task.tolerates_failure,
                 "expands": task.expands,
+                "hub": task.hub,
                 "status": TaskStatus.BLOCKED if pending else TaskStatus.READY,
                 "pending": pending,
                 "created_ns": now_ns,
@@ -66,20 +68,25 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
         )
     await tx.many(
         "INSERT INTO task (task_id, run_id, ordinal, key, phase, mode, role, text, priority, remaining_path,"
-        "                  tolerates_failure, expands, status, pending, created_ns, ready_ns)"
+        "                  tolerates_failure, expands, hub, status, pending, created_ns, ready_ns)"
         " VALUES (:task_id, :run_id, :ordinal, :key, :phase, :mode, :role, :text, :priority, :remaining_path,"
-        "         :tolerates_failure, :expands, :status, :pending, :created_ns, :ready_ns)",
+        "         :tolerates_failure, :expands, :hub, :status, :pending, :created_ns, :ready_ns)",
         rows,
     )
     await tx.many(
-        "INSERT INTO dependency (task_id, depends_on) VALUES (:task_id, :depends_on)",
+        "INSERT INTO dependency (task_id, depends_on, sees) VALUES (:task_id, :depends_on, :sees)",
         [
-            {"task_id": known[task.key], "depends_on": known[key]}
+            {"task_id": known[task.key], "depends_on": known[key], "sees": sees}
             for task in tasks
-            for key in dict.fromkeys(task.depends_on)
+            for key, sees in _waits_for(task).items()
         ],
     )
     await events.record(tx, [scope.event(now_ns, f"task.{row['status']}", row["task_id"], None) for row in rows])
+
+
+def _waits_for(task: NewTask) -> dict[str, bool]:
+    """The keys a task waits for, and whether it only sees them; what it needs and sees, it needs."""
+    return {**dict.fromkeys(task.sees, True), **dict.fromkeys(task.depends_on, False)}
 
 
 async def ready(tx: Connection, run_ids: Sequence[str], role: str | None, now_ns: int, limit: int) -> list[Task]:
@@ -232,10 +239,12 @@ async def _cancel_dependents(tx: Connection, scope: RunScope, lost: list[str], n
         " error = (SELECT 'needs ' || other.key || ', which ' ||"
         "                 CASE other.status WHEN 'failed' THEN 'failed' ELSE 'was cancelled' END"
         "          FROM dependency JOIN task AS other ON other.task_id = dependency.depends_on"
-        "          WHERE dependency.task_id = task.task_id AND other.task_id IN (SELECT value FROM json_each(:lost))"
+        "          WHERE dependency.task_id = task.task_id AND NOT sees"
+        "          AND other.task_id IN (SELECT value FROM json_each(:lost))"
         "          ORDER BY other.ordinal LIMIT 1)"
         " WHERE status = 'blocked' AND NOT tolerates_failure AND task_id IN"
-        "   (SELECT task_id FROM dependency WHERE depends_on IN (SELECT value FROM json_each(:lost)))"
+        "   (SELECT task_id FROM dependency"
+        "    WHERE depends_on IN (SELECT value FROM json_each(:lost)) AND NOT sees)"
         " RETURNING task_id, error",
         {"lost": as_json(lost), "now": now_ns},
     )
@@ -260,7 +269,7 @@ async def _without_success(tx: Connection, task_ids: list[str]) -> list[str]:
     """Those of `task_ids` that have dependencies of which none succeeded."""
     rows = await tx.rows(
         "SELECT dependency.task_id FROM dependency JOIN task ON task.task_id = dependency.depends_on"
-        " WHERE dependency.task_id IN (SELECT value FROM json_each(:ids))"
+        " WHERE dependency.task_id IN (SELECT value FROM json_each(:ids)) AND NOT sees"
         " GROUP BY dependency.task_id HAVING SUM(task.status = 'succeeded') = 0",
         {"ids": as_json(task_ids)},
     )
