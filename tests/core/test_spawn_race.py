@@ -67,7 +67,7 @@ async def test_exactly_max_agents_are_spawned_and_the_others_told_what_to_do(tmp
         assert len(agents) == 8
         assert sorted(one["agent"] for one in said if "agent" in one) == sorted(agents)
         assert len(errors) == 12
-        assert all("is full (8 of 8 agents" in error and "swarm_init --max-agents 9" in error for error in errors)
+        assert all("is full (8 of 8 agents" in error and "swarm_scale --target-size 9" in error for error in errors)
 
 
 async def test_agents_that_do_not_all_fit_are_not_spawned_at_all(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def a_task(number: int, role: str) -> Task:
 
 
 def an_agent(number: int, role: str) -> Agent:
-    return Agent(f"a{number}", "s", role, "n", (), AgentStatus.IDLE, None, number, 0, 0, 0)
+    return Agent(f"a{number}", "s", role, "n", (), AgentStatus.IDLE, False, None, number, 0, 0, 0)
 
 
 roles = st.lists(st.sampled_from(ROLES), max_size=8)

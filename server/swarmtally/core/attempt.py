@@ -141,24 +141,30 @@ async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
 
 
 async def _open(shop: Workshop, run: Run, claim: Claim, backend: Backend, prompt: Prompt) -> int:
-    whole = "\n\n".join((prompt.system, *prompt.parts)).encode()
-    call = OpenedCall(
-        run_id=run.run_id,
-        task_id=claim.task.task_id,
-        number=claim.number,
-        agent_id=claim.agent_id,
-        backend=backend.info.name,
-        model=backend.info.model,
-        opened_ns=shop.clock.now_ns(),
-        prompt_bytes=len(whole),
-        prompt_sha256=hashlib.sha256(whole).hexdigest(),
-        digested=len(prompt.digested),
-    )
+    call = opened_call(run, claim, (backend.info.name, backend.info.model), prompt, shop.clock.now_ns())
 
     async def unit(tx: Connection) -> int:
         return await usage.open_call(tx, call)
 
     return await shop.database.write(unit)
+
+
+def opened_call(run: Run, claim: Claim, who: tuple[str, str], prompt: Prompt, now_ns: int) -> OpenedCall:
+    """The usage row of a call about to be made; `who` are the backend's name and model."""
+    whole = prompt.text.encode()
+    backend, model = who
+    return OpenedCall(
+        run_id=run.run_id,
+        task_id=claim.task.task_id,
+        number=claim.number,
+        agent_id=claim.agent_id,
+        backend=backend,
+        model=model,
+        opened_ns=now_ns,
+        prompt_bytes=len(whole),
+        prompt_sha256=hashlib.sha256(whole).hexdigest(),
+        digested=len(prompt.digested),
+    )
 
 
 async def _close(shop: Workshop, call: _Call) -> None:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from swarmtally.core.assignment import Assignment, assign
 from swarmtally.core.leases import scope
-from swarmtally.core.swarms import add_agents, new_agents
+from swarmtally.core.spawning import add_agents, new_agents
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import Lease, Run
 from swarmtally.domain.swarm import Agent, Strategy, Swarm
 from swarmtally.domain.task import Claim, Task
-from swarmtally.store import agents, events, runs, swarms, tasks
+from swarmtally.store import agents, events, ready, runs, swarms, tasks
 from swarmtally.store.connection import Connection
 from swarmtally.store.events import Event
 
@@ -29,14 +29,16 @@ class Demand:
 
     held: tuple[HeldRun, ...]
     slots: int
+    only: frozenset[str] | None = None
+    """The tasks to choose from; None: all that are ready."""
 
 
 async def claim(tx: Connection, demand: Demand, new_id: NewId, now_ns: int) -> list[Claim]:
     """Start attempts for as many ready tasks as slots, agents and room allow.
 
-    Tasks start by priority, then longest remaining path, then age. Runs no longer ours are passed over.
+    Tasks start by priority, then longest remaining path, then age. Runs no longer ours, or paused, are passed over.
     """
-    ours = await runs.still_held(tx, [held.lease for held in demand.held])
+    ours = await runs.taking_tasks(tx, [held.lease for held in demand.held])
     by_swarm: dict[tuple[str, str], list[HeldRun]] = {}
     for held in demand.held:
         if held.run.run_id in ours:
@@ -47,14 +49,19 @@ async def claim(tx: Connection, demand: Demand, new_id: NewId, now_ns: int) -> l
         swarm = await swarms.get(tx, project, swarm_id)
         if slots <= 0 or swarm is None:
             continue
-        assignments = await _match(tx, swarm, [held.run.run_id for held in members], slots, now_ns)
+        assignments = await _match(tx, swarm, [held.run.run_id for held in members], slots, demand.only, now_ns)
         claims += await _start(tx, swarm, members, assignments, new_id, now_ns)
     return claims
 
 
-async def _match(tx: Connection, swarm: Swarm, run_ids: list[str], slots: int, now_ns: int) -> list[Assignment]:
+async def _match(
+    tx: Connection, swarm: Swarm, run_ids: list[str], slots: int, only: frozenset[str] | None, now_ns: int
+) -> list[Assignment]:
     specialized = swarm.strategy is Strategy.SPECIALIZED
-    waiting = await _waiting(tx, swarm, run_ids, slots, now_ns, specialized=specialized)
+    if only is not None:
+        waiting = await ready.among(tx, run_ids, sorted(only), now_ns)
+    else:
+        waiting = await _waiting(tx, run_ids, slots, now_ns, specialized=specialized)
     if not waiting:
         return []
     idle: dict[str, Agent] = {}
@@ -67,16 +74,14 @@ async def _match(tx: Connection, swarm: Swarm, run_ids: list[str], slots: int, n
     return assign(waiting, longest_first, room, swarm.strategy)[:slots]
 
 
-async def _waiting(
-    tx: Connection, swarm: Swarm, run_ids: list[str], slots: int, now_ns: int, *, specialized: bool
-) -> list[Task]:
+async def _waiting(tx: Connection, run_ids: list[str], slots: int, now_ns: int, *, specialized: bool) -> list[Task]:
     """The tasks that could start now. In a specialized swarm each role has a queue of its own: a task whose role is
     busy must not hide one whose role is idle."""
     if not specialized:
-        return await tasks.ready(tx, run_ids, None, now_ns, slots)
+        return await ready.first(tx, run_ids, None, now_ns, slots)
     found: list[Task] = []
-    for role in await agents.roles(tx, swarm.swarm_id):
-        found += await tasks.ready(tx, run_ids, role, now_ns, slots)
+    for role in await ready.roles(tx, run_ids, now_ns):
+        found += await ready.first(tx, run_ids, role, now_ns, slots)
     return sorted(found, key=lambda task: (-task.priority, -task.remaining_path, task.created_ns, task.ordinal))
 
 

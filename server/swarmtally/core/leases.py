@@ -12,7 +12,7 @@ import anyio.to_thread
 from swarmtally.core import owner
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.errors import NotFound, RunFinished, RunHeld
-from swarmtally.domain.run import LEASE_NS, Lease, Run
+from swarmtally.domain.run import LEASE_NS, Lease, Run, RunStatus
 from swarmtally.store import events, runs, tasks, usage
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
@@ -29,7 +29,7 @@ async def dead_owners(database: Database) -> frozenset[str]:
     return await anyio.to_thread.run_sync(owner.dead_among, {run.lease_owner for run in held if run.lease_owner})
 
 
-def _is_free(run: Run, dead: AbstractSet[str], now_ns: int) -> bool:
+def is_free(run: Run, dead: AbstractSet[str], now_ns: int) -> bool:
     """Whether nobody holds the run any more: its lease ended, or its holder's process is gone."""
     return run.lease_expires_ns <= now_ns or run.lease_owner is None or run.lease_owner in dead
 
@@ -48,8 +48,8 @@ async def take_over(
     if run is None:
         raise NotFound(f"project {project} has no run {run_id!r}; list them with runs list")
     if run.status.final:
-        raise RunFinished(run_id, run.status)
-    if not _is_free(run, dead, now_ns):
+        raise RunFinished(run_id, run.status, "resume")
+    if not is_free(run, dead, now_ns):
         raise RunHeld(run_id, run.lease_owner or "", (run.lease_expires_ns - now_ns) / NS_PER_S)
     lease = await _change_hands(tx, run, new_owner, now_ns + LEASE_NS, "run.resumed", now_ns)
     assert lease is not None, "the lease moved inside our own write transaction"
@@ -60,17 +60,22 @@ async def give_up(tx: Connection, held: Run, lease: Lease, now_ns: int) -> None:
     """Let go of a run of ours, so that it shows as interrupted at once; nothing when it is no longer ours."""
     run = await runs.get(tx, held.project, held.run_id)
     if run is not None and run.lease_epoch == lease.epoch:
-        await _change_hands(tx, run, None, 0, "run.interrupted", now_ns)
+        await _change_hands(tx, run, None, 0, _let_go(run), now_ns)
 
 
 async def free_abandoned(tx: Connection, dead: AbstractSet[str], now_ns: int) -> list[str]:
     """Let go of the runs whose process is gone, in any project: their agents must not stay busy for ever."""
     freed = []
     for run in await runs.leased_unfinished(tx):
-        if _is_free(run, dead, now_ns):
-            await _change_hands(tx, run, None, 0, "run.interrupted", now_ns)
+        if is_free(run, dead, now_ns):
+            await _change_hands(tx, run, None, 0, _let_go(run), now_ns)
             freed.append(run.run_id)
     return freed
+
+
+def _let_go(run: Run) -> str:
+    """The event of a run that nobody holds any more; a paused one stays paused."""
+    return "run.let_go" if run.status is RunStatus.PAUSED else "run.interrupted"
 
 
 async def _change_hands(

@@ -205,7 +205,7 @@ def _as_entry(artefact: Artefact, namespace: str, key: str) -> MemoryEntry:
         memory_id=0,
         namespace=namespace,
         key=key,
-        value=artefact.text,
+        value=artefact.whole,
         tags=("artefact",),
         version=1,
         size_bytes=artefact.size_bytes,

@@ -36,6 +36,11 @@ class Prompt:
     """Artefacts that went in as digests because the whole did not fit."""
 
     @property
+    def text(self) -> str:
+        """All of it as one text."""
+        return "\n\n".join((self.system, *self.parts))
+
+    @property
     def size_bytes(self) -> int:
         return len(self.system.encode()) + sum(len(part.encode()) for part in self.parts)
 

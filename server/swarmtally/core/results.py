@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from swarmtally.core.claims import HeldRun
 from swarmtally.core.leases import scope
 from swarmtally.domain import ids
+from swarmtally.domain.files import rendered
 from swarmtally.domain.run import Run, RunStatus
 from swarmtally.domain.task import Artefact, Outcome, TaskStatus
 from swarmtally.store import agents, artefacts, events, runs, tasks, usage
@@ -57,7 +58,7 @@ async def _record_run(tx: Connection, held: HeldRun, outcomes: Sequence[Outcome]
 
 def _artefact(outcome: Outcome, now_ns: int) -> Artefact:
     task, text = outcome.claim.task, outcome.text or ""
-    encoded = text.encode()
+    encoded = rendered(text, outcome.files).encode()
     return Artefact(
         artefact_id=ids.artefact_id(task.task_id),
         run_id=task.run_id,
@@ -71,6 +72,7 @@ def _artefact(outcome: Outcome, now_ns: int) -> Artefact:
         text=text,
         created_ns=now_ns,
         truncated=outcome.truncated,
+        files=outcome.files,
     )
 
 

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 
 import anyio
 
-from swarmtally.core import leases
+from swarmtally.core import control, leases
 from swarmtally.core.leases import scope
 from swarmtally.core.ports import Backend
 from swarmtally.core.scheduler import WATCH_S, Scheduler
-from swarmtally.core.swarms import add_agents, new_agents
+from swarmtally.core.spawning import add_agents, new_agents
 from swarmtally.domain.clock import Clock
-from swarmtally.domain.errors import NotFound, RoleMissing
+from swarmtally.domain.errors import NotFound, RoleMissing, RunFinished, RunHeld
 from swarmtally.domain.ids import NewId
-from swarmtally.domain.run import HEARTBEAT_S, INTERRUPTED, LEASE_NS, BackendChoice, Lease, NewRun, Run, RunStatus
+from swarmtally.domain.run import HEARTBEAT_S, HOST, INTERRUPTED, LEASE_NS, BackendChoice, Lease, NewRun, Run, RunStatus
 from swarmtally.domain.swarm import Strategy, Swarm
 from swarmtally.domain.task import Artefact, NewTask, Task, TaskStatus
 from swarmtally.domain.usage import UsageTotals
-from swarmtally.store import agents, artefacts, events, runs, tasks, usage
+from swarmtally.store import agents, artefacts, events, packets, runs, tasks, usage
 from swarmtally.store.connection import Connection, Row
 from swarmtally.store.database import Database
 from swarmtally.store.events import Event
@@ -39,6 +39,15 @@ class Progress:
     ended: int
     known: int
     running: tuple[Task, ...]
+    claimable: int
+    """Packets a client could claim now."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether it goes no further unless somebody does something."""
+        if self.run.status is RunStatus.PAUSED:
+            return not self.running
+        return self.run.status.final or self.status == INTERRUPTED or self.claimable > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,7 @@ class Runs:
             RoleMissing: a specialized swarm cannot serve a role; nothing is started.
             SwarmError: the backend cannot be opened; nothing is started.
         """
-        backend = await self._open_backend(new.backend)
+        backend = None if new.backend.name == HOST else await self._open_backend(new.backend)
         now_ns = self._clock.now_ns()
         run = Run(
             run_id=self._new_id("r"),
@@ -106,16 +115,16 @@ class Runs:
             context=new.context,
             out_dir=new.out_dir,
             backend=new.backend,
-            status=RunStatus.QUEUED,
+            status=RunStatus.QUEUED if backend else RunStatus.WAITING_FOR_HOST,
             reason=None,
             shape=new.shape,
             shape_reason=new.shape_reason,
             created_ns=now_ns,
             started_ns=None,
             finished_ns=None,
-            lease_owner=self._owner,
+            lease_owner=self._owner if backend else None,
             lease_epoch=1,
-            lease_expires_ns=now_ns + LEASE_NS,
+            lease_expires_ns=now_ns + LEASE_NS if backend else 0,
         )
 
         dead = await leases.dead_owners(self._database)
@@ -126,36 +135,94 @@ class Runs:
                 await _serve_roles(tx, swarm, roles, self._new_id, now_ns)
             await runs.insert(tx, run)
             await events.record(
-                tx, [Event(now_ns, "run.queued", run.project, run.swarm_id, run.run_id, detail=run.kind)]
+                tx, [Event(now_ns, f"run.{run.status}", run.project, run.swarm_id, run.run_id, detail=run.kind)]
             )
             await tasks.insert(tx, scope(run), plan, now_ns)
 
         await self._database.write(unit)
-        self._scheduler.hold(run, Lease(run.run_id, run.lease_epoch, self._owner), backend)
+        if backend is not None:
+            self._scheduler.hold(run, Lease(run.run_id, run.lease_epoch, self._owner), backend)
         return run.run_id
 
-    async def resume(self, run_id: str) -> Run:
-        """Go on with an interrupted run in this process, with the backend it began with.
+    async def cancel(self, run_id: str) -> int:
+        """Cancel what has not ended of a run, whoever executes it; see `control.cancel`."""
+        cancelled = await self._database.write(
+            lambda tx: control.cancel(tx, self._project, run_id, self._clock.now_ns())
+        )
+        self._scheduler.look()
+        return cancelled
 
-        Raises:
-            NotFound, RunFinished, RunHeld: see `leases.take_over`.
-        """
-        found = await self.get(run_id)
-        backend = await self._open_backend(found.backend)
-        now_ns = self._clock.now_ns()
+    async def pause(self, run_id: str) -> bool:
+        """Have no further task of a run start, whoever executes it; see `control.pause`."""
+        return await self._database.write(
+            lambda tx: control.pause(tx, self._project, run_id, control.BY_REQUEST, self._clock.now_ns())
+        )
 
+    async def pause_held(self, reason: str) -> list[str]:
+        """Pause the unfinished runs that this process executes; returns their ids."""
+
+        async def unit(tx: Connection) -> list[str]:
+            paused = []
+            for lease in self._scheduler.held():
+                if await runs.still_held(tx, [lease]):
+                    await control.pause(tx, self._project, lease.run_id, reason, self._clock.now_ns())
+                    paused.append(lease.run_id)
+            return paused
+
+        return await self._database.write(unit)
+
+    async def resume(self, run_id: str) -> None:
+        """Go on with a paused or interrupted run; in this process, with the backend it began with, unless a living
+        process holds it or clients do its work. See `control.resume`."""
+        await self._go_on(run_id, control.resume)
+
+    async def retry(self, run_id: str) -> int:
+        """Have a run's failed and cancelled tasks done again, where `resume` would go on with it; returns how many.
+        See `control.retry`."""
+        return (await self._go_on(run_id, control.retry)).again
+
+    async def _go_on(self, run_id: str, how: control.Resuming) -> control.Resumed:
         dead = await leases.dead_owners(self._database)
+        found = await self.get(run_id)
+        backend = None
+        if found.backend.name != HOST and leases.is_free(found, dead, self._clock.now_ns()):
+            # Opened before anything is changed: where that fails, nothing is.
+            backend = await self._open_backend(found.backend)
 
-        async def unit(tx: Connection) -> tuple[Run, Lease]:
-            lease = await leases.take_over(tx, self._project, run_id, self._owner, dead, now_ns)
+        async def unit(tx: Connection) -> tuple[control.Resumed, Run]:
+            now_ns = self._clock.now_ns()
+            resumed = await how(tx, self._project, run_id, self._owner, dead, now_ns)
             await leases.free_abandoned(tx, dead, now_ns)
-            run = await runs.get(tx, self._project, run_id)
-            assert run is not None
-            return run, lease
+            return resumed, await self._get(tx, run_id)
 
-        run, lease = await self._database.write(unit)
-        self._scheduler.hold(run, lease, backend)
-        return run
+        resumed, run = await self._database.write(unit)
+        if resumed.lease is not None:
+            await self._hold(run, resumed.lease, backend)
+        self._scheduler.look()
+        return resumed
+
+    async def _hold(self, run: Run, lease: Lease, backend: Backend | None) -> None:
+        """Execute a run whose lease is ours; when its backend cannot be opened, let go of it again."""
+        try:
+            self._scheduler.hold(run, lease, backend or await self._open_backend(run.backend))
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._database.write(lambda tx: leases.give_up(tx, run, lease, self._clock.now_ns()))
+            raise
+
+    async def adopt(self, choice: BackendChoice) -> list[str]:
+        """Take over the project's interrupted runs that `choice` executed before; returns their ids."""
+        dead = await leases.dead_owners(self._database)
+        found = await self._database.read(lambda tx: runs.to_execute(tx, self._project))
+        taken = []
+        for run in found:
+            if run.backend.same_model(choice) and leases.is_free(run, dead, self._clock.now_ns()):
+                try:
+                    await self.resume(run.run_id)
+                except (RunHeld, RunFinished):
+                    continue  # another process was faster
+                taken.append(run.run_id)
+        return taken
 
     async def get(self, run_id: str) -> Run:
         """The run.
@@ -214,7 +281,9 @@ class Runs:
         return run.shown_status(self._clock.now_ns(), dead)
 
     async def wait(self, run_id: str, timeout_s: float | None, on_progress: OnProgress | None = None) -> Progress:
-        """Return when the run has ended or was interrupted, at the latest after `timeout_s` (None: without limit).
+        """Return when nothing more is to be waited for, at the latest after `timeout_s` (None: without limit).
+
+        That is when the run has ended, was interrupted, is paused with nothing under way, or waits for a client.
 
         Raises:
             StoreError: this process executed the run and can no longer write the database.
@@ -230,7 +299,7 @@ class Runs:
                 shown = state
             if not ours and self._scheduler.fault is not None and not progress.run.status.final:
                 raise self._scheduler.fault
-            if progress.run.status.final or progress.status == INTERRUPTED or anyio.current_time() >= deadline:
+            if progress.settled or anyio.current_time() >= deadline:
                 return progress
             # Our scheduler tells of changes; a run of another process is looked at.
             with anyio.move_on_after(min(deadline - anyio.current_time(), HEARTBEAT_S if ours else WATCH_S)):
@@ -240,9 +309,16 @@ class Runs:
         async def unit(tx: Connection) -> Progress:
             run = await self._get(tx, run_id)
             counts = (await tasks.counts(tx, [run_id]))[run_id]
-            ended = sum(number for status, number in counts.items() if status.final)
+            claimable = 0
+            if run.status is RunStatus.WAITING_FOR_HOST:
+                claimable = (await packets.outstanding(tx, [run_id], self._clock.now_ns())).ready
             return Progress(
-                run, self._shown(run, dead), ended, sum(counts.values()), tuple(await tasks.running(tx, run_id, LISTED))
+                run=run,
+                status=self._shown(run, dead),
+                ended=sum(number for status, number in counts.items() if status.final),
+                known=sum(counts.values()),
+                running=tuple(await tasks.running(tx, run_id, LISTED)),
+                claimable=claimable,
             )
 
         return await self._database.read(unit)

@@ -22,7 +22,7 @@ from swarmtally.domain.errors import StoreError, SwarmError
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import HEARTBEAT_S, LEASE_NS, Lease, Run
 from swarmtally.domain.task import Claim, Outcome
-from swarmtally.store import artefacts, runs, tasks
+from swarmtally.store import artefacts, ready, runs
 from swarmtally.store.connection import Connection
 
 log = structlog.get_logger(__name__)
@@ -49,6 +49,8 @@ class _Turn:
     finished: list[str]
     waiting: list[str]
     """Runs with artefacts that do not lie in their out_dir yet."""
+    lost: list[str]
+    """Runs that are not ours any more: cancelled, or taken over."""
     due_ns: int | None
 
 
@@ -78,6 +80,15 @@ class Scheduler:
 
     def holds(self, run_id: str) -> bool:
         return run_id in self._runs
+
+    def held(self) -> list[Lease]:
+        """Our hold on each run of this process."""
+        return [item.held.lease for item in self._runs.values()]
+
+    def look(self) -> None:
+        """Have the next turn see what this process has changed by itself; others' writes are noticed anyway."""
+        self._touched.update(self._runs)
+        self._wake.set()
 
     def next_change(self) -> anyio.Event:
         """Set when this process has next changed or let go of a run; take it before reading what it may change."""
@@ -114,6 +125,10 @@ class Scheduler:
                 raise
             await self._record_singly(outcomes)
             return
+        self._follow(group, turn)
+
+    def _follow(self, group: TaskGroup, turn: _Turn) -> None:
+        """Do what the turn decided."""
         for claim in turn.claims:
             held = self._runs.get(claim.task.run_id)
             if held is not None:
@@ -122,6 +137,8 @@ class Scheduler:
         for run_id in turn.finished:
             self._runs.pop(run_id, None)
             self._unshelved.pop(run_id, None)
+        for run_id in turn.lost:
+            self._drop(run_id)
         for run_id in turn.waiting:
             self._shelve_soon(group, run_id)
         if turn.due_ns is not None and turn.due_ns not in self._timers:
@@ -138,8 +155,10 @@ class Scheduler:
         started: list[Claim] = []
         for demand in self._demands(skip=finished):
             started += await claims.claim(tx, demand, self._new_id, now_ns)
-        due_ns = await tasks.next_retry_ns(tx, list(held), now_ns)
-        return _Turn(started, finished, waiting, due_ns)
+        due_ns = await ready.next_retry_ns(tx, list(held), now_ns)
+        ours = await runs.still_held(tx, [item.lease for item in held.values()])
+        lost = [run_id for run_id in held if run_id not in ours and run_id not in finished]
+        return _Turn(started, finished, waiting, lost, due_ns)
 
     async def _record_singly(self, outcomes: list[Outcome]) -> None:
         """Record each outcome on its own; one that cannot be becomes a failure of its task."""
@@ -206,7 +225,7 @@ class Scheduler:
         try:
             for artefact in await self._shop.database.read(lambda tx: artefacts.unwritten(tx, run.run_id)):
                 path = await self._shelf.put(run, artefact)
-                await self._shop.database.write(_path_setter(artefact.artefact_id, path))
+                await self._shop.database.write(artefacts.path_setter(artefact.artefact_id, path))
         except StoreError as error:
             self._fail(error)
         except (SwarmError, OSError) as error:
@@ -247,7 +266,7 @@ class Scheduler:
     async def _renew(self) -> None:
         """Renew our leases, stop what is no longer ours, and free what dead processes left behind."""
         now_ns = self._shop.clock.now_ns()
-        held = [item.held.lease for item in self._runs.values()]
+        held = self.held()
         if not held:
             return
 
@@ -307,12 +326,5 @@ class Scheduler:
 def _recorder(held: dict[str, HeldRun], outcome: Outcome, now_ns: int) -> Callable[[Connection], Awaitable[int]]:
     async def unit(tx: Connection) -> int:
         return await results.record(tx, held, [outcome], now_ns)
-
-    return unit
-
-
-def _path_setter(artefact_id: str, path: str) -> Callable[[Connection], Awaitable[None]]:
-    async def unit(tx: Connection) -> None:
-        await artefacts.set_path(tx, artefact_id, path)
 
     return unit

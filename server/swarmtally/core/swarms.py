@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from swarmtally.core.scaling import Scaled, scale
+from swarmtally.core.spawning import add_agents, new_agents
 from swarmtally.domain.clock import Clock
 from swarmtally.domain.errors import InvalidInput, NoSwarm, NotFound, SwarmFull
 from swarmtally.domain.ids import NewId
-from swarmtally.domain.swarm import Agent, AgentStatus, Strategy, Swarm, Topology
+from swarmtally.domain.swarm import Agent, Strategy, Swarm, Topology
 from swarmtally.domain.topology import neighbours
 from swarmtally.store import agents, events, swarms
 from swarmtally.store.connection import Connection
@@ -132,6 +134,15 @@ class Swarms:
 
         return await self._database.write(unit)
 
+    async def scale(self, target: int, role: str | None, swarm_id: str | None) -> Scaled:
+        """Bring the named or current swarm to exactly `target` agents; see `scaling.scale`."""
+
+        async def unit(tx: Connection) -> Scaled:
+            swarm = await self._find(tx, swarm_id)
+            return await scale(tx, swarm, target, role, self._new_id, self._clock.now_ns())
+
+        return await self._database.write(unit)
+
     async def states(self) -> list[SwarmState]:
         """The project's newest swarms, at most `LISTED`."""
 
@@ -171,62 +182,13 @@ class Swarms:
             unfinished = await swarms.unfinished_runs(tx, swarm_id)
             if unfinished:
                 raise InvalidInput(
-                    f"swarm {swarm_id} has {unfinished} unfinished runs; finish them with runs resume, then delete it"
+                    f"swarm {swarm_id} has {unfinished} unfinished runs; end them with run_control, then delete it"
                 )
             await swarms.delete(tx, self._project, swarm_id)
             await events.record(tx, [Event(self._clock.now_ns(), "swarm.deleted", self._project, swarm_id)])
             return swarm
 
         return await self._database.write(unit)
-
-
-def new_agents(
-    new_id: NewId,
-    swarm: Swarm,
-    roles: Sequence[str],
-    now_ns: int,
-    name: str | None = None,
-    capabilities: tuple[str, ...] = (),
-) -> list[Agent]:
-    """Idle agents of the given roles, not stored yet. Without a name each is called after its role and id."""
-    made = []
-    for role in roles:
-        agent_id = new_id("a")
-        made.append(
-            Agent(
-                agent_id=agent_id,
-                swarm_id=swarm.swarm_id,
-                role=role,
-                name=name or f"{role}-{agent_id[-4:]}",
-                capabilities=capabilities,
-                status=AgentStatus.IDLE,
-                task_id=None,
-                idle_since_ns=now_ns,
-                tasks_succeeded=0,
-                tasks_failed=0,
-                created_ns=now_ns,
-            )
-        )
-    return made
-
-
-async def add_agents(tx: Connection, swarm: Swarm, made: Sequence[Agent]) -> None:
-    """Store agents for which room has been made, each with its event."""
-    await agents.insert(tx, made)
-    await events.record(
-        tx,
-        [
-            Event(
-                agent.created_ns,
-                "agent.spawned",
-                swarm.project,
-                swarm.swarm_id,
-                agent_id=agent.agent_id,
-                detail=agent.role,
-            )
-            for agent in made
-        ],
-    )
 
 
 def _cut(ids: tuple[str, ...] | None) -> tuple[str, ...] | None:

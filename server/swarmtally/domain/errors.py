@@ -8,7 +8,8 @@ SwarmError
 ├── RoleMissing               a specialized swarm cannot serve a role
 ├── VersionConflict           a compare-and-set lost
 ├── RunHeld                   another living process runs it
-├── RunFinished               nothing is left to resume
+├── RunFinished               nothing is left to resume, pause or cancel
+├── PacketRefused             a report or renewal names a lease that no longer counts
 ├── PathRefused               a path lies outside the allowed roots
 ├── ModelMissing              the embedded model is not there, or not what was asked for
 ├── NoBackend                 nothing can do the work: no model, no key
@@ -49,7 +50,7 @@ class SwarmFull(SwarmError):
     def __init__(self, swarm_id: str, used: int, limit: int, wanted: int) -> None:
         super().__init__(
             f"swarm {swarm_id} is full ({used} of {limit} agents, {wanted} more asked for); "
-            f"make a larger one with swarm_init --max-agents {min(used + wanted, 10_000)}"
+            f"raise it with swarm_scale --target-size {min(used + wanted, 10_000)}"
         )
 
 
@@ -78,8 +79,17 @@ class RunHeld(SwarmError):
 
 
 class RunFinished(SwarmError):
-    def __init__(self, run_id: str, status: str) -> None:
-        super().__init__(f"run {run_id} has {status}; nothing is left to resume. See it with runs show {run_id}")
+    def __init__(self, run_id: str, status: str, verb: str) -> None:
+        retry = "; run_control retry does failed and cancelled tasks again" if status != "succeeded" else ""
+        was = "was" if status == "cancelled" else "has"
+        super().__init__(
+            f"run {run_id} {was} {status}; nothing is left to {verb}{retry}. See it with runs show {run_id}"
+        )
+
+
+class PacketRefused(SwarmError):
+    def __init__(self, task_id: str, why: str, remedy: str) -> None:
+        super().__init__(f"task {task_id}: {why}; nothing was recorded: {remedy}")
 
 
 class PathRefused(SwarmError):

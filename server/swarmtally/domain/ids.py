@@ -4,8 +4,8 @@ import random
 from collections.abc import Callable
 from typing import Literal
 
-Kind = Literal["s", "a", "r"]
-"""s: swarm, a: agent, r: run. Task and artefact ids are made from their run's id and an ordinal."""
+Kind = Literal["s", "a", "r", "l"]
+"""s: swarm, a: agent, r: run, l: lease of a packet. Task and artefact ids come from their run's id and an ordinal."""
 
 NewId = Callable[[Kind], str]
 

@@ -42,17 +42,24 @@ class RunStatus(StrEnum):
 
 INTERRUPTED = "interrupted"
 
+HOST = "host"
+"""The name of the backend that is the calling client: its runs belong to no process of ours."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:
     """Which backend a run uses, and why: enough to open the same one again after a restart. Holds no credential."""
 
     name: str
-    """`model` or `local`."""
+    """`host`, `model` or `local`, or a program's own name."""
     model: str
     base_url: str | None
     reason: str
     max_output_tokens: int | None
+
+    def same_model(self, other: "BackendChoice") -> bool:
+        """Whether both mean the same model on the same server."""
+        return (self.name, self.model, self.base_url) == (other.name, other.model, other.base_url)
 
     def to_json(self) -> str:
         return json.dumps(

@@ -39,6 +39,8 @@ class Strategy(StrEnum):
 class AgentStatus(StrEnum):
     IDLE = "idle"
     BUSY = "busy"
+    LEFT = "left"
+    """Drained: it is in the swarm no more, and its row tells what it did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Agent:
     name: str
     capabilities: tuple[str, ...]
     status: AgentStatus
+    draining: bool
+    """Leaves when its task is done."""
     task_id: str | None
     idle_since_ns: int
     tasks_succeeded: int
@@ -93,6 +97,7 @@ class Agent:
             name=row["name"],
             capabilities=tuple(json.loads(row["capabilities"])),
             status=AgentStatus(row["status"]),
+            draining=bool(row["draining"]),
             task_id=row["task_id"],
             idle_since_ns=row["idle_since_ns"],
             tasks_succeeded=row["tasks_succeeded"],

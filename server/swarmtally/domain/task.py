@@ -6,6 +6,7 @@ from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from swarmtally.domain.files import File, rendered
 from swarmtally.domain.topology import Shape
 from swarmtally.domain.usage import TokenUsage
 
@@ -136,13 +137,15 @@ class Outcome:
     usage_id: int | None = None
     usage: TokenUsage | None = None
     truncated: bool = False
+    files: tuple[File, ...] = ()
     following: Expansion | None = None
     """What a task with `expands` made possible."""
 
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """A task's deliverable, stored once. In memory it is found as `sparc/{run}/{phase}/{name}`."""
+    """A task's deliverable, stored once: a text and, where a client brought them, files. `sha256` and `size_bytes` are
+    those of `whole`. In memory it is found as `sparc/{run}/{phase}/{name}`."""
 
     artefact_id: str
     run_id: str
@@ -157,9 +160,10 @@ class Artefact:
     created_ns: int
     truncated: bool = False
     """The model was cut off at its output limit: the text is not whole."""
+    files: tuple[File, ...] = ()
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "Artefact":
+    def from_row(cls, row: Mapping[str, Any], files: tuple[File, ...] = ()) -> "Artefact":
         return cls(
             artefact_id=row["artefact_id"],
             run_id=row["run_id"],
@@ -173,7 +177,13 @@ class Artefact:
             text=row["text"],
             created_ns=row["created_ns"],
             truncated=bool(row["truncated"]),
+            files=files,
         )
+
+    @property
+    def whole(self) -> str:
+        """Text and files as one text: what later tasks see and memory returns."""
+        return rendered(self.text, self.files)
 
     @property
     def memory_key(self) -> str:

@@ -30,6 +30,8 @@ class TokenUsage:
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
     reason: str | None = None
+    source: str = "reported"
+    """Who gave the figures: `reported` by the provider, or the `client` that did the work."""
 
     @property
     def known(self) -> bool:

@@ -1,4 +1,5 @@
-"""Keeps deliverables as files: `{out_dir}/{run_id}/{number}-{phase}-{name}.md`.
+"""Keeps deliverables as files: `{out_dir}/{run_id}/{number}-{phase}-{name}.md`, and files that came with one in the
+folder of that name without `.md`.
 
 It never overwrites a file it did not write, and it never leaves `out_dir`. The checks guard against links that lie
 there when it writes; a program of the same user that swaps folders in between could have written the files itself.
@@ -14,6 +15,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from swarmtally.domain.errors import PathRefused
+from swarmtally.domain.files import File
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Artefact
 
@@ -82,7 +84,9 @@ def _put(out_dir: Path, run_id: str, artefact: Artefact) -> str:
         _refuse_outside(folder, base)
         _make_folders(folder)
         for name in _names(stem):
-            target = folder / name
+            if not _put_files(base, folder / name, artefact.files):
+                continue
+            target = folder / f"{name}.md"
             _refuse_outside(target, base)
             if _create(target, content) or _holds(target, content):
                 return str(target)
@@ -94,8 +98,26 @@ def _put(out_dir: Path, run_id: str, artefact: Artefact) -> str:
 
 
 def _names(stem: str) -> Iterator[str]:
-    yield f"{stem}.md"
-    yield from (f"{stem}-{number}.md" for number in range(2, _TRIES + 1))
+    yield stem
+    yield from (f"{stem}-{number}" for number in range(2, _TRIES + 1))
+
+
+def _put_files(base: Path, folder: Path, files: Sequence[File]) -> bool:
+    """Write `files` below `folder`; False when a file that is not ours stands in the way. Their paths were checked."""
+    for file in files:
+        target = folder.joinpath(*file.path.split("/"))
+        # Link by link: the first folder made through one would already lie outside.
+        for parent in reversed([one for one in target.parents if one.is_relative_to(folder)]):
+            _refuse_outside(parent, base)
+            if not parent.is_dir():
+                if parent.exists():
+                    return False
+                parent.mkdir(0o755, exist_ok=True)
+        _refuse_outside(target, base)
+        content = file.text.encode()
+        if not (_create(target, content) or _holds(target, content)):
+            return False
+    return True
 
 
 def _slug(text: str) -> str:

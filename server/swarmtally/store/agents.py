@@ -4,7 +4,9 @@ import json
 from collections.abc import Sequence
 
 from swarmtally.domain.swarm import Agent
-from swarmtally.store.connection import Connection, as_json
+from swarmtally.store import events
+from swarmtally.store.connection import Connection, Row, as_json
+from swarmtally.store.events import Event
 
 
 async def make_room(tx: Connection, swarm_id: str, count: int) -> bool:
@@ -50,7 +52,8 @@ async def insert(tx: Connection, agents: Sequence[Agent]) -> None:
 
 async def ids_in_joining_order(tx: Connection, swarm_id: str) -> list[str]:
     rows = await tx.rows(
-        "SELECT agent_id FROM agent WHERE swarm_id = :swarm_id ORDER BY joined", {"swarm_id": swarm_id}
+        "SELECT agent_id FROM agent WHERE swarm_id = :swarm_id AND status <> 'left' ORDER BY joined",
+        {"swarm_id": swarm_id},
     )
     return [row["agent_id"] for row in rows]
 
@@ -58,7 +61,8 @@ async def ids_in_joining_order(tx: Connection, swarm_id: str) -> list[str]:
 async def roles(tx: Connection, swarm_id: str) -> dict[str, int]:
     """How many agents of each role the swarm has."""
     rows = await tx.rows(
-        "SELECT role, COUNT(*) AS n FROM agent WHERE swarm_id = :swarm_id GROUP BY role ORDER BY role",
+        "SELECT role, COUNT(*) AS n FROM agent WHERE swarm_id = :swarm_id AND status <> 'left'"
+        " GROUP BY role ORDER BY role",
         {"swarm_id": swarm_id},
     )
     return {row["role"]: row["n"] for row in rows}
@@ -87,13 +91,75 @@ async def take(tx: Connection, pairs: Sequence[tuple[str, str]]) -> set[str]:
 
 
 async def release(tx: Connection, results: Sequence[tuple[str, str, int, int]], now_ns: int) -> None:
-    """Make agents idle again: (agent_id, task_id, succeeded 0|1, failed 0|1). One that has moved on is left alone."""
-    await tx.rows(
-        "UPDATE agent SET status = 'idle', task_id = NULL, idle_since_ns = :now,"
+    """Free agents of their tasks: (agent_id, task_id, succeeded 0|1, failed 0|1). One that has moved on is left alone;
+    one that drains leaves the swarm."""
+    rows = await tx.rows(
+        f"UPDATE agent SET {_FREED},"
         " tasks_succeeded = tasks_succeeded + done.succeeded, tasks_failed = tasks_failed + done.failed"
         " FROM (SELECT json_extract(value, '$[0]') AS agent_id, json_extract(value, '$[1]') AS task_id,"
         "              json_extract(value, '$[2]') AS succeeded, json_extract(value, '$[3]') AS failed"
         "       FROM json_each(:results)) AS done"
-        " WHERE agent.agent_id = done.agent_id AND agent.task_id = done.task_id RETURNING agent.agent_id",
+        " WHERE agent.agent_id = done.agent_id AND agent.task_id = done.task_id"
+        " RETURNING agent.agent_id, agent.swarm_id, agent.status",
         {"results": as_json(results), "now": now_ns},
+    )
+    await _record_left(tx, rows, now_ns)
+
+
+async def release_from(tx: Connection, task_ids: Sequence[str], now_ns: int) -> None:
+    """Free whoever works on `task_ids`, without a result."""
+    rows = await tx.rows(
+        f"UPDATE agent SET {_FREED} WHERE task_id IN (SELECT value FROM json_each(:ids))"
+        " RETURNING agent_id, swarm_id, status",
+        {"ids": as_json(task_ids), "now": now_ns},
+    )
+    await _record_left(tx, rows, now_ns)
+
+
+_FREED = (
+    "task_id = NULL, idle_since_ns = :now, status = CASE WHEN draining THEN 'left' ELSE 'idle' END,"
+    " left_ns = CASE WHEN draining THEN :now END"
+)
+
+
+async def _record_left(tx: Connection, freed: Sequence[Row], now_ns: int) -> None:
+    """Count those of `freed` that left out of their swarms."""
+    left = [row for row in freed if row["status"] == "left"]
+    for swarm_id in dict.fromkeys(row["swarm_id"] for row in left):
+        gone = [row["agent_id"] for row in left if row["swarm_id"] == swarm_id]
+        swarm = await tx.row(
+            "UPDATE swarm SET agents = agents - :count WHERE swarm_id = :swarm_id RETURNING project",
+            {"count": len(gone), "swarm_id": swarm_id},
+        )
+        assert swarm is not None, "an agent belongs to a swarm"
+        await events.record(
+            tx, [Event(now_ns, "agent.left", swarm["project"], swarm_id, agent_id=agent_id) for agent_id in gone]
+        )
+
+
+async def present(tx: Connection, swarm_id: str) -> list[Agent]:
+    """The swarm's agents in joining order, without those that left."""
+    rows = await tx.rows(
+        "SELECT * FROM agent WHERE swarm_id = :swarm_id AND status <> 'left' ORDER BY joined", {"swarm_id": swarm_id}
+    )
+    return [Agent.from_row(row) for row in rows]
+
+
+async def drain(tx: Connection, agent_ids: Sequence[str], now_ns: int) -> None:
+    """Have agents leave: idle ones now, busy ones when their task is done."""
+    rows = await tx.rows(
+        "UPDATE agent SET draining = 1,"
+        " status = CASE status WHEN 'idle' THEN 'left' ELSE status END,"
+        " left_ns = CASE status WHEN 'idle' THEN :now END"
+        " WHERE agent_id IN (SELECT value FROM json_each(:ids)) RETURNING agent_id, swarm_id, status",
+        {"ids": as_json(agent_ids), "now": now_ns},
+    )
+    await _record_left(tx, rows, now_ns)
+
+
+async def keep(tx: Connection, agent_ids: Sequence[str]) -> None:
+    """Have draining agents stay."""
+    await tx.rows(
+        "UPDATE agent SET draining = 0 WHERE agent_id IN (SELECT value FROM json_each(:ids))",
+        {"ids": as_json(agent_ids)},
     )

@@ -1,10 +1,26 @@
 """Deliverables, each stored once."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from swarmtally.domain.files import File
 from swarmtally.domain.task import Artefact
-from swarmtally.store.connection import Connection
+from swarmtally.store.connection import Connection, Row, as_json
+
+_COLUMNS = (
+    "artefact_id",
+    "run_id",
+    "task_id",
+    "ordinal",
+    "phase",
+    "name",
+    "sha256",
+    "size_bytes",
+    "path",
+    "text",
+    "created_ns",
+    "truncated",
+)
 
 
 async def insert(tx: Connection, artefacts: Sequence[Artefact]) -> None:
@@ -13,8 +29,29 @@ async def insert(tx: Connection, artefacts: Sequence[Artefact]) -> None:
         "                      created_ns, truncated)"
         " VALUES (:artefact_id, :run_id, :task_id, :ordinal, :phase, :name, :sha256, :size_bytes, :path, :text,"
         "         :created_ns, :truncated)",
-        [asdict(artefact) for artefact in artefacts],
+        [{name: getattr(artefact, name) for name in _COLUMNS} for artefact in artefacts],
     )
+    await tx.many(
+        "INSERT INTO artefact_file (artefact_id, ordinal, path, text) VALUES (:artefact_id, :ordinal, :path, :text)",
+        [
+            {"artefact_id": artefact.artefact_id, "ordinal": ordinal, **asdict(file)}
+            for artefact in artefacts
+            for ordinal, file in enumerate(artefact.files)
+        ],
+    )
+
+
+async def _loaded(tx: Connection, rows: Sequence[Row]) -> list[Artefact]:
+    """The rows' artefacts with their files."""
+    found = await tx.rows(
+        "SELECT artefact_id, path, text FROM artefact_file"
+        " WHERE artefact_id IN (SELECT value FROM json_each(:ids)) ORDER BY artefact_id, ordinal",
+        {"ids": as_json([row["artefact_id"] for row in rows])},
+    )
+    files: dict[str, list[File]] = {}
+    for row in found:
+        files.setdefault(row["artefact_id"], []).append(File(row["path"], row["text"]))
+    return [Artefact.from_row(row, tuple(files.get(row["artefact_id"], ()))) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +72,17 @@ async def upstream(tx: Connection, task_id: str) -> Upstream:
         " WHERE dependency.task_id = :task_id ORDER BY task.ordinal",
         {"task_id": task_id},
     )
-    found = [(row["sees"], Artefact.from_row(row)) for row in rows if row["artefact_id"] is not None]
+    delivered = [row for row in rows if row["artefact_id"] is not None]
+    found = list(zip(delivered, await _loaded(tx, delivered), strict=True))
     return Upstream(
-        tuple(artefact for sees, artefact in found if not sees),
-        tuple(artefact for sees, artefact in found if sees),
+        tuple(artefact for row, artefact in found if not row["sees"]),
+        tuple(artefact for row, artefact in found if row["sees"]),
         tuple(row["task_key"] for row in rows if row["artefact_id"] is None and not row["sees"]),
     )
 
 
 async def of_run(tx: Connection, run_id: str, limit: int) -> list[Artefact]:
+    """The run's artefacts in order, without their files' texts."""
     rows = await tx.rows(
         "SELECT * FROM artefact WHERE run_id = :run_id ORDER BY ordinal LIMIT :limit",
         {"run_id": run_id, "limit": limit},
@@ -56,13 +95,19 @@ async def unwritten(tx: Connection, run_id: str) -> list[Artefact]:
     rows = await tx.rows(
         "SELECT * FROM artefact WHERE run_id = :run_id AND path IS NULL ORDER BY ordinal", {"run_id": run_id}
     )
-    return [Artefact.from_row(row) for row in rows]
+    return await _loaded(tx, rows)
 
 
-async def set_path(tx: Connection, artefact_id: str, path: str) -> None:
-    await tx.rows(
-        "UPDATE artefact SET path = :path WHERE artefact_id = :artefact_id", {"artefact_id": artefact_id, "path": path}
-    )
+def path_setter(artefact_id: str, path: str) -> Callable[[Connection], Awaitable[None]]:
+    """The unit of work that records where an artefact lies on disk."""
+
+    async def unit(tx: Connection) -> None:
+        await tx.rows(
+            "UPDATE artefact SET path = :path WHERE artefact_id = :artefact_id",
+            {"artefact_id": artefact_id, "path": path},
+        )
+
+    return unit
 
 
 async def by_name(tx: Connection, project: str, run_id: str, phase: str, name: str) -> Artefact | None:
@@ -71,4 +116,4 @@ async def by_name(tx: Connection, project: str, run_id: str, phase: str, name: s
         " WHERE run.project = :project AND artefact.run_id = :run_id AND phase = :phase AND name = :name",
         {"project": project, "run_id": run_id, "phase": phase, "name": name},
     )
-    return Artefact.from_row(row) if row else None
+    return (await _loaded(tx, [row]))[0] if row else None

@@ -90,11 +90,22 @@ async def still_held(tx: Connection, leases: Sequence[Lease]) -> set[str]:
     return {row["run_id"] for row in rows}
 
 
+async def taking_tasks(tx: Connection, leases: Sequence[Lease]) -> set[str]:
+    """Those of `still_held` that are not paused."""
+    rows = await tx.rows(
+        "SELECT run.run_id FROM json_each(:held) AS held JOIN run ON run.run_id = json_extract(held.value, '$[0]')"
+        " WHERE run.lease_epoch = json_extract(held.value, '$[1]') AND run.finished_ns IS NULL"
+        " AND run.status <> 'paused'",
+        {"held": as_json([(lease.run_id, lease.epoch) for lease in leases])},
+    )
+    return {row["run_id"] for row in rows}
+
+
 async def begin(tx: Connection, run_ids: Sequence[str], now_ns: int) -> list[Row]:
-    """Set queued runs to running; returns those that were queued."""
+    """Mark runs whose first task was claimed: a queued one runs. Returns those that had not begun."""
     return await tx.rows(
-        "UPDATE run SET status = 'running', started_ns = :now"
-        " WHERE run_id IN (SELECT value FROM json_each(:ids)) AND status = 'queued'"
+        "UPDATE run SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END, started_ns = :now"
+        " WHERE run_id IN (SELECT value FROM json_each(:ids)) AND started_ns IS NULL"
         " RETURNING run_id, project, swarm_id",
         {"ids": as_json(run_ids), "now": now_ns},
     )
@@ -113,3 +124,32 @@ async def set_shape(tx: Connection, run_id: str, shape: Shape, reason: str | Non
         "UPDATE run SET shape = :shape, shape_reason = :reason WHERE run_id = :run_id",
         {"run_id": run_id, "shape": shape, "reason": reason},
     )
+
+
+async def set_status(tx: Connection, run_id: str, status: RunStatus, reason: str | None) -> None:
+    """Move an unfinished run, or open a finished one again."""
+    await tx.rows(
+        "UPDATE run SET status = :status, reason = :reason, finished_ns = NULL WHERE run_id = :run_id",
+        {"run_id": run_id, "status": status, "reason": reason},
+    )
+
+
+async def unfinished_of_host(tx: Connection, project: str, swarm_id: str | None, run_id: str | None) -> list[Run]:
+    """The project's unfinished host-driven runs, oldest first; of one swarm or one run where named."""
+    rows = await tx.rows(
+        "SELECT * FROM run WHERE project = :project AND finished_ns IS NULL AND backend ->> 'name' = 'host'"
+        " AND (:swarm_id IS NULL OR swarm_id = :swarm_id) AND (:run_id IS NULL OR run_id = :run_id)"
+        " ORDER BY created_ns, run_id",
+        {"project": project, "swarm_id": swarm_id, "run_id": run_id},
+    )
+    return [Run.from_row(row) for row in rows]
+
+
+async def to_execute(tx: Connection, project: str) -> list[Run]:
+    """The project's runs that some process should execute: queued or running, whoever holds them."""
+    rows = await tx.rows(
+        "SELECT * FROM run WHERE project = :project AND finished_ns IS NULL AND status IN ('queued', 'running')"
+        " ORDER BY created_ns, run_id",
+        {"project": project},
+    )
+    return [Run.from_row(row) for row in rows]

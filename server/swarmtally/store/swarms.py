@@ -73,3 +73,20 @@ async def delete(tx: Connection, project: str, swarm_id: str) -> None:
         {"project": project, "swarm_id": swarm_id},
     )
     await tx.rows("DELETE FROM swarm WHERE swarm_id = :swarm_id", {"swarm_id": swarm_id})
+
+
+async def set_max_agents(tx: Connection, swarm_id: str, max_agents: int) -> None:
+    await tx.rows(
+        "UPDATE swarm SET max_agents = :max_agents WHERE swarm_id = :swarm_id",
+        {"swarm_id": swarm_id, "max_agents": max_agents},
+    )
+
+
+async def roles_wanted(tx: Connection, swarm_id: str) -> list[str]:
+    """The roles that unfinished tasks of the swarm's runs want."""
+    rows = await tx.rows(
+        "SELECT DISTINCT task.role FROM run JOIN task ON task.run_id = run.run_id"
+        " WHERE run.swarm_id = :swarm_id AND run.finished_ns IS NULL AND task.finished_ns IS NULL ORDER BY task.role",
+        {"swarm_id": swarm_id},
+    )
+    return [row["role"] for row in rows]

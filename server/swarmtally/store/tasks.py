@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from swarmtally.domain import ids
 from swarmtally.domain.task import Claim, NewTask, Outcome, Task, TaskStatus, remaining_paths
-from swarmtally.store import events
+from swarmtally.store import agents, events
 from swarmtally.store.connection import Connection, Row, as_json
 from swarmtally.store.events import Event
 
@@ -87,28 +87,6 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
 def _waits_for(task: NewTask) -> dict[str, bool]:
     """The keys a task waits for, and whether it only sees them; what it needs and sees, it needs."""
     return {**dict.fromkeys(task.sees, True), **dict.fromkeys(task.depends_on, False)}
-
-
-async def ready(tx: Connection, run_ids: Sequence[str], role: str | None, now_ns: int, limit: int) -> list[Task]:
-    """Ready tasks of the runs in the order they should start: priority, then longest remaining path, then age."""
-    rows = await tx.rows(
-        "SELECT task.* FROM task JOIN run ON run.run_id = task.run_id"
-        " WHERE task.run_id IN (SELECT value FROM json_each(:runs)) AND task.status = 'ready'"
-        " AND task.not_before_ns <= :now AND (:role IS NULL OR task.role = :role)"
-        " ORDER BY task.priority DESC, task.remaining_path DESC, run.created_ns, task.ordinal LIMIT :limit",
-        {"runs": as_json(run_ids), "role": role, "now": now_ns, "limit": limit},
-    )
-    return [Task.from_row(row) for row in rows]
-
-
-async def next_retry_ns(tx: Connection, run_ids: Sequence[str], now_ns: int) -> int | None:
-    """When the earliest task that waits for its next attempt becomes due."""
-    row = await tx.row(
-        "SELECT MIN(not_before_ns) AS due FROM task WHERE run_id IN (SELECT value FROM json_each(:runs))"
-        " AND status = 'ready' AND not_before_ns > :now",
-        {"runs": as_json(run_ids), "now": now_ns},
-    )
-    return row["due"] if row else None
 
 
 async def start_attempts(
@@ -291,20 +269,66 @@ async def recover_lost(tx: Connection, scope: RunScope, now_ns: int) -> None:
         " WHERE run_id = :run_id AND status = 'running' RETURNING task_id, agent_id",
         {"run_id": scope.run_id, "now": now_ns},
     )
-    lost = as_json([row["task_id"] for row in rows])
-    await tx.rows(
-        "UPDATE attempt SET status = 'lost', committed_ns = :now"
-        " WHERE task_id IN (SELECT value FROM json_each(:lost)) AND status = 'running'",
-        {"lost": lost, "now": now_ns},
-    )
-    await tx.rows(
-        "UPDATE agent SET status = 'idle', task_id = NULL, idle_since_ns = :now"
-        " WHERE task_id IN (SELECT value FROM json_each(:lost))",
-        {"lost": lost, "now": now_ns},
-    )
+    lost = [row["task_id"] for row in rows]
+    await _close_attempts(tx, lost, "lost", now_ns)
+    await agents.release_from(tx, lost, now_ns)
     await events.record(
         tx, [scope.event(now_ns, "task.ready", row["task_id"], row["agent_id"], "lease lost") for row in rows]
     )
+
+
+async def _close_attempts(tx: Connection, task_ids: Sequence[str], status: str, now_ns: int) -> None:
+    await tx.rows(
+        "UPDATE attempt SET status = :status, committed_ns = :now"
+        " WHERE task_id IN (SELECT value FROM json_each(:ids)) AND status IN ('running', 'expired')",
+        {"ids": as_json(task_ids), "status": status, "now": now_ns},
+    )
+
+
+async def cancel_all(tx: Connection, scope: RunScope, reason: str, now_ns: int) -> int:
+    """Cancel every task of the run that has not ended, running ones too; returns how many."""
+    rows = await tx.rows(
+        "UPDATE task SET status = 'cancelled', finished_ns = :now, error = :reason"
+        " WHERE run_id = :run_id AND finished_ns IS NULL RETURNING task_id, error",
+        {"run_id": scope.run_id, "reason": reason, "now": now_ns},
+    )
+    cancelled = await _record_cancelled(tx, scope, rows, now_ns)
+    await _close_attempts(tx, cancelled, "cancelled", now_ns)
+    await agents.release_from(tx, cancelled, now_ns)
+    return len(cancelled)
+
+
+async def reset(tx: Connection, scope: RunScope, now_ns: int) -> int:
+    """Have the run's failed and cancelled tasks done again, with fresh attempts; returns how many.
+
+    What waits for them waits again, unless it has begun; what succeeded stays.
+    """
+    again = await tx.rows(
+        "UPDATE task SET status = 'blocked', attempts = 0, not_before_ns = 0, error = NULL, finished_ns = NULL,"
+        " ready_ns = NULL WHERE run_id = :run_id AND status IN ('failed', 'cancelled') RETURNING task_id",
+        {"run_id": scope.run_id},
+    )
+    rows = await tx.rows(
+        "UPDATE task SET pending = waits.n, status = CASE waits.n WHEN 0 THEN 'ready' ELSE 'blocked' END,"
+        " ready_ns = CASE waits.n WHEN 0 THEN COALESCE(ready_ns, :now) END"
+        " FROM (SELECT waiting.task_id, COUNT(other.task_id) AS n FROM task AS waiting"
+        "       LEFT JOIN dependency ON dependency.task_id = waiting.task_id"
+        "       LEFT JOIN task AS other ON other.task_id = dependency.depends_on AND other.finished_ns IS NULL"
+        "       WHERE waiting.run_id = :run_id AND waiting.status IN ('blocked', 'ready')"
+        "       GROUP BY waiting.task_id) AS waits"
+        " WHERE task.task_id = waits.task_id RETURNING task.task_id, task.status",
+        {"run_id": scope.run_id, "now": now_ns},
+    )
+    reset_ids = {row["task_id"] for row in again}
+    await events.record(
+        tx,
+        [
+            scope.event(now_ns, f"task.{row['status']}", row["task_id"], None, "retried")
+            for row in rows
+            if row["task_id"] in reset_ids
+        ],
+    )
+    return len(again)
 
 
 async def counts(tx: Connection, run_ids: Sequence[str]) -> dict[str, dict[TaskStatus, int]]:

@@ -6,6 +6,8 @@ from swarmtally.domain.usage import TokenUsage, UsageStatus, UsageTotals
 from swarmtally.store.connection import Connection, as_json
 
 LOST = "the process ended before an answer was recorded"
+CANCELLED = "the run was cancelled before an answer was recorded"
+EXPIRED = "its packet expired before a report came"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +44,43 @@ async def close_call(tx: Connection, usage_id: int, usage: TokenUsage, now_ns: i
     await tx.rows(
         "UPDATE usage SET closed_ns = :now, status = :status, input_tokens = :input_tokens,"
         " output_tokens = :output_tokens, cache_read_tokens = :cache_read_tokens,"
-        " cache_write_tokens = :cache_write_tokens, reasoning_tokens = :reasoning_tokens, reason = :reason"
-        " WHERE usage_id = :usage_id",
+        " cache_write_tokens = :cache_write_tokens, reasoning_tokens = :reasoning_tokens, reason = :reason,"
+        " source = :source WHERE usage_id = :usage_id",
         {
             **asdict(usage),
             "usage_id": usage_id,
             "now": now_ns,
             "status": UsageStatus.REPORTED if usage.known else UsageStatus.UNKNOWN,
+            "source": usage.source if usage.known else None,
         },
     )
 
 
-async def lose_open(tx: Connection, run_id: str, now_ns: int) -> None:
-    """Close the run's open calls as unknown: whoever sent them is gone. A late answer may still correct them."""
+async def lose_open(tx: Connection, run_id: str, now_ns: int, reason: str = LOST) -> None:
+    """Close the run's open calls as unknown: nobody waits for them. A late answer may still correct them."""
     await tx.rows(
         "UPDATE usage SET closed_ns = :now, status = 'unknown', reason = :reason"
         " WHERE run_id = :run_id AND status = 'open'",
-        {"run_id": run_id, "now": now_ns, "reason": LOST},
+        {"run_id": run_id, "now": now_ns, "reason": reason},
     )
+
+
+async def lose_open_of(tx: Connection, task_ids: list[str], now_ns: int, reason: str) -> None:
+    """The same for the open calls of some tasks."""
+    await tx.rows(
+        "UPDATE usage SET closed_ns = :now, status = 'unknown', reason = :reason"
+        " WHERE task_id IN (SELECT value FROM json_each(:ids)) AND status = 'open'",
+        {"ids": as_json(task_ids), "now": now_ns, "reason": reason},
+    )
+
+
+async def of_attempt(tx: Connection, task_id: str, number: int) -> int | None:
+    """The usage_id of the attempt's last call."""
+    row = await tx.row(
+        "SELECT MAX(usage_id) AS usage_id FROM usage WHERE task_id = :task_id AND number = :number",
+        {"task_id": task_id, "number": number},
+    )
+    return row["usage_id"] if row else None
 
 
 _SUMS = """

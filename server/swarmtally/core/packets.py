@@ -1,0 +1,303 @@
+"""Host-driven work: clients claim tasks as packets, do them, and report what came of them.
+
+No process of ours executes such a run: any process hands its packets out and takes reports, each in one transaction, so
+several clients of several servers share a run. A packet is its holder's alone until its lease ends; then it may be
+claimed again, which moves the fence. A report that comes late but before that is accepted.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+import anyio.to_thread
+
+from swarmtally.core import claims, results
+from swarmtally.core.attempt import ERROR_LIMIT, REPACKS, inputs_of, opened_call, pack
+from swarmtally.core.claims import Demand, HeldRun
+from swarmtally.core.ports import Packer, Planner, Prompt, Shelf
+from swarmtally.domain.clock import NS_PER_S, Clock
+from swarmtally.domain.errors import ContextExceeded, NotFound, PacketRefused, StoreError, SwarmError
+from swarmtally.domain.files import File, rendered
+from swarmtally.domain.ids import NewId
+from swarmtally.domain.run import HOST, Lease, Run, RunStatus
+from swarmtally.domain.task import Claim, Expansion, Outcome, Task
+from swarmtally.domain.text import one_line
+from swarmtally.domain.usage import TokenUsage
+from swarmtally.store import artefacts, packets, ready, runs, usage
+from swarmtally.store.connection import Connection
+from swarmtally.store.database import Database
+from swarmtally.store.packets import Leased, Outstanding
+
+LEASE_NS = 15 * 60 * NS_PER_S
+"""How long a packet is its holder's alone without renewing."""
+
+CLAIM_LIMIT = 10
+"""The most packets one call hands out."""
+
+PROMPT_BYTES = 48_000
+"""The longest prompt of a packet: with what JSON adds it stays below 20,000 tokens of three bytes."""
+
+SHARE_BYTES = 52_000
+"""The most that all prompts of one answer may hold together; the first is always given."""
+
+NO_FIGURES = "the client that did the work gave no figures"
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A task to be done by whoever holds `lease`, until `expires_ns`."""
+
+    run: Run
+    task: Task
+    lease: str
+    prompt: Prompt
+    expires_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Packets handed out, and what the runs looked at have besides."""
+
+    packets: tuple[Packet, ...]
+    rest: Outstanding
+    runs: tuple[Run, ...]
+    """The unfinished host-driven runs that were looked at, those just finished not among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a client says of a packet: what it made, or `error` when it could not."""
+
+    output: str
+    files: tuple[File, ...]
+    error: str | None
+    usage: TokenUsage
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A packed task that may be claimed."""
+
+    run: Run
+    task: Task
+    prompt: Prompt
+
+
+class Packets:
+    """The packets of one project's host-driven runs."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        new_id: NewId,
+        project: str,
+        packer: Packer,
+        planner: Planner,
+        shelf: Shelf,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._new_id = new_id
+        self._project = project
+        self._packer = packer
+        self._planner = planner
+        self._shelf = shelf
+
+    async def claim(
+        self, limit: int, *, role: str | None = None, swarm_id: str | None = None, run_id: str | None = None
+    ) -> Claimed:
+        """Hand out up to `limit` packets, those that should start first; fewer where their prompts are long, agents
+        are all busy, or not so many are ready.
+
+        Raises:
+            NotFound: the named run is none of this project.
+        """
+        looked_at = await self._database.write(lambda tx: self._look(tx, swarm_id, run_id))
+        for run in looked_at:
+            await self._settle(run)
+        found: list[Packet] = []
+        offers = await self._offers(looked_at, role, limit)
+        if offers:
+            found = await self._database.write(lambda tx: self._hand_out(tx, offers))
+
+        async def unit(tx: Connection) -> Claimed:
+            left = await runs.unfinished_of_host(tx, self._project, swarm_id, run_id)
+            rest = await packets.outstanding(tx, [run.run_id for run in left], self._clock.now_ns())
+            return Claimed(tuple(found), rest, tuple(left))
+
+        return await self._database.read(unit)
+
+    async def _look(self, tx: Connection, swarm_id: str | None, run_id: str | None) -> list[Run]:
+        if run_id is not None and await runs.get(tx, self._project, run_id) is None:
+            raise NotFound(f"project {self._project} has no run {run_id!r}; list them with run_status")
+        await packets.expire(tx, self._clock.now_ns())
+        return await runs.unfinished_of_host(tx, self._project, swarm_id, run_id)
+
+    async def _offers(self, looked_at: Sequence[Run], role: str | None, limit: int) -> list[_Offer]:
+        """The ready tasks that should start first, packed; as many as fit one answer."""
+        by_id = {run.run_id: run for run in looked_at if run.status is not RunStatus.PAUSED}
+
+        async def unit(tx: Connection) -> list[Task]:
+            return await ready.first(tx, list(by_id), role, self._clock.now_ns(), limit)
+
+        offers: list[_Offer] = []
+        size = 0
+        for task in await self._database.read(unit):
+            run = by_id[task.run_id]
+            try:
+                prompt = await self._packed(run, task)
+            except StoreError:
+                raise
+            except SwarmError as error:
+                await self._database.write(
+                    _failer(run, task, one_line(str(error), ERROR_LIMIT), self._new_id, self._clock)
+                )
+                continue
+            size += len(json.dumps(prompt.text, ensure_ascii=False).encode())
+            if offers and size > SHARE_BYTES:
+                break
+            offers.append(_Offer(run, task, prompt))
+        return offers
+
+    async def _packed(self, run: Run, task: Task) -> Prompt:
+        """The prompt, small enough to be sent: JSON writes some characters as several."""
+        inputs = await inputs_of(self._database, task.task_id)
+        budget = PROMPT_BYTES
+        for _ in range(REPACKS):
+            prompt = await pack(self._packer, run, task, inputs, budget)
+            written = len(json.dumps(prompt.text, ensure_ascii=False).encode())
+            if written <= SHARE_BYTES:
+                return prompt
+            budget = min(budget, prompt.size_bytes) * SHARE_BYTES // written - 1
+        raise ContextExceeded(f"task {task.key} cannot be told in {SHARE_BYTES} bytes; shorten it")
+
+    async def _hand_out(self, tx: Connection, offers: Sequence[_Offer]) -> list[Packet]:
+        now_ns = self._clock.now_ns()
+        expires_ns = now_ns + LEASE_NS
+        offered = {offer.task.task_id: offer for offer in offers}
+        held = {
+            offer.run.run_id: HeldRun(offer.run, Lease(offer.run.run_id, offer.run.lease_epoch, HOST))
+            for offer in offers
+        }
+        demand = Demand(tuple(held.values()), len(offers), frozenset(offered))
+        found = []
+        for claim in await claims.claim(tx, demand, self._new_id, now_ns):
+            offer = offered[claim.task.task_id]
+            await usage.open_call(tx, opened_call(offer.run, claim, (HOST, HOST), offer.prompt, now_ns))
+            found.append(Packet(offer.run, claim.task, self._new_id("l"), offer.prompt, expires_ns))
+            await packets.lease(tx, [(claim.task.task_id, claim.number, found[-1].lease)], expires_ns)
+        order = list(offered)
+        return sorted(found, key=lambda packet: order.index(packet.task.task_id))
+
+    async def renew(self, task_id: str, lease: str) -> int:
+        """Give the packet's holder its whole time again; returns the new end (ns).
+
+        Raises:
+            NotFound, PacketRefused: there is no such packet, or it is no longer its holder's.
+        """
+
+        async def unit(tx: Connection) -> int:
+            now_ns = self._clock.now_ns()
+            found = await self._open_packet(tx, task_id, lease)
+            if found.status == "expired":
+                raise PacketRefused(
+                    task_id, "its lease has ended and others may claim it", "report it now, or claim it again"
+                )
+            await packets.renew(tx, task_id, found.number, now_ns + LEASE_NS)
+            return now_ns + LEASE_NS
+
+        return await self._database.write(unit)
+
+    async def report(self, task_id: str, lease: str, report: Report) -> Run:
+        """Record what came of a packet, once, and write its files; returns the run as it stands then.
+
+        Raises:
+            NotFound, PacketRefused: there is no such packet, it was reported already, claimed again, or cancelled.
+            SwarmError: what was made cannot be used; nothing is recorded and the packet stays its holder's.
+        """
+        found = await self._database.read(lambda tx: self._open_packet(tx, task_id, lease))
+        run = await self._run(found.task.run_id)
+        following = None
+        if report.error is None and found.task.expands:
+            whole = rendered(report.output, report.files)
+            following = await anyio.to_thread.run_sync(self._planner.expand, run, found.task, whole)
+        await self._database.write(lambda tx: self._record(tx, run, lease, found.task, report, following))
+        await self._settle(run)
+        return await self._run(run.run_id)
+
+    async def _record(
+        self, tx: Connection, run: Run, lease: str, task: Task, report: Report, following: Expansion | None
+    ) -> None:
+        now_ns = self._clock.now_ns()
+        found = await self._open_packet(tx, task.task_id, lease)
+        if found.status == "expired":
+            await packets.revive(tx, task.task_id, found.number)
+        outcome = Outcome(
+            claim=Claim(task, found.agent_id, found.number, found.epoch),
+            started_ns=found.claimed_ns,
+            ended_ns=now_ns,
+            exec_ns=now_ns - found.claimed_ns,
+            text=None if report.error is not None else report.output,
+            files=report.files,
+            error=report.error,
+            usage_id=await usage.of_attempt(tx, task.task_id, found.number),
+            usage=report.usage if report.usage.known else replace(report.usage, reason=NO_FIGURES),
+            following=following,
+        )
+        held = {run.run_id: HeldRun(run, Lease(run.run_id, found.epoch, HOST))}
+        accepted = await results.record(tx, held, [outcome], now_ns)
+        assert accepted == 1, "the packet was open inside our own write transaction"
+
+    async def _open_packet(self, tx: Connection, task_id: str, lease: str) -> Leased:
+        """The packet, when its holder may still report it."""
+        found = await packets.find(tx, self._project, task_id, lease)
+        if found is None:
+            raise NotFound(
+                f"project {self._project} has no packet of task {task_id!r} with that lease; claim one with work_claim"
+            )
+        if found.status in ("succeeded", "failed"):
+            raise PacketRefused(task_id, "this packet was reported already", "go on with work_claim")
+        if found.status == "cancelled":
+            raise PacketRefused(task_id, "its run was cancelled", "run_control retry makes it claimable again")
+        if not found.newest or found.status == "lost":
+            raise PacketRefused(
+                task_id, "its lease ended and another client has claimed it since", "go on with work_claim"
+            )
+        return found
+
+    async def _run(self, run_id: str) -> Run:
+        async def unit(tx: Connection) -> Run:
+            run = await runs.get(tx, self._project, run_id)
+            assert run is not None, "a packet's run stays"
+            return run
+
+        return await self._database.read(unit)
+
+    async def _settle(self, run: Run) -> None:
+        """Write the run's new files and finish it when everything has ended. What a crash left is done here too."""
+        unshelved: dict[str, str] = {}
+        if run.out_dir is not None:
+            try:
+                for artefact in await self._database.read(lambda tx: artefacts.unwritten(tx, run.run_id)):
+                    path = await self._shelf.put(run, artefact)
+                    await self._database.write(artefacts.path_setter(artefact.artefact_id, path))
+            except StoreError:
+                raise
+            except (SwarmError, OSError) as error:
+                unshelved[run.run_id] = f"files not written: {error}"
+        held = HeldRun(run, Lease(run.run_id, run.lease_epoch, HOST))
+        await self._database.write(lambda tx: results.finish_runs(tx, [held], unshelved, self._clock.now_ns()))
+
+
+def _failer(run: Run, task: Task, error: str, new_id: NewId, clock: Clock) -> Callable[[Connection], Awaitable[None]]:
+    """Fail a task that cannot be told to anybody: it would otherwise be ready for ever."""
+
+    async def unit(tx: Connection) -> None:
+        now_ns = clock.now_ns()
+        held = HeldRun(run, Lease(run.run_id, run.lease_epoch, HOST))
+        for claim in await claims.claim(tx, Demand((held,), 1, frozenset({task.task_id})), new_id, now_ns):
+            outcome = Outcome(claim=claim, started_ns=now_ns, ended_ns=now_ns, exec_ns=0, error=error)
+            await results.record(tx, {run.run_id: held}, [outcome], now_ns)
+
+    return unit

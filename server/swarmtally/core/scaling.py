@@ -1,0 +1,120 @@
+"""Growing a swarm, or draining it: an agent with a task leaves when that is done, so nothing is lost."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from swarmtally.core.spawning import add_agents, new_agents
+from swarmtally.domain.errors import InvalidInput
+from swarmtally.domain.ids import NewId
+from swarmtally.domain.swarm import Agent, AgentStatus, Strategy, Swarm
+from swarmtally.store import agents, events, swarms
+from swarmtally.store.connection import Connection
+from swarmtally.store.events import Event
+
+DEFAULT_ROLE = "coder"
+"""What an empty swarm grows by when no role is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A swarm after scaling. `leaving` are those still at work; `size` counts them too, `staying` does not."""
+
+    swarm: Swarm
+    added: tuple[Agent, ...]
+    kept: int
+    """Agents that were leaving and stay."""
+    left: int
+    leaving: int
+    size: int
+    staying: int
+    max_agents_before: int
+
+
+async def scale(tx: Connection, swarm: Swarm, target: int, role: str | None, new_id: NewId, now_ns: int) -> Scaled:
+    """Bring the swarm to exactly `target` agents that stay, raising its max_agents where that is less.
+
+    Growing keeps agents that were about to leave first, then adds new ones of `role` (by default the swarm's most
+    common). Draining takes agents of `role` first, then idle before busy, the most common role first, the newest first,
+    and the hub last.
+
+    Raises:
+        InvalidInput: a specialized swarm would lose the last agent of a role that an unfinished run needs.
+    """
+    before = await agents.present(tx, swarm.swarm_id)
+    staying = [agent for agent in before if not agent.draining]
+    limit = swarm.max_agents
+    added: list[Agent] = []
+    kept: list[Agent] = []
+    drained: list[Agent] = []
+    if target > len(staying):
+        kept = [agent for agent in before if agent.draining][: target - len(staying)]
+        await agents.keep(tx, [agent.agent_id for agent in kept])
+        if target > limit:
+            await swarms.set_max_agents(tx, swarm.swarm_id, target)
+        missing = target - len(staying) - len(kept)
+        if missing:
+            roles = [role or _most_common(staying)] * missing
+            added = new_agents(new_id, swarm, roles, now_ns)
+            room = await agents.make_room(tx, swarm.swarm_id, missing)
+            assert room, "max_agents was raised in this transaction"
+            await add_agents(tx, swarm, added)
+    elif target < len(staying):
+        drained = to_drain(staying, len(staying) - target, role)
+        await _refuse_to_strand(tx, swarm, staying, drained)
+        await agents.drain(tx, [agent.agent_id for agent in drained], now_ns)
+    await events.record(
+        tx, [Event(now_ns, "swarm.scaled", swarm.project, swarm.swarm_id, detail=f"{len(staying)} to {target}")]
+    )
+    left = sum(agent.status is AgentStatus.IDLE for agent in drained)
+    after = await swarms.get(tx, swarm.project, swarm.swarm_id)
+    assert after is not None, "the swarm is there inside our own transaction"
+    return Scaled(
+        swarm=after,
+        added=tuple(added),
+        kept=len(kept),
+        left=left,
+        leaving=sum(agent.draining for agent in before) - len(kept) + len(drained) - left,
+        size=len(before) - left + len(added),
+        staying=target,
+        max_agents_before=limit,
+    )
+
+
+def to_drain(staying: Sequence[Agent], count: int, role: str | None) -> list[Agent]:
+    """The `count` agents that leave, of `staying` in joining order."""
+    counted: Counter[str] = Counter()
+    ranks = []
+    for agent in staying:
+        counted[agent.role] += 1
+        ranks.append(counted[agent.role])
+    # Always from the role that has most: of each role the newest goes first, and its rank is the role's size then.
+    order = sorted(
+        range(len(staying)),
+        key=lambda at: (
+            at == 0,
+            role is not None and staying[at].role != role,
+            staying[at].status is AgentStatus.BUSY,
+            -ranks[at],
+            -at,
+        ),
+    )
+    return [staying[at] for at in order[:count]]
+
+
+def _most_common(staying: Sequence[Agent]) -> str:
+    counted = Counter(agent.role for agent in staying).most_common(1)
+    return counted[0][0] if counted else DEFAULT_ROLE
+
+
+async def _refuse_to_strand(tx: Connection, swarm: Swarm, staying: Sequence[Agent], drained: Sequence[Agent]) -> None:
+    if swarm.strategy is not Strategy.SPECIALIZED:
+        return
+    gone = {agent.agent_id for agent in drained}
+    remaining = {agent.role for agent in staying if agent.agent_id not in gone}
+    for role in await swarms.roles_wanted(tx, swarm.swarm_id):
+        if role not in remaining and any(agent.role == role for agent in drained):
+            raise InvalidInput(
+                f"swarm {swarm.swarm_id} is specialized, and its last agent of role {role} is needed by an unfinished "
+                "run; wait for the run, cancel it with run_control, or choose a larger target_size"
+            )
