@@ -23,12 +23,13 @@ from swarmtally.domain.clock import Clock, SystemClock
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.ids import NewId, id_factory
 from swarmtally.domain.retry import RetryPolicy
-from swarmtally.domain.run import BackendChoice, NewRun, RunKind
+from swarmtally.domain.run import HEARTBEAT_S, HOST, BackendChoice, NewRun, RunKind
 from swarmtally.domain.swarm import Swarm
 from swarmtally.store import location
 from swarmtally.store.database import Database, open_database
 
 if TYPE_CHECKING:
+    from swarmtally.core.packets import Packets
     from swarmtally.core.ports import Backend
     from swarmtally.core.runs import Runs
     from swarmtally.sparc.modes import ModeCatalog
@@ -59,6 +60,8 @@ class Settings:
     allow: tuple[Path, ...]
     data_dir: Path
     environ: Mapping[str, str]
+    adopt: bool = False
+    """Take over interrupted runs of the same model by itself."""
 
     @classmethod
     def gather(
@@ -71,6 +74,7 @@ class Settings:
         base_url: str | None = None,
         max_output_tokens: int | None = None,
         allow: Sequence[str] = (),
+        adopt: bool = False,
         environ: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> "Settings":
@@ -102,6 +106,7 @@ class Settings:
             allow=tuple(Path(item) for item in (allow or _paths(environ.get("SWARMTALLY_ALLOW")))),
             data_dir=data_dir,
             environ=environ,
+            adopt=adopt,
         )
 
 
@@ -144,6 +149,8 @@ class Started:
     run_id: str
     swarm: Swarm
     made_swarm: bool
+    host_driven: bool
+    """The calling client does its work, packet by packet."""
 
 
 class App:
@@ -161,6 +168,7 @@ class App:
         self._retry = retry
         self._group = group
         self._runs: Runs | None = None
+        self._packets: Packets | None = None
         self._catalog: ModeCatalog | None = None
         self._backends: dict[BackendChoice, Backend] = {}
         self._opening = anyio.Lock()
@@ -206,6 +214,48 @@ class App:
                 self.open_backend,
             )
         return self._runs
+
+    async def packets(self) -> "Packets":
+        """The packets of the project's host-driven runs."""
+        if self._packets is None:
+            from swarmtally.core.packets import Packets
+            from swarmtally.sparc.packing import ContextPacker
+            from swarmtally.sparc.plan import SparcPlanner
+            from swarmtally.sparc.shelf import FolderShelf
+
+            catalog = await self.catalog()
+            self._packets = Packets(
+                self.database,
+                self.clock,
+                self._new_id,
+                self.settings.project,
+                ContextPacker(catalog),
+                SparcPlanner(catalog),
+                FolderShelf(),
+            )
+        return self._packets
+
+    async def adopt(self) -> None:
+        """Take over the project's interrupted runs of this process's own model, now and whenever there is one.
+
+        Raises:
+            SwarmError: this process has no model to execute runs with.
+        """
+        choice = await anyio.to_thread.run_sync(self.choose, None)
+        runs = await self.runs()
+        while True:
+            await runs.adopt(choice)
+            await anyio.sleep(HEARTBEAT_S)
+
+    async def pause_held(self, why: str) -> list[str]:
+        """Pause the runs that this process executes; returns their ids."""
+        return [] if self._runs is None else await self._runs.pause_held(why)
+
+    def after_cancel(self, choice: BackendChoice) -> str:
+        """How long the slots of a backend stay busy when its calls are cancelled."""
+        from swarmtally.backends.choice import after_cancel
+
+        return after_cancel(choice)
 
     def choose(self, model: str | None) -> BackendChoice:
         """Which backend does the work, and why; `model` when a call or a swarm names one. Reads the file system.
@@ -263,7 +313,8 @@ class App:
         swarm, made = await self.swarms.find_or_make(request.swarm_id)
         choice = await anyio.to_thread.run_sync(self.choose, request.model or swarm.model)
         new = NewRun(request.kind, "; ".join(request.tasks), request.context, out_dir, choice)
-        return Started(await runs.start(new, planned, swarm, roles), swarm, made)
+        run_id = await runs.start(new, planned, swarm, roles)
+        return Started(run_id, swarm, made, choice.name == HOST)
 
     def patience(self, wait_s: float) -> float | None:
         """How long a call waits for a run: as asked over MCP, where the server goes on with it; to its end in the
@@ -304,6 +355,8 @@ async def open_app(
         try:
             async with anyio.create_task_group() as group:
                 app = App(settings, database, clock, new_id or id_factory(), retry, group)
+                if settings.adopt:
+                    group.start_soon(app.adopt)
                 try:
                     yield app
                 except Exception as error:  # noqa: BLE001 - raised below, outside the task group that would wrap it

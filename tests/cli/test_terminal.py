@@ -12,7 +12,8 @@ from rich.console import Console
 
 from swarmtally.cli import terminal
 from swarmtally_tools.definition import View
-from swarmtally_tools.runs import RunStatusView, RunView
+from swarmtally_tools.run_views import RunView
+from swarmtally_tools.runs import RunStatusView
 from tests.backends.wire import Hold, OpenAIWire, answer, failure, held, tokens
 from tests.cli.conftest import Shell, process, start
 

@@ -9,7 +9,8 @@ import pytest
 from swarmtally.app import App
 from swarmtally.domain.errors import InvalidInput, NotFound, PathRefused
 from swarmtally_tools.memory import MemoryView, memory_usage
-from swarmtally_tools.runs import RunStatusView, RunView, run_status
+from swarmtally_tools.run_views import RunView
+from swarmtally_tools.runs import RunStatusView, run_status
 from swarmtally_tools.sparc import sparc_batch, sparc_concurrent, sparc_pipeline, sparc_run
 from swarmtally_tools.swarm import swarm_init
 from tests.backends import wire as w

@@ -8,7 +8,7 @@ import pytest
 
 from swarmtally.app import App
 from swarmtally.domain.retry import RetryPolicy
-from swarmtally_tools.runs import RunView, TaskView, UsageView
+from swarmtally_tools.run_views import RunView, TaskView, UsageView
 from swarmtally_tools.sparc import sparc_run
 from tests.backends import wire as w
 from tests.backends.wire import OpenAIWire

@@ -8,6 +8,7 @@ from swarmtally_tools.definition import Tool, nearest_name
 MODULES = {
     "swarm_init": "swarm",
     "agent_spawn": "swarm",
+    "swarm_scale": "swarm",
     "memory_usage": "memory",
     "memory_search": "memory",
     "sparc_run": "sparc",
@@ -15,6 +16,9 @@ MODULES = {
     "sparc_concurrent": "sparc",
     "sparc_pipeline": "sparc",
     "run_status": "runs",
+    "run_control": "runs",
+    "work_claim": "work",
+    "work_report": "work",
 }
 """Tool name → module of this package. A test holds it against each module's TOOLS."""
 

@@ -10,7 +10,11 @@ from swarmtally.core import progress
 from swarmtally.domain.run import RunKind
 from swarmtally.domain.task import TASK_TEXT_LIMIT
 from swarmtally_tools.definition import Tool, tool
-from swarmtally_tools.runs import WAIT_LIMIT_S, RunView, run_view, tell
+from swarmtally_tools.run_views import RunView, run_view
+from swarmtally_tools.runs import WAIT_LIMIT_S, tell
+
+FIRST_PACKETS = 3
+"""The most packets that a host-driven run's start hands out."""
 
 ModeName = Annotated[str, Field(min_length=1, max_length=64)]
 TaskText = Annotated[str, Field(min_length=1, max_length=TASK_TEXT_LIMIT)]
@@ -20,7 +24,9 @@ Task = Annotated[str, Field(description="What to do", min_length=1, max_length=T
 Tasks = Annotated[list[TaskText], Field(description="What to do, one text a task", min_length=1, max_length=1_000)]
 Modes = Annotated[list[ModeName], Field(description="Modes, such as coder and tester", min_length=1, max_length=50)]
 SwarmId = Annotated[str | None, Field(description="The swarm; omitted: the current one", max_length=100)]
-Model = Annotated[str | None, Field(description="anthropic:…, openai:…, local; omitted: as configured", max_length=200)]
+Model = Annotated[
+    str | None, Field(description="anthropic:…, openai:…, local, host (you); omitted: as configured", max_length=200)
+]
 WaitS = Annotated[float, Field(description="Return after this many seconds at most", ge=0, le=WAIT_LIMIT_S)]
 Context = Annotated[list[str] | None, Field(description="Texts that all tasks see", max_length=100)]
 OutDir = Annotated[
@@ -40,7 +46,8 @@ async def sparc_run(
     out_dir: OutDir = None,
 ) -> RunView:
     """Execute one task in one SPARC mode (coder, architect, tester, reviewer, …) and return its run: status, timeline,
-    tokens, deliverable. Still running after wait_s? Poll with run_status."""
+    tokens, deliverable. A host-driven run returns at once with packets for you to do; another one that still runs
+    after wait_s is polled with run_status."""
     request = SparcRequest(RunKind.RUN, (mode,), (task,), swarm_id, model, _texts(context), out_dir)
     return await _execute(app, request, wait_s)
 
@@ -56,8 +63,8 @@ async def sparc_batch(
     context: Context = None,
     out_dir: OutDir = None,
 ) -> RunView:
-    """Execute every mode on every task, all at once, and return the run. Still running after wait_s? Poll with
-    run_status."""
+    """Execute every mode on every task, all at once, and return the run. Host-driven: with the first packets for you
+    to do. Else, still running after wait_s? Poll with run_status."""
     request = SparcRequest(RunKind.BATCH, tuple(modes), tuple(tasks), swarm_id, model, _texts(context), out_dir)
     return await _execute(app, request, wait_s)
 
@@ -73,8 +80,8 @@ async def sparc_concurrent(
     context: Context = None,
     out_dir: OutDir = None,
 ) -> RunView:
-    """Execute one mode on every task, all at once, and return the run. Still running after wait_s? Poll with
-    run_status."""
+    """Execute one mode on every task, all at once, and return the run. Host-driven: with the first packets for you to
+    do. Else, still running after wait_s? Poll with run_status."""
     request = SparcRequest(RunKind.CONCURRENT, (mode,), tuple(tasks), swarm_id, model, _texts(context), out_dir)
     return await _execute(app, request, wait_s)
 
@@ -90,8 +97,8 @@ async def sparc_pipeline(
     out_dir: OutDir = None,
 ) -> RunView:
     """Execute specification, architecture, then code, tests, documents and review for each component in parallel, then
-    completion; returns the run. Components come from the architecture, else from the task's comma list. Still running
-    after wait_s? Poll with run_status."""
+    completion; returns the run. Components come from the architecture, else from the task's comma list. Host-driven:
+    with the first packet for you to do. Else, still running after wait_s? Poll with run_status."""
     request = SparcRequest(RunKind.PIPELINE, (), (task,), swarm_id, model, _texts(context), out_dir)
     return await _execute(app, request, wait_s)
 
@@ -99,10 +106,14 @@ async def sparc_pipeline(
 async def _execute(app: App, request: SparcRequest, wait_s: float) -> RunView:
     started = await app.start(request)
     runs = await app.runs()
+    notes = "There was no current swarm: `default` (star, 8 agents) was made. " if started.made_swarm else ""
     # Before the first wait: whoever is interrupted from here on knows which run to resume.
     await progress.report(0, None, f"{started.run_id}: started in swarm {started.swarm.swarm_id}")
+    if started.host_driven:
+        claimed = await (await app.packets()).claim(FIRST_PACKETS, run_id=started.run_id)
+        # What has not begun has no timeline worth a model's attention.
+        return run_view(app, await runs.show(started.run_id), (), notes=notes, packets=claimed.packets)
     await runs.wait(started.run_id, app.patience(wait_s), tell)
-    notes = "There was no current swarm: `default` (star, 8 agents) was made. " if started.made_swarm else ""
     return run_view(app, await runs.show(started.run_id), notes=notes)
 
 

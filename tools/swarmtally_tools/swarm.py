@@ -1,5 +1,6 @@
 """Swarms and their agents."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import anyio.to_thread
@@ -154,8 +155,66 @@ async def agent_spawn(
     )
 
 
+class ScaledView(View):
+    swarm_id: str
+    """The swarm."""
+    target_size: int
+    """What was asked for."""
+    size: int
+    """Agents in it now, leaving ones too."""
+    added: list[str]
+    """New agents' ids, at most 100."""
+    kept: int
+    """Agents that were leaving and stay."""
+    left: int
+    """Agents that left now."""
+    leaving: int
+    """Agents that leave when their task is done."""
+    roles: dict[str, int]
+    """How many of each role, leaving ones too."""
+    max_agents: int
+    """The most it may hold."""
+    note: str | None
+    """What else was changed for it."""
+
+
+class ScaleStrategy(StrEnum):
+    FIXED = "fixed"
+
+
+@tool(title="Grow or drain a swarm", idempotent=True)
+async def swarm_scale(
+    app: App,
+    target_size: Annotated[int, Field(description="Agents that stay", ge=0, le=MAX_AGENTS_LIMIT)],
+    strategy: Annotated[ScaleStrategy, Field(description="fixed: exactly target_size")] = ScaleStrategy.FIXED,
+    type: Annotated[  # noqa: A002 - the name users know
+        str | None,
+        Field(description="Role to add or drain first; omitted: the most common", min_length=1, max_length=NAME_LIMIT),
+    ] = None,
+    swarm_id: Annotated[str | None, Field(description="The swarm; omitted: the current one", max_length=100)] = None,
+) -> ScaledView:
+    """Bring a swarm to exactly target_size agents. A busy agent finishes its task before it leaves, so nothing is
+    lost. Raises max_agents when target_size exceeds it, and says so. Runs may still add agents they need, up to
+    max_agents."""
+    del strategy  # there is one so far
+    scaled = await app.swarms.scale(target_size, type, swarm_id)
+    raised = scaled.swarm.max_agents > scaled.max_agents_before
+    return ScaledView(
+        swarm_id=scaled.swarm.swarm_id,
+        target_size=target_size,
+        size=scaled.size,
+        added=[agent.agent_id for agent in scaled.added[:LISTED]],
+        kept=scaled.kept,
+        left=scaled.left,
+        leaving=scaled.leaving,
+        roles=scaled.roles,
+        max_agents=scaled.swarm.max_agents,
+        note=f"max_agents was raised from {scaled.max_agents_before} to {scaled.swarm.max_agents}" if raised else None,
+    )
+
+
 def _listed(ids: tuple[str, ...] | None) -> list[str] | None:
     return None if ids is None else list(ids)
 
 
-TOOLS: tuple[Tool, ...] = (swarm_init, agent_spawn)
+TOOLS: tuple[Tool, ...] = (swarm_init, agent_spawn, swarm_scale)

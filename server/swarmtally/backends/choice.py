@@ -16,9 +16,16 @@ from swarmtally.backends.local import LocalBackend
 from swarmtally.backends.model import KEY_VARIABLES, ModelBackend
 from swarmtally.core.ports import Backend
 from swarmtally.domain.errors import InvalidInput, ModelMissing, NoBackend
-from swarmtally.domain.run import BackendChoice
+from swarmtally.domain.run import HOST, BackendChoice
 
 NAMED = "named with --model"
+
+_AFTER_CANCEL = {
+    "local": "the embedded model's slot stays busy until it has read the stopped call's prompt: at most 8 s were seen",
+    "model": "free at once: the connection is closed; the provider may still bill what it had written",
+    HOST: "clients are not interrupted; what they report is refused",
+}
+"""How long a backend's slot stays busy after its call was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +66,8 @@ def choose(
 ) -> BackendChoice:
     """The backend to use, with the reason. Blocks for a few file reads.
 
-    A named model wins. In the shell a provider whose key is set comes next, then the pulled model; over MCP only
-    the pulled model, because nobody's key is spent unasked.
+    A named model wins. In the shell a provider whose key is set comes next, then the pulled model; over MCP the calling
+    client does the work itself, and nobody's key is spent unasked.
 
     Raises:
         InvalidInput: the model or the base URL cannot be used.
@@ -77,7 +84,7 @@ def choose(
     if model:
         return _named(model, data_dir, max_output_tokens)
     if front == "mcp":
-        return _unasked_mcp(data_dir, max_output_tokens)
+        return BackendChoice(HOST, HOST, None, "no model was named: the calling client does the work", None)
     return _unasked_shell(environ, data_dir, max_output_tokens)
 
 
@@ -98,10 +105,15 @@ async def open_backend(choice: BackendChoice, *, environ: Mapping[str, str], dat
     )
 
 
+def after_cancel(choice: BackendChoice) -> str:
+    """How long the slots of a backend stay busy when its calls are cancelled."""
+    return _AFTER_CANCEL.get(choice.name, "as its program handles cancellation")
+
+
 def _named(model: str, data_dir: Path, limit: int | None) -> BackendChoice:
     provider, colon, name = model.partition(":")
     if model == "host":
-        raise InvalidInput("host-driven work is not part of this version; name a model, such as --model local")
+        return BackendChoice(HOST, HOST, None, NAMED, None)
     if provider == "local":
         return _local(_pulled(data_dir, name or None), NAMED, limit)
     if not colon:
@@ -118,7 +130,7 @@ def _suggestion(model: str, data_dir: Path) -> str:
     for prefix, provider in _FAMILIES.items():
         if model.lower().startswith(prefix):
             return f"did you mean {provider}:{model}?"
-    known = {default.provider: default.model for default in _DEFAULTS} | {"local": "local"}
+    known = {default.provider: default.model for default in _DEFAULTS} | {"local": "local", HOST: HOST}
     known |= {pulled.name: f"local:{pulled.name}" for pulled in list_models(data_dir)}
     near = difflib.get_close_matches(model.lower(), list(known), n=1)
     if near:
@@ -135,7 +147,7 @@ def _compatible_name(model: str | None) -> str:
             raise InvalidInput("--base-url needs a model: name it with --model openai:NAME")
         return model
     # A name may hold a colon of its own (llama3:8b), so only a known provider counts as one.
-    if model == "host" or provider in _PROVIDERS:
+    if model == HOST or provider in _PROVIDERS:
         raise InvalidInput(f"--base-url goes with --model openai:NAME, not with {model!r}")
     return f"openai:{model}"
 
@@ -170,13 +182,6 @@ def _pulled(data_dir: Path, name: str | None) -> PulledModel:
 
 def _local(model: PulledModel, reason: str, limit: int | None) -> BackendChoice:
     return BackendChoice("local", f"local:{model.name}", None, reason, limit)
-
-
-def _unasked_mcp(data_dir: Path, limit: int | None) -> BackendChoice:
-    found = find_model(data_dir)
-    if found is None:
-        raise NoBackend(f"no model to work with; start the server with --model PROVIDER:NAME, or run `{PULL_REMEDY}`")
-    return _local(found, "no model was named, and the embedded one is there; no key is spent unasked", limit)
 
 
 def _unasked_shell(environ: Mapping[str, str], data_dir: Path, limit: int | None) -> BackendChoice:

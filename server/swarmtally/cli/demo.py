@@ -19,7 +19,7 @@ from swarmtally.cli import options
 from swarmtally.cli.failures import Interrupted
 from swarmtally.cli.live import LiveLine
 from swarmtally.cli.options import Leaf, Options
-from swarmtally_tools.runs import RunView, TaskView
+from swarmtally_tools.run_views import RunView, TaskView
 
 if TYPE_CHECKING:
     from rich.table import Table

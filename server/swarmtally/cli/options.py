@@ -30,7 +30,7 @@ class Options:
     allow: tuple[str, ...] = ()
     log_level: str | None = None
 
-    def settings(self, front: Literal["mcp", "shell"] = "shell") -> "Settings":
+    def settings(self, front: Literal["mcp", "shell"] = "shell", *, adopt: bool = False) -> "Settings":
         """The settings of this process. Blocking: call it before the event loop runs.
 
         Raises:
@@ -46,6 +46,7 @@ class Options:
             base_url=self.base_url,
             max_output_tokens=self.max_output_tokens,
             allow=self.allow,
+            adopt=adopt,
         )
 
     def level(self, default: str) -> str:

@@ -1,4 +1,4 @@
-"""`swarmtally runs …`: list the project's runs, show one, continue an interrupted one."""
+"""`swarmtally runs …`: list the project's runs, show one, steer one."""
 
 import click
 
@@ -7,7 +7,8 @@ from swarmtally.cli import output, session
 from swarmtally.cli.group import LazyGroup
 from swarmtally.cli.options import Leaf
 from swarmtally_tools.definition import View
-from swarmtally_tools.runs import RunLine, RunView, run_line, run_view, tell
+from swarmtally_tools.run_views import RunLine, RunView, run_line, run_view
+from swarmtally_tools.runs import RunAction, run_control, tell
 
 LISTED = 100
 """The most runs that are listed."""
@@ -46,24 +47,53 @@ def _show(run_id: str) -> None:
     output.show(session.execute(shown))
 
 
-@click.command("resume", cls=Leaf)
-@click.argument("run_id", metavar="ID")
-def _resume(run_id: str) -> int:
-    """Continue an interrupted run to its end, with the backend it began with. Exits with 1 when it failed."""
+def _going_on(name: str, text: str) -> Leaf:
+    """The command that goes on with a run and sees it to its end."""
 
-    async def resumed(app: App) -> RunView:
-        runs = await app.runs()
-        await runs.resume(run_id)
-        await runs.wait(run_id, None, tell)
-        return run_view(app, await runs.show(run_id))
+    @click.command(name, cls=Leaf, help=f"{text} Exits with 1 when it did not succeed.")
+    @click.argument("run_id", metavar="ID")
+    def go_on(run_id: str) -> int:
+        async def gone_on(app: App) -> RunView:
+            runs = await app.runs()
+            await (runs.resume if name == "resume" else runs.retry)(run_id)
+            await runs.wait(run_id, None, tell)
+            return run_view(app, await runs.show(run_id))
 
-    view = session.execute(resumed)
-    output.show(view)
-    return int(view.status != "succeeded")
+        view = session.execute(gone_on)
+        output.show(view)
+        return session.status(view)
+
+    assert isinstance(go_on, Leaf)
+    return go_on
+
+
+def _control(action: RunAction) -> Leaf:
+    """`runs cancel ID` and `runs pause ID`."""
+
+    @click.command(action.value, cls=Leaf, help=_CONTROL[action])
+    @click.argument("run_id", metavar="ID")
+    def control(run_id: str) -> None:
+        output.show(session.execute(lambda app: run_control.call(app, {"run_id": run_id, "action": action})))
+
+    assert isinstance(control, Leaf)
+    return control
+
+
+_CONTROL = {
+    RunAction.CANCEL: "Cancel what has not ended of a run, whichever process executes it.",
+    RunAction.PAUSE: "Let a run's calls under way end and start no more, whichever process executes it.",
+}
 
 
 command = LazyGroup(
     name="runs",
     help="The project's runs.",
-    loaders={"list": lambda: _list, "show": lambda: _show, "resume": lambda: _resume},
+    loaders={
+        "list": lambda: _list,
+        "show": lambda: _show,
+        "resume": lambda: _going_on("resume", "Continue a paused or interrupted run to its end."),
+        "retry": lambda: _going_on("retry", "Do a run's failed and cancelled tasks again."),
+        "pause": lambda: _control(RunAction.PAUSE),
+        "cancel": lambda: _control(RunAction.CANCEL),
+    },
 )

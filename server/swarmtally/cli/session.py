@@ -14,6 +14,7 @@ from swarmtally.cli import options
 from swarmtally.cli.failures import Interrupted
 from swarmtally.cli.live import LiveLine
 from swarmtally.core.progress import listening
+from swarmtally_tools.definition import View
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class _Watch:
     def __init__(self, line: LiveLine) -> None:
         self._line = line
         self.run_id: str | None = None
+        self.paused: list[str] = []
 
     async def hear(self, done: float, total: float | None, message: str) -> None:
         named = _RUN.match(message)
@@ -56,19 +58,34 @@ def execute(operation: Callable[[App], Awaitable[T]], *, logs: bool = True) -> T
     async def inside() -> T:
         async with open_app(settings) as app:
             with listening(watch.hear):
-                return await operation(app)
+                try:
+                    return await operation(app)
+                except anyio.get_cancelled_exc_class():
+                    # Ctrl-C. What this process executes is paused, so that its end is one the user has chosen.
+                    with anyio.CancelScope(shield=True):
+                        watch.paused = await app.pause_held("by Ctrl-C")
+                    raise
 
     try:
         with stdout_kept(), line:
             return anyio.run(inside)
     except KeyboardInterrupt:
-        raise Interrupted(_farewell(watch.run_id, given)) from None
+        raise Interrupted(_farewell(watch, given)) from None
 
 
-def _farewell(run_id: str | None, given: options.Options) -> str:
-    if run_id is None:
-        return ""
-    return f"run {run_id} is interrupted; continue it with: swarmtally runs resume {run_id}{given.repeated()}"
+def status(view: View) -> int:
+    """The exit status for a run's view: 0 when it succeeded or waits for a client, else 1."""
+    return int(getattr(view, "status", None) not in ("succeeded", "waiting_for_host"))
+
+
+def _farewell(watch: _Watch, given: options.Options) -> str:
+    lines = [
+        f"run {run_id} is paused; continue it with: swarmtally runs resume {run_id}{given.repeated()}"
+        for run_id in watch.paused
+    ]
+    if watch.run_id is not None and watch.run_id not in watch.paused:
+        lines.append(f"run {watch.run_id} goes on in another process; see it with: swarmtally runs show {watch.run_id}")
+    return "; ".join(lines)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from swarmtally.cli import output, session
 from swarmtally.cli.group import LazyGroup
 from swarmtally.cli.options import Leaf
 from swarmtally_tools.definition import View
-from swarmtally_tools.runs import SwarmLine, swarm_line
+from swarmtally_tools.run_views import SwarmLine, swarm_line
 
 
 class SwarmsView(View):

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from swarmtally_tools.runs import RunStatusView, RunView, TaskView
+from swarmtally_tools.run_views import RunView, TaskView
+from swarmtally_tools.runs import RunStatusView
 
 _STYLES = {
     "succeeded": "green",

@@ -45,12 +45,12 @@ def tool_command(
 
 
 def run_tool(tool: Tool, arguments: Mapping[str, Any]) -> int:
-    """Call `tool`, show its result, and return the exit status: 1 when it is a SPARC run that did not succeed."""
+    """Call `tool`, show its result, and return the exit status: 1 when it is a SPARC run that did not end well."""
     # Before anything is opened, so that a wrong argument is told at once and leaves no database behind.
     tool.check(arguments)
     view = session.execute(lambda app: tool.call(app, arguments), logs=tool.name not in _SILENT)
     output.show(view)
-    return int(tool.name.startswith("sparc_") and getattr(view, "status", None) != "succeeded")
+    return session.status(view) if tool.name.startswith("sparc_") else 0
 
 
 def _run_given(tool: Tool, kinds: Mapping[str, Kind], **given: Any) -> int:

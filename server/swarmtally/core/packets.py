@@ -20,7 +20,7 @@ from swarmtally.domain.errors import ContextExceeded, NotFound, PacketRefused, S
 from swarmtally.domain.files import File, rendered
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import HOST, Lease, Run, RunStatus
-from swarmtally.domain.task import Claim, Expansion, Outcome, Task
+from swarmtally.domain.task import Artefact, Claim, Expansion, Outcome, Task
 from swarmtally.domain.text import one_line
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import artefacts, packets, ready, runs, usage
@@ -72,6 +72,14 @@ class Report:
     files: tuple[File, ...]
     error: str | None
     usage: TokenUsage
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a report led to: its run as it stands now, and the deliverable, None when it failed."""
+
+    run: Run
+    artefact: Artefact | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,22 +217,26 @@ class Packets:
 
         return await self._database.write(unit)
 
-    async def report(self, task_id: str, lease: str, report: Report) -> Run:
-        """Record what came of a packet, once, and write its files; returns the run as it stands then.
+    async def report(self, task_id: str, lease: str, report: Report) -> Reported:
+        """Record what came of a packet, once, and write its files.
 
         Raises:
             NotFound, PacketRefused: there is no such packet, it was reported already, claimed again, or cancelled.
             SwarmError: what was made cannot be used; nothing is recorded and the packet stays its holder's.
         """
         found = await self._database.read(lambda tx: self._open_packet(tx, task_id, lease))
-        run = await self._run(found.task.run_id)
+        run = await self._database.read(lambda tx: self._get(tx, found.task.run_id))
         following = None
         if report.error is None and found.task.expands:
             whole = rendered(report.output, report.files)
             following = await anyio.to_thread.run_sync(self._planner.expand, run, found.task, whole)
         await self._database.write(lambda tx: self._record(tx, run, lease, found.task, report, following))
         await self._settle(run)
-        return await self._run(run.run_id)
+
+        async def unit(tx: Connection) -> Reported:
+            return Reported(await self._get(tx, run.run_id), await artefacts.of_task(tx, task_id))
+
+        return await self._database.read(unit)
 
     async def _record(
         self, tx: Connection, run: Run, lease: str, task: Task, report: Report, following: Expansion | None
@@ -266,13 +278,10 @@ class Packets:
             )
         return found
 
-    async def _run(self, run_id: str) -> Run:
-        async def unit(tx: Connection) -> Run:
-            run = await runs.get(tx, self._project, run_id)
-            assert run is not None, "a packet's run stays"
-            return run
-
-        return await self._database.read(unit)
+    async def _get(self, tx: Connection, run_id: str) -> Run:
+        run = await runs.get(tx, self._project, run_id)
+        assert run is not None, "a packet's run stays"
+        return run
 
     async def _settle(self, run: Run) -> None:
         """Write the run's new files and finish it when everything has ended. What a crash left is done here too."""

@@ -33,7 +33,9 @@ class Prompt:
     system: str
     parts: tuple[str, ...]
     digested: tuple[str, ...] = field(default=())
-    """Artefacts that went in as digests because the whole did not fit."""
+    """Artefacts that did not go in whole: there was no room, or the task may only see their digest."""
+    deliverable: str = ""
+    """What it asks for, in a word."""
 
     @property
     def text(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
+import structlog
 
 from swarmtally.core import control, leases
 from swarmtally.core.leases import scope
@@ -17,10 +18,12 @@ from swarmtally.domain.run import HEARTBEAT_S, HOST, INTERRUPTED, LEASE_NS, Back
 from swarmtally.domain.swarm import Strategy, Swarm
 from swarmtally.domain.task import Artefact, NewTask, Task, TaskStatus
 from swarmtally.domain.usage import UsageTotals
-from swarmtally.store import agents, artefacts, events, packets, runs, tasks, usage
+from swarmtally.store import agents, artefacts, events, messages, packets, runs, tasks, usage
 from swarmtally.store.connection import Connection, Row
 from swarmtally.store.database import Database
 from swarmtally.store.events import Event
+
+log = structlog.get_logger(__name__)
 
 LISTED = 100
 """The most tasks or artefacts one answer names."""
@@ -71,6 +74,7 @@ class RunState:
     tasks: tuple[TaskState, ...]
     artefacts: tuple[Artefact, ...]
     usage: UsageTotals
+    messages: int
     as_of_ns: int
 
 
@@ -221,6 +225,7 @@ class Runs:
                     await self.resume(run.run_id)
                 except (RunHeld, RunFinished):
                     continue  # another process was faster
+                log.info("run.adopted", run_id=run.run_id)
                 taken.append(run.run_id)
         return taken
 
@@ -272,6 +277,7 @@ class Runs:
                 tasks=tuple(_task_state(task, last.get(task.task_id), used.get(task.task_id)) for task in found),
                 artefacts=tuple(await artefacts.of_run(tx, run_id, limit)),
                 usage=await usage.totals(tx, run_id),
+                messages=await messages.count(tx, run_id),
                 as_of_ns=self._clock.now_ns(),
             )
 

@@ -18,7 +18,7 @@ DEFAULT_ROLE = "coder"
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """A swarm after scaling. `leaving` are those still at work; `size` counts them too, `staying` does not."""
+    """A swarm after scaling. `leaving` are those still at work; `size` and `roles` count them too."""
 
     swarm: Swarm
     added: tuple[Agent, ...]
@@ -27,7 +27,7 @@ class Scaled:
     left: int
     leaving: int
     size: int
-    staying: int
+    roles: dict[str, int]
     max_agents_before: int
 
 
@@ -76,7 +76,7 @@ async def scale(tx: Connection, swarm: Swarm, target: int, role: str | None, new
         left=left,
         leaving=sum(agent.draining for agent in before) - len(kept) + len(drained) - left,
         size=len(before) - left + len(added),
-        staying=target,
+        roles=await agents.roles(tx, swarm.swarm_id),
         max_agents_before=limit,
     )
 

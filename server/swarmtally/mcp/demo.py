@@ -14,7 +14,8 @@ from swarmtally.domain.errors import SwarmError
 from swarmtally.domain.run import INTERRUPTED, RunStatus
 from swarmtally_tools.definition import View
 from swarmtally_tools.memory import MemorySearchView, MemoryView
-from swarmtally_tools.runs import WAIT_LIMIT_S, RunStatusView, RunView
+from swarmtally_tools.run_views import RunView
+from swarmtally_tools.runs import WAIT_LIMIT_S, RunStatusView
 from swarmtally_tools.swarm import SpawnedView, SwarmView
 
 TASK = (

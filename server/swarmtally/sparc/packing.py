@@ -117,7 +117,7 @@ class ContextPacker:
         shown = _fit_artefacts(artefacts, task.text, max(room - context_size, least))
         shared = _fit_context(context, room - size(shown.text))
         parts = (shared, shown.text, mode.prompt, asked)
-        return Prompt(SYSTEM, tuple(part for part in parts if part), shown.reduced)
+        return Prompt(SYSTEM, tuple(part for part in parts if part), shown.reduced, mode.deliverable)
 
 
 def disarmed(text: str) -> str:
@@ -141,7 +141,7 @@ def _artefact(artefact: Artefact) -> _Material:
     names = {"id": f"artifact:{reference}", "name": artefact.name, "phase": artefact.phase}
     attributes = " ".join(f'{key}="{_attribute(value)}"' for key, value in names.items())
     return _Material(
-        f"<artefact {attributes}>", "</artefact>", disarmed(artefact.text), _attribute(reference), artefact.ordinal
+        f"<artefact {attributes}>", "</artefact>", disarmed(artefact.whole), _attribute(reference), artefact.ordinal
     )
 
 

@@ -90,6 +90,12 @@ async def of_run(tx: Connection, run_id: str, limit: int) -> list[Artefact]:
     return [Artefact.from_row(row) for row in rows]
 
 
+async def of_task(tx: Connection, task_id: str) -> Artefact | None:
+    """What the task delivered, without its files' texts."""
+    row = await tx.row("SELECT * FROM artefact WHERE task_id = :task_id", {"task_id": task_id})
+    return Artefact.from_row(row) if row else None
+
+
 async def unwritten(tx: Connection, run_id: str) -> list[Artefact]:
     """The run's artefacts that do not lie on disk yet."""
     rows = await tx.rows(
