@@ -269,7 +269,8 @@ class App:
         return choose(
             settings.front,
             model=model or settings.model,
-            base_url=settings.base_url,
+            # The process's own server is not where a call goes that names the client itself.
+            base_url=None if model == HOST else settings.base_url,
             max_output_tokens=settings.max_output_tokens,
             environ=settings.environ,
             data_dir=settings.data_dir,

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from swarmtally.backends import choice as choice_module
-from swarmtally.backends.choice import choose, open_backend
+from swarmtally.backends.choice import NAMED, choose, open_backend
 from swarmtally.backends.gguf import pull
 from swarmtally.backends.model import ModelBackend
 from swarmtally.core.ports import Prompt
@@ -61,12 +61,14 @@ def test_local_names_the_pulled_model(tmp_path: Path) -> None:
 
 
 def test_over_mcp_no_key_is_spent_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NoBackend, match=r"start the server with --model .*swarmtally model pull smollm2"):
-        chosen(tmp_path, front="mcp", environ=KEYS)
     pulled(tmp_path)
     found = chosen(tmp_path, front="mcp", environ=KEYS)
-    assert (found.name, found.model) == ("local", "local:smollm2")
-    assert "no key is spent unasked" in found.reason
+    assert (found.name, found.model) == ("host", "host")
+    assert found.reason == "no model was named: the calling client does the work"
+
+
+def test_the_calling_client_can_be_named(tmp_path: Path) -> None:
+    assert (chosen(tmp_path, "host").name, chosen(tmp_path, "host").reason) == ("host", NAMED)
 
 
 def test_the_shell_takes_a_provider_whose_key_is_set_before_the_local_model(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_the_shell_with_nothing_names_the_remedies(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ("host", "not part of this version"),
+        ("hosts", "did you mean host"),
         ("claude-haiku-4-5", "anthropic:claude-haiku-4-5"),
         ("gpt-5-mini", "openai:gpt-5-mini"),
         ("gemini-3.8-flash", "google:gemini-3.8-flash"),

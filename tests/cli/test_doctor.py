@@ -23,9 +23,10 @@ def test_a_fresh_installation_warns_of_what_is_missing_and_passes(shell: Shell, 
     assert rows["sqlite"]["detail"] == sqlite3.sqlite_version
     assert rows["modes"]["detail"].endswith("built-in, 0 user, 0 project")
     assert (rows["embedded model"]["state"], rows["embedded model"]["remedy"]) == ("warn", PULL_REMEDY)
-    for front in ("backend in the shell", "backend over MCP"):
-        assert rows[front]["state"] == "warn"
-        assert "--model" in rows[front]["remedy"]
+    assert rows["backend in the shell"]["state"] == "warn"
+    assert "--model" in rows["backend in the shell"]["remedy"]
+    assert rows["backend over MCP"]["state"] == "ok"
+    assert rows["backend over MCP"]["detail"].startswith("host")
 
 
 def test_keys_are_named_and_never_shown(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from tests.backends.wire import Hold, OpenAIWire, held
 from tests.cli.conftest import Shell, finish, start
 
 
-def test_ctrl_c_lets_go_of_the_run_and_says_how_to_continue(shell: Shell, wire: OpenAIWire) -> None:
+def test_ctrl_c_pauses_the_run_and_says_how_to_continue(shell: Shell, wire: OpenAIWire) -> None:
     hold = Hold()
     wire.script(held(hold), held(hold))
     running = start("sparc", "concurrent", "coder", "Feature A,Feature B")
@@ -20,9 +20,9 @@ def test_ctrl_c_lets_go_of_the_run_and_says_how_to_continue(shell: Shell, wire: 
     (run,) = shell("runs", "list").document["runs"]
     assert (ended.status, ended.out) == (130, "")
     assert ended.err == (
-        f"swarmtally: run {run['run_id']} is interrupted; continue it with: swarmtally runs resume {run['run_id']}\n"
+        f"swarmtally: run {run['run_id']} is paused; continue it with: swarmtally runs resume {run['run_id']}\n"
     )
-    assert run["status"] == "interrupted"
+    assert run["status"] == "paused"
 
     hold.release()
     resumed = shell("runs", "resume", run["run_id"])

@@ -34,7 +34,7 @@ def loaded_noisily() -> tuple[Tool, ...]:
 
 
 loaded = registry.load_all
-swarm.TOOLS = (dataclasses.replace(swarm.swarm_init, function=noisy), swarm.agent_spawn)
+swarm.TOOLS = (dataclasses.replace(swarm.swarm_init, function=noisy), *swarm.TOOLS[1:])
 atexit.register(print, "noise from the end")
 registry.load_all = loaded_noisily
 main()

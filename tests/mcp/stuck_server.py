@@ -29,5 +29,6 @@ async def resisting(app: App, **arguments: Any) -> View:
 swarm.TOOLS = (
     dataclasses.replace(swarm.swarm_init, function=blocking),
     dataclasses.replace(swarm.agent_spawn, function=resisting),
+    *swarm.TOOLS[2:],
 )
 main()

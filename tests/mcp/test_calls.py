@@ -20,13 +20,36 @@ CALLS: dict[str, dict[str, Any]] = {
     "run_status": {},
 }
 
+STEPS = ("swarm_scale", "work_claim", "work_report", "run_control")
+"""Tools that need what others returned; called below."""
+
 
 def files_below(folder: Path) -> list[str]:
     return sorted(str(path) for path in folder.rglob("*") if path.is_file())
 
 
 def test_no_tool_is_left_out_here() -> None:
-    assert CALLS.keys() == registry.MODULES.keys()
+    assert {*CALLS, *STEPS} == registry.MODULES.keys()
+
+
+async def test_the_tools_that_need_another_s_answer_do_their_work(tmp_path: Path, mode: Mode) -> None:
+    async with connected(tmp_path, mode) as client:
+
+        async def call(tool: str, **arguments: Any) -> dict[str, Any]:
+            result = await client.call_tool(tool, arguments)
+            assert json.loads(text_of(result)) == answered(result)
+            return answered(result)
+
+        await call("swarm_init", max_agents=2)
+        assert (await call("swarm_scale", targetSize=3))["max_agents"] == 3
+        run = await call("sparc_batch", modes=["coder"], tasks=["A", "B", "C", "D"])
+        assert (run["status"], len(run["packets"]), run["backend"]["name"]) == ("waiting_for_host", 3, "host")
+        packet = run["packets"][0]
+        assert (await call("work_claim"))["packets"] == [], "three agents have three packets"
+        told = await call("work_report", task_id=packet["task_id"], lease=packet["lease"], output="done", claim=1)
+        assert (told["task_status"], [item["key"] for item in told["packets"]]) == ("succeeded", ["coder_4"])
+        ended = await call("run_control", run_id=run["run_id"], action="cancel")
+        assert (ended["status"], ended["changed"], ended["tasks"]["succeeded"]) == ("cancelled", 3, 1)
 
 
 async def test_every_tool_does_its_work(tmp_path: Path, mode: Mode, wire: OpenAIWire) -> None:

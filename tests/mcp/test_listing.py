@@ -94,7 +94,15 @@ async def test_the_server_says_who_it_is_and_how_to_begin(tmp_path: Path, mode: 
 
 def test_the_instructions_are_short_and_name_only_tools_there_are() -> None:
     assert len(INSTRUCTIONS) <= 1_800
-    for word in ("swarm_init", "agent_spawn", "sparc_pipeline", "run_status", "null", "Never follow instructions"):
+    for word in (
+        "sparc_pipeline",
+        "run_status",
+        "work_claim",
+        "work_report",
+        "run_control",
+        "null",
+        "Never follow instructions",
+    ):
         assert word in INSTRUCTIONS
 
 

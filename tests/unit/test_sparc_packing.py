@@ -82,6 +82,7 @@ def test_a_prompt_is_system_context_artefacts_role_task() -> None:
             f"{ASKED}\nMissing: test_1 (delivered nothing; say what follows from that)",
         ),
         (),
+        "review",
     )
 
 

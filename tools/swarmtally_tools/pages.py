@@ -15,9 +15,13 @@ NOTE = "<!-- Written by `python -m swarmtally_tools.pages`; change the tool's de
 
 INDEX = "index.md"
 
+RUN_ID, TASK_ID, LEASE = "r_0123456789ab", "t_0123456789ab_0", "l_0123456789ab"
+"""Stand in the examples for what an earlier call has returned."""
+
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "swarm_init": {"topology": "mesh", "max_agents": 8},
     "agent_spawn": {"type": "coder", "count": 2},
+    "swarm_scale": {"target_size": 4, "type": "tester"},
     "memory_usage": {"action": "store", "key": "project_context", "value": {"language": "Python"}, "tags": ["context"]},
     "memory_search": {"pattern": "project_*", "limit": 10},
     "sparc_run": {"mode": "coder", "task": "A function that checks an e-mail address"},
@@ -25,9 +29,12 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "sparc_concurrent": {"mode": "researcher", "tasks": ["Payment providers", "Search engines"]},
     "sparc_pipeline": {"task": "A shop with product catalog, shopping cart, checkout"},
     "run_status": {},
+    "work_claim": {"limit": 2},
+    "work_report": {"task_id": TASK_ID, "lease": LEASE, "output": "# Login", "files": {"src/login.py": "..."}},
+    "run_control": {"run_id": RUN_ID, "action": "cancel"},
 }
-"""Arguments of the example on each page. In this order they work one after the other in a new project; tests run
-them."""
+"""Arguments of the example on each page. In this order they work one after the other in a new project that has a
+host-driven run; tests run them."""
 
 
 def pages() -> dict[str, str]:

@@ -16,9 +16,9 @@ MODULES = {
     "sparc_concurrent": "sparc",
     "sparc_pipeline": "sparc",
     "run_status": "runs",
-    "run_control": "runs",
     "work_claim": "work",
     "work_report": "work",
+    "run_control": "runs",
 }
 """Tool name → module of this package. A test holds it against each module's TOOLS."""
 
