@@ -93,10 +93,10 @@ class Settings:
         named = project or environ.get("SWARMTALLY_PROJECT") or (str(root) if root else DEFAULT_PROJECT)
         if len(named) > PROJECT_LIMIT:
             raise InvalidInput(f"project has {len(named)} characters; at most {PROJECT_LIMIT} are allowed")
-        data_dir = _data_dir()
+        folder = data_dir()
         path = db or environ.get("SWARMTALLY_DB")
         return cls(
-            database=location.prepare(Path(path) if path else data_dir / "swarm.db"),
+            database=location.prepare(Path(path) if path else folder / "swarm.db"),
             project=named,
             project_root=root,
             front=front,
@@ -104,13 +104,14 @@ class Settings:
             base_url=base_url or environ.get("SWARMTALLY_BASE_URL") or None,
             max_output_tokens=max_output_tokens or _whole_number(environ, "SWARMTALLY_MAX_OUTPUT_TOKENS"),
             allow=tuple(Path(item) for item in (allow or _paths(environ.get("SWARMTALLY_ALLOW")))),
-            data_dir=data_dir,
+            data_dir=folder,
             environ=environ,
             adopt=adopt,
         )
 
 
-def _data_dir() -> Path:
+def data_dir() -> Path:
+    """The user's folder for our data."""
     import platformdirs
 
     return Path(platformdirs.user_data_dir("swarmtally", appauthor=False))
