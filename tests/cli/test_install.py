@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import stat
 import sys
 from dataclasses import replace
@@ -450,7 +452,12 @@ def test_what_is_no_file_is_refused(shell: Shell, project: Path, file: Path) -> 
     file.unlink()
     file.symlink_to(file)
     assert "cannot be read" in shell(*on(file)).complaint
+    file.unlink()
+    with file.open("wb") as sparse:
+        sparse.truncate(configfile.SIZE_LIMIT_BYTES + 1)
+    assert "at most 67108864 are read" in shell(*on(file)).complaint
     assert "--file is empty" in shell("install", "--client", "cursor", "--file", "").complaint
+    assert "a path is empty" in shell(*on(project / "new.json", "--allow", "")).complaint
 
 
 def test_a_model_or_url_that_the_server_would_refuse_is_refused_now(shell: Shell, project: Path, file: Path) -> None:
@@ -496,6 +503,20 @@ def test_a_dry_run_shows_no_key_of_our_entry_either(shell: Shell, project: Path,
         diff = shell(*on(file, "--uninstall", "--dry-run")).document["diff"]
         assert '"OPENAI_API_KEY": "…"' in diff
         assert "secret" not in diff
+
+
+def test_the_documents_commands_run(shell: Shell, project: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "install.md"
+    block = re.search(r"```sh\n(.*?)```", page.read_text(), re.DOTALL)
+    assert block is not None
+    changed = []
+    for line in block[1].splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "swarmtally"
+        document = shell(*arguments).document
+        changed.append((document["dry_run"], document["changed"]))
+    assert changed == [(True, True), (False, True), (False, True)]
+    assert json.loads((project / ".mcp.json").read_text()) == {"mcpServers": {}}
 
 
 def test_it_starts_without_the_sdk(project: Path, file: Path) -> None:
