@@ -7,7 +7,7 @@ their libraries) are imported with the first such call, so that a memory command
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING, Literal
@@ -62,6 +62,8 @@ class Settings:
     environ: Mapping[str, str]
     adopt: bool = False
     """Take over interrupted runs of the same model by itself."""
+    backends: "Mapping[str, Backend]" = field(default_factory=dict)
+    """Backends that the program brought itself, by name; closed by who made them."""
 
     @classmethod
     def gather(
@@ -93,10 +95,10 @@ class Settings:
         named = project or environ.get("SWARMTALLY_PROJECT") or (str(root) if root else DEFAULT_PROJECT)
         if len(named) > PROJECT_LIMIT:
             raise InvalidInput(f"project has {len(named)} characters; at most {PROJECT_LIMIT} are allowed")
-        data_dir = _data_dir()
+        folder = data_dir()
         path = db or environ.get("SWARMTALLY_DB")
         return cls(
-            database=location.prepare(Path(path) if path else data_dir / "swarm.db"),
+            database=location.prepare(Path(path) if path else folder / "swarm.db"),
             project=named,
             project_root=root,
             front=front,
@@ -104,13 +106,14 @@ class Settings:
             base_url=base_url or environ.get("SWARMTALLY_BASE_URL") or None,
             max_output_tokens=max_output_tokens or _whole_number(environ, "SWARMTALLY_MAX_OUTPUT_TOKENS"),
             allow=tuple(Path(item) for item in (allow or _paths(environ.get("SWARMTALLY_ALLOW")))),
-            data_dir=data_dir,
+            data_dir=folder,
             environ=environ,
             adopt=adopt,
         )
 
 
-def _data_dir() -> Path:
+def data_dir() -> Path:
+    """The user's folder for our data."""
     import platformdirs
 
     return Path(platformdirs.user_data_dir("swarmtally", appauthor=False))
@@ -140,6 +143,19 @@ class SparcRequest:
     model: str | None = None
     context: tuple[str, ...] = ()
     out_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            InvalidInput: it holds one text where several go, or not as many tasks and modes as its kind has.
+        """
+        for name, texts in (("modes", self.modes), ("tasks", self.tasks), ("context", self.context)):
+            _check_texts(name, texts)
+        if self.kind in (RunKind.RUN, RunKind.PIPELINE) and len(self.tasks) != 1:
+            raise InvalidInput(f"a {self.kind} has one task, not {len(self.tasks)}; for several use a batch")
+        wanted = {RunKind.RUN: 1, RunKind.CONCURRENT: 1, RunKind.PIPELINE: 0}.get(self.kind)
+        if wanted is not None and len(self.modes) != wanted:
+            raise InvalidInput(f"a {self.kind} has {'one' if wanted else 'no'} mode, not {len(self.modes)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +280,12 @@ class App:
             NoBackend, ModelMissing, InvalidInput: nothing can do it; the text names the remedy.
         """
         from swarmtally.backends.choice import choose
+        from swarmtally.backends.own import choose_own
 
         settings = self.settings
+        own = choose_own(settings.backends, model or settings.model)
+        if own is not None:
+            return own
         return choose(
             settings.front,
             model=model or settings.model,
@@ -279,7 +299,10 @@ class App:
     async def open_backend(self, choice: BackendChoice) -> "Backend":
         """The opened backend of a choice; runs with the same choice share it."""
         from swarmtally.backends.choice import open_backend
+        from swarmtally.backends.own import OWN, find_own
 
+        if choice.name == OWN:
+            return find_own(self.settings.backends, choice)
         async with self._opening:
             if choice not in self._backends:
                 self._backends[choice] = await open_backend(
@@ -326,6 +349,11 @@ class App:
         for backend in self._backends.values():
             await backend.aclose()
         self._backends.clear()
+
+
+def _check_texts(name: str, texts: object) -> None:
+    if isinstance(texts, str):
+        raise InvalidInput(f"{name} is one text; give a list or tuple of texts")
 
 
 def _check_context(context: Sequence[str]) -> None:

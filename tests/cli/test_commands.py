@@ -82,7 +82,7 @@ def _leaves(
 def test_help_lists_every_command(shell: Shell) -> None:
     listed = shell("-h")
     assert listed.status == 0
-    for name in ("serve", "mcp", "sparc", "swarms", "runs", "model", "demo", "doctor"):
+    for name in ("serve", "mcp", "sparc", "swarms", "runs", "model", "demo", "doctor", "install"):
         assert f"\n  {name} " in listed.out
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "model": "swarmtally.cli.model",
     "demo": "swarmtally.cli.demo",
     "doctor": "swarmtally.cli.doctor",
+    "install": "swarmtally.cli.install",
 }
 """Command → the module that holds it, as its attribute `command`."""
 

@@ -102,7 +102,7 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Any) ->
         return
     name = parameter.name or ""
     if name == "max_output_tokens":
-        value = _whole_number(value)
+        value = whole_number(value, "--max-output-tokens")
     if name == "log_level" and value not in LEVELS:
         raise InvalidInput(f"--log-level is {value!r}; it takes {', '.join(LEVELS)}")
     if name == "allow":
@@ -110,9 +110,14 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Any) ->
     context.meta[_META] = replace(context.meta.get(_META, Options()), **{name: value})
 
 
-def _whole_number(text: str) -> int:
+def whole_number(text: str, name: str) -> int:
+    """`text` as a number above 0.
+
+    Raises:
+        InvalidInput: it is none; the text says so of `name`.
+    """
     if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text)):
-        raise InvalidInput(f"--max-output-tokens is {text!r}; it takes a whole number above 0")
+        raise InvalidInput(f"{name} is {text!r}; it takes a whole number above 0")
     return int(text)
 
 

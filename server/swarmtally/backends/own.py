@@ -1,0 +1,60 @@
+"""Backends that a program brings itself, by the names that calls and swarms use for them."""
+
+from collections.abc import Mapping
+
+from swarmtally.core.ports import Backend
+from swarmtally.domain.errors import InvalidInput, NoBackend
+from swarmtally.domain.run import BackendChoice
+
+OWN = "own"
+"""The `name` of a choice whose `model` is the name of such a backend."""
+
+_MEMBERS = ("info", "execute", "aclose")
+
+
+def check(backends: Mapping[str, Backend]) -> None:
+    """Refuse names that mean something else, and what is no backend.
+
+    Raises:
+        InvalidInput: one is not as it must be.
+    """
+    for name, backend in backends.items():
+        if not name.strip() or ":" in name or name in ("host", "local"):
+            raise InvalidInput(
+                f"a backend cannot be called {name!r}, which is empty or means a model; choose a name without a colon"
+            )
+        missing = [member for member in _MEMBERS if not hasattr(backend, member)]
+        if missing or isinstance(backend, type):
+            fault = "is a class" if not missing else f"has no {', '.join(missing)}"
+            raise InvalidInput(f"backend {name!r} {fault}; give an object with {', '.join(_MEMBERS)}")
+
+
+def choose_own(backends: Mapping[str, Backend], model: str | None) -> BackendChoice | None:
+    """The program's backend that is meant, None where another is: one named `model`, or the only one.
+
+    Raises:
+        NoBackend: none is named and there are several.
+    """
+    if model is not None and model in backends:
+        return BackendChoice(OWN, model, None, "the program's own backend, named", None)
+    if model or not backends:
+        return None
+    if len(backends) > 1:
+        names = ", ".join(backends)
+        raise NoBackend(f"the program brought {len(backends)} backends and no model was named; name one of: {names}")
+    (only,) = backends
+    return BackendChoice(OWN, only, None, "no model was named, and this is the one backend the program brought", None)
+
+
+def find_own(backends: Mapping[str, Backend], choice: BackendChoice) -> Backend:
+    """The backend of a choice that `choose_own` made, in this program or in another.
+
+    Raises:
+        NoBackend: this program brought none of that name.
+    """
+    if choice.model not in backends:
+        raise NoBackend(
+            f"its backend {choice.model!r} was brought by a program; go on with it in a program that calls "
+            f"swarmtally.open(backends={{{choice.model!r}: ...}})"
+        )
+    return backends[choice.model]
