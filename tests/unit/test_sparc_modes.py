@@ -12,7 +12,7 @@ from swarmtally.sparc.modes import FILE_LIMIT_BYTES, FOLDER_LIMIT, ModeCatalog, 
 
 BUILT_IN = (
     "spec-pseudocode architect coder tester reviewer documenter refactor debugger researcher analyst optimizer "
-    "security data-pipeline devops integration"
+    "security data-pipeline devops merger integration"
 )
 
 

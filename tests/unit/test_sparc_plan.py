@@ -1,5 +1,6 @@
 """Plans: the task graphs of run, batch, concurrent and pipeline."""
 
+from dataclasses import replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.run import BackendChoice, Run, RunKind, RunStatus
-from swarmtally.domain.task import TASK_TEXT_LIMIT, NewTask, Task, TaskStatus, remaining_paths
+from swarmtally.domain.swarm import Topology
+from swarmtally.domain.task import TASK_TEXT_LIMIT, Expansion, NewTask, Task, TaskStatus, remaining_paths
+from swarmtally.domain.topology import Shape
 from swarmtally.sparc.modes import ModeCatalog
 from swarmtally.sparc.plan import (
     FOLDED_LIMIT,
@@ -20,12 +23,14 @@ from swarmtally.sparc.plan import (
     artefact_name,
     components,
     expand_pipeline,
+    initial_shape,
     plan_batch,
     plan_concurrent,
     plan_pipeline,
     plan_run,
     split_tasks,
 )
+from swarmtally.sparc.shape import shaped
 
 CATALOG = ModeCatalog.load(None, Path("/nowhere"))
 
@@ -168,10 +173,52 @@ def a_task(key: str, *, expands: bool) -> Task:
 
 def test_the_planner_expands_only_tasks_that_expand() -> None:
     planner = SparcPlanner(CATALOG)
-    assert planner.expand(a_run(FULL_STACK), a_task("arch", expands=True), "").tasks == expand_pipeline(
-        CATALOG, FULL_STACK, ""
-    )
-    assert planner.expand(a_run(FULL_STACK), a_task("spec", expands=False), "").tasks == ()
+    assert planner.expand(a_run(FULL_STACK), a_task("spec", expands=False), "") == Expansion(())
+    solo = replace(a_run(FULL_STACK), shape=Shape.SOLO)
+    assert planner.expand(solo, a_task("arch", expands=True), "").tasks == expand_pipeline(CATALOG, FULL_STACK, "")
+
+
+def listing(count: int) -> str:
+    return "## Components\n" + "".join(f"- part {number}\n" for number in range(1, count + 1))
+
+
+@pytest.mark.parametrize("shape", Shape)
+def test_the_planner_keeps_the_shape_that_a_run_has(shape: Shape) -> None:
+    expansion = SparcPlanner(CATALOG).expand(replace(a_run("x"), shape=shape), a_task("arch", expands=True), listing(5))
+    plan = expand_pipeline(CATALOG, "x", listing(5))
+    assert expansion == Expansion(shaped(plan, shape, CATALOG.get("merger")), None, None)
+
+
+@pytest.mark.parametrize(
+    ("count", "shape", "reason"),
+    [
+        (1, Shape.SOLO, "1 component: a chain, so one agent"),
+        (8, Shape.STAR, "8 components: at most 8, so star"),
+        (11, Shape.HIERARCHICAL, "11 components: more than 8, so hierarchical"),
+        (20, Shape.HIERARCHICAL, "12 components: more than 8, so hierarchical"),
+    ],
+)
+def test_the_planner_decides_the_shape_of_a_run_without_one(count: int, shape: Shape, reason: str) -> None:
+    expansion = SparcPlanner(CATALOG).expand(a_run("x"), a_task("arch", expands=True), listing(count))
+    plan = expand_pipeline(CATALOG, "x", listing(count))
+    assert expansion == Expansion(shaped(plan, shape, CATALOG.get("merger")), shape, reason)
+
+
+@pytest.mark.parametrize(
+    ("topology", "kind", "leaves", "expected"),
+    [
+        (Topology.MESH, RunKind.PIPELINE, 2, (Shape.MESH, "the swarm's topology")),
+        (Topology.STAR, RunKind.RUN, 1, (Shape.STAR, "the swarm's topology")),
+        (Topology.ADAPTIVE, RunKind.PIPELINE, 2, (None, None)),
+        (Topology.ADAPTIVE, RunKind.RUN, 1, (Shape.SOLO, "1 task: a chain, so one agent")),
+        (Topology.ADAPTIVE, RunKind.BATCH, 6, (Shape.STAR, "6 tasks: at most 8, so star")),
+        (Topology.ADAPTIVE, RunKind.CONCURRENT, 9, (Shape.HIERARCHICAL, "9 tasks: more than 8, so hierarchical")),
+    ],
+)
+def test_a_run_starts_with_the_shape_of_its_swarm_or_of_its_size(
+    topology: Topology, kind: RunKind, leaves: int, expected: tuple[Shape | None, str | None]
+) -> None:
+    assert initial_shape(topology, kind, leaves) == expected
 
 
 @given(prose, markdownish)
@@ -184,7 +231,7 @@ def test_every_expansion_is_a_graph_without_circles_whose_dependencies_exist(tas
     assert list(TopologicalSorter({task.key: task.depends_on for task in plan}).static_order())[-1] == "done"
     assert remaining_paths(plan)["spec"] == 6
     assert all(task.text.strip() for task in plan)
-    assert tuple(dict.fromkeys(task.mode for task in plan)) == PIPELINE_MODES
+    assert (*dict.fromkeys(task.mode for task in plan),) == tuple(mode for mode in PIPELINE_MODES if mode != "merger")
     assert expand_pipeline(CATALOG, text, output) == plan[2:]
 
 

@@ -6,6 +6,7 @@ SwarmError
 ├── NoSwarm                   the project has no current swarm
 ├── SwarmFull                 max_agents is reached
 ├── RoleMissing               a specialized swarm cannot serve a role
+├── NoEdge                    the topology has no edge between two agents
 ├── VersionConflict           a compare-and-set lost
 ├── RunHeld                   another living process runs it
 ├── RunFinished               nothing is left to resume, pause or cancel
@@ -60,6 +61,13 @@ class RoleMissing(SwarmError):
             f"swarm {swarm_id} is specialized, has no agent of role {', '.join(roles)} and room for {room}; "
             "spawn them with agent_spawn --type ROLE, or use strategy balanced"
         )
+
+
+class NoEdge(SwarmError):
+    """The topology has no edge from one agent to another; `remedy` says what to do instead."""
+
+    def __init__(self, shape: str, source: str, target: str, remedy: str) -> None:
+        super().__init__(f"agent {source} has no edge to agent {target} ({shape} topology); {remedy}")
 
 
 class VersionConflict(SwarmError):

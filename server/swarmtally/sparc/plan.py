@@ -10,10 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from swarmtally.domain.errors import InvalidInput
-from swarmtally.domain.run import Run
+from swarmtally.domain.run import Run, RunKind
+from swarmtally.domain.swarm import Topology
 from swarmtally.domain.task import MAX_TASKS, TASK_TEXT_LIMIT, Expansion, NewTask, Task
+from swarmtally.domain.topology import Shape, decide, shape_of
 from swarmtally.sparc.markdown import Line, read_lines
 from swarmtally.sparc.modes import Mode, ModeCatalog
+from swarmtally.sparc.shape import shaped
 
 MAX_COMPONENTS = 12
 """The most components a pipeline builds; further ones are folded into the last."""
@@ -27,8 +30,11 @@ FOLDED_LIMIT = 1_000
 PIPELINE_TEXT_LIMIT = TASK_TEXT_LIMIT - 2 * FOLDED_LIMIT
 """The longest task of a pipeline: a component's task holds the whole task and the component's name."""
 
-PIPELINE_MODES = ("spec-pseudocode", "architect", "coder", "tester", "documenter", "reviewer", "integration")
-"""The modes that a pipeline uses, in the order of their first task."""
+MERGER = "merger"
+"""The mode of the merges that a topology puts between the components."""
+
+PIPELINE_MODES = ("spec-pseudocode", "architect", "coder", "tester", "documenter", "reviewer", MERGER, "integration")
+"""The modes that a pipeline uses, in the order of a reader; whether it merges depends on its shape."""
 
 _BULLET = re.compile(r"(\s*)(?:[-*+•]|\d{1,3}[.)])\s+(.*)")
 _BULLET_CHARS = 400
@@ -97,7 +103,10 @@ def plan_pipeline(catalog: ModeCatalog, task: str) -> tuple[NewTask, ...]:
 
 
 def expand_pipeline(catalog: ModeCatalog, task_text: str, arch_output: str) -> tuple[NewTask, ...]:
-    """What follows from an architecture: code, tests, documents and a review for each component, then completion."""
+    """What follows from an architecture: code, tests, documents and a review for each component, then completion.
+
+    It is the same for every topology; `swarmtally.sparc.shape` weaves the topology in.
+    """
     coder, tester = catalog.get("coder"), catalog.get("tester")
     documenter, reviewer = catalog.get("documenter"), catalog.get("reviewer")
     texts = [_component_text(name, task_text) for name in components(task_text, arch_output)]
@@ -122,8 +131,29 @@ class SparcPlanner:
     catalog: ModeCatalog
 
     def expand(self, run: Run, task: Task, output: str) -> Expansion:
-        """What `task` makes possible; nothing unless it is one that expands."""
-        return Expansion(expand_pipeline(self.catalog, run.task, output) if task.expands else ())
+        """What `task` makes possible; nothing unless it is one that expands. A run without a shape gets one."""
+        if not task.expands:
+            return Expansion(())
+        plan = expand_pipeline(self.catalog, run.task, output)
+        merger = self.catalog.get(MERGER)
+        if run.shape is not None:
+            return Expansion(shaped(plan, run.shape, merger))
+        shape, reason = decide(sum(one.phase == "code" for one in plan))
+        return Expansion(shaped(plan, shape, merger), shape, reason)
+
+
+def initial_shape(topology: Topology, kind: RunKind, leaves: int) -> tuple[Shape | None, str | None]:
+    """The shape a run starts with, and why; (None, None) for a pipeline that is decided by its architecture.
+
+    Args:
+        topology: the swarm's.
+        kind: the run's.
+        leaves: how many tasks it has that can be done at the same time; of a pipeline it is not asked.
+    """
+    shape = shape_of(topology)
+    if shape is not None:
+        return shape, "the swarm's topology"
+    return (None, None) if kind is RunKind.PIPELINE else decide(leaves, "task")
 
 
 def split_tasks(text: str) -> tuple[str, ...]:
