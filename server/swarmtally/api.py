@@ -8,10 +8,11 @@ from functools import partial
 
 import anyio.to_thread
 
-from swarmtally.app import App, Settings, open_app
+from swarmtally.app import App, open_app
 from swarmtally.backends import own
 from swarmtally.core.ports import Backend
 from swarmtally.domain.errors import InvalidInput
+from swarmtally.settings import Settings
 
 
 @asynccontextmanager

@@ -4,20 +4,17 @@
 their libraries) are imported with the first such call, so that a memory command in the shell stays fast.
 """
 
-import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from random import SystemRandom
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from swarmtally.core.memory import Memory
-from swarmtally.core.project import DEFAULT_PROJECT, git_root
 from swarmtally.core.swarms import Swarms
 from swarmtally.domain.clock import Clock, SystemClock
 from swarmtally.domain.errors import InvalidInput
@@ -25,7 +22,7 @@ from swarmtally.domain.ids import NewId, id_factory
 from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import HEARTBEAT_S, HOST, BackendChoice, NewRun, RunKind
 from swarmtally.domain.swarm import Swarm
-from swarmtally.store import location
+from swarmtally.settings import Settings
 from swarmtally.store.database import Database, open_database
 
 if TYPE_CHECKING:
@@ -34,102 +31,11 @@ if TYPE_CHECKING:
     from swarmtally.core.runs import Runs
     from swarmtally.sparc.modes import ModeCatalog
 
-Front = Literal["mcp", "shell"]
-
-PROJECT_LIMIT = 1_000
-"""The longest project name, in characters."""
-
 CONTEXT_LIMIT = 100
 """The most shared texts one run may have."""
 
 CONTEXT_LIMIT_BYTES = 1024 * 1024
 """The most shared context one run may have, all texts together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Where this process works and with what. Made by `gather`."""
-
-    database: Path
-    project: str
-    project_root: Path | None
-    front: Front
-    model: str | None
-    base_url: str | None
-    max_output_tokens: int | None
-    allow: tuple[Path, ...]
-    data_dir: Path
-    environ: Mapping[str, str]
-    adopt: bool = False
-    """Take over interrupted runs of the same model by itself."""
-    backends: "Mapping[str, Backend]" = field(default_factory=dict)
-    """Backends that the program brought itself, by name; closed by who made them."""
-
-    @classmethod
-    def gather(
-        cls,
-        front: Front,
-        *,
-        db: str | None = None,
-        project: str | None = None,
-        model: str | None = None,
-        base_url: str | None = None,
-        max_output_tokens: int | None = None,
-        allow: Sequence[str] = (),
-        adopt: bool = False,
-        environ: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-    ) -> "Settings":
-        """Settings from options, else their environment twins, else defaults; the database's folder is made.
-
-        Blocking: call it before the event loop runs.
-
-        Raises:
-            StoreError: the database cannot lie where it is asked for.
-            InvalidInput: an environment variable holds nonsense.
-        """
-        environ = os.environ if environ is None else environ
-        if db is not None and not db.strip():
-            raise InvalidInput("--db is empty; give the database file's path, or leave the option out")
-        root = git_root(cwd or Path.cwd())
-        named = project or environ.get("SWARMTALLY_PROJECT") or (str(root) if root else DEFAULT_PROJECT)
-        if len(named) > PROJECT_LIMIT:
-            raise InvalidInput(f"project has {len(named)} characters; at most {PROJECT_LIMIT} are allowed")
-        folder = data_dir()
-        path = db or environ.get("SWARMTALLY_DB")
-        return cls(
-            database=location.prepare(Path(path) if path else folder / "swarm.db"),
-            project=named,
-            project_root=root,
-            front=front,
-            model=model or environ.get("SWARMTALLY_MODEL") or None,
-            base_url=base_url or environ.get("SWARMTALLY_BASE_URL") or None,
-            max_output_tokens=max_output_tokens or _whole_number(environ, "SWARMTALLY_MAX_OUTPUT_TOKENS"),
-            allow=tuple(Path(item) for item in (allow or _paths(environ.get("SWARMTALLY_ALLOW")))),
-            data_dir=folder,
-            environ=environ,
-            adopt=adopt,
-        )
-
-
-def data_dir() -> Path:
-    """The user's folder for our data."""
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("swarmtally", appauthor=False))
-
-
-def _paths(text: str | None) -> list[str]:
-    return [part for part in (text or "").split(os.pathsep) if part]
-
-
-def _whole_number(environ: Mapping[str, str], name: str) -> int | None:
-    text = environ.get(name)
-    if not text:
-        return None
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise InvalidInput(f"{name} is {text!r}; it takes a whole number above 0")
-    return int(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +235,7 @@ class App:
             planned = plan.plan_batch(modes, request.tasks)
             roles = [mode.role for mode in modes]
         _check_context(request.context)
+        leaves = len(modes) * len(request.tasks)
         out_dir = request.out_dir
         if out_dir is not None:
             roots = await anyio.to_thread.run_sync(allowed_roots, settings.project_root, settings.allow)
@@ -336,7 +243,8 @@ class App:
         runs = await self.runs()
         swarm, made = await self.swarms.find_or_make(request.swarm_id)
         choice = await anyio.to_thread.run_sync(self.choose, request.model or swarm.model)
-        new = NewRun(request.kind, "; ".join(request.tasks), request.context, out_dir, choice)
+        shape, why = plan.initial_shape(swarm.topology, request.kind, leaves)
+        new = NewRun(request.kind, "; ".join(request.tasks), request.context, out_dir, choice, shape, why)
         run_id = await runs.start(new, planned, swarm, roles)
         return Started(run_id, swarm, made, choice.name == HOST)
 

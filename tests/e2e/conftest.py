@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from swarmtally.app import App, Settings, open_app
+from swarmtally.app import App, open_app
 from swarmtally.domain.retry import RetryPolicy
+from swarmtally.settings import Settings
 from tests.backends.wire import OpenAIWire
 
 HASTY = RetryPolicy(max_attempts=3, base_s=0.001, cap_s=0.002)

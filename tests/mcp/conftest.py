@@ -16,9 +16,9 @@ from mcp.client.stdio import stdio_client
 from mcp_types import CallToolResult, TextContent
 
 from mcp import Client, StdioServerParameters
-from swarmtally.app import Settings
 from swarmtally.mcp.opening import Opening
 from swarmtally.mcp.server import make_server
+from swarmtally.settings import Settings
 from tests.backends.wire import OpenAIWire
 
 Mode = Literal["legacy", "auto"]

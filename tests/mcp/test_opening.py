@@ -9,9 +9,9 @@ import anyio.to_thread
 import pytest
 from structlog.typing import EventDict
 
-from swarmtally.app import Settings
 from swarmtally.domain.errors import DatabaseCorrupt
 from swarmtally.mcp.opening import Opening
+from swarmtally.settings import Settings
 
 
 @asynccontextmanager

@@ -10,7 +10,6 @@ from typing import Literal
 import anyio
 import click
 
-from swarmtally.app import Settings
 from swarmtally.backends.choice import choose
 from swarmtally.backends.failures import install_remedy
 from swarmtally.backends.gguf import PULL_REMEDY, list_models
@@ -21,6 +20,7 @@ from swarmtally.cli.options import Leaf
 from swarmtally.core.project import git_root
 from swarmtally.domain.clock import SystemClock
 from swarmtally.domain.errors import NoBackend, StoreError, SwarmError
+from swarmtally.settings import Settings
 from swarmtally.sparc.modes import ModeCatalog
 from swarmtally.store import health
 from swarmtally.store.connection import Connection

@@ -103,8 +103,8 @@ def _check_model(given: Options) -> None:
     named = given.model or ""
     if given.base_url is None and named.partition(":")[0] in ("", "host", "local"):
         return
-    from swarmtally.app import data_dir
     from swarmtally.backends.choice import choose
+    from swarmtally.settings import data_dir
 
     choose("mcp", model=named, base_url=given.base_url, max_output_tokens=None, environ={}, data_dir=data_dir())
 

@@ -10,7 +10,7 @@ import click
 from swarmtally.domain.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from swarmtally.app import Settings
+    from swarmtally.settings import Settings
 
 _META = "swarmtally.options"
 
@@ -36,7 +36,7 @@ class Options:
         Raises:
             SwarmError: the database cannot lie there, or an option or environment variable holds nonsense.
         """
-        from swarmtally.app import Settings
+        from swarmtally.settings import Settings
 
         return Settings.gather(
             front,

@@ -1,7 +1,7 @@
 """Which idle agent takes which ready task."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from swarmtally.domain.swarm import Agent, Strategy
 from swarmtally.domain.task import Task
@@ -15,26 +15,47 @@ class Assignment:
     agent: Agent | None
 
 
-def assign(tasks: Sequence[Task], idle: Sequence[Agent], room: int, strategy: Strategy) -> list[Assignment]:
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Tasks that only one agent may take. A swarm without agents binds none."""
+
+    hub: str | None = None
+    """Who takes tasks with `hub`."""
+    solo: Mapping[str, str] = field(default_factory=dict)
+    """By run: who does all of it."""
+
+    def agent_of(self, task: Task) -> str | None:
+        return self.hub if task.hub else self.solo.get(task.run_id)
+
+
+def assign(
+    tasks: Sequence[Task], idle: Sequence[Agent], room: int, strategy: Strategy, bound: Bound = Bound()
+) -> list[Assignment]:
     """Match tasks (in the order they should start) with idle agents (idle longest first).
 
-    A task goes to an idle agent of its role; else, while the swarm has `room`, to a new one of its role; else, unless
-    the strategy is specialized, to any idle agent. Roles are served first, so that no task takes an agent that
-    another task of this batch has a better claim to.
+    A bound task goes to its agent or waits. Another goes to an idle agent of its role; else, while the swarm has
+    `room`, to a new one of its role; else, unless the strategy is specialized, to any idle agent. Bound tasks and roles
+    are served first, so that no task takes an agent that another task of this batch has a better claim to.
     """
-    free = list(idle)
+    free = {agent.agent_id: agent for agent in idle}
     chosen: dict[str, Assignment] = {}
+    unbound = []
     for task in tasks:
-        exact = next((agent for agent in free if agent.role == task.role), None)
+        agent_id = bound.agent_of(task)
+        if agent_id is None:
+            unbound.append(task)
+        elif agent_id in free:
+            chosen[task.task_id] = Assignment(task, free.pop(agent_id))
+    for task in unbound:
+        exact = next((agent for agent in free.values() if agent.role == task.role), None)
         if exact is not None:
-            free.remove(exact)
-            chosen[task.task_id] = Assignment(task, exact)
-    for task in tasks:
+            chosen[task.task_id] = Assignment(task, free.pop(exact.agent_id))
+    for task in unbound:
         if task.task_id in chosen:
             continue
         if room > 0:
             room -= 1
             chosen[task.task_id] = Assignment(task, None)
         elif free and strategy is not Strategy.SPECIALIZED:
-            chosen[task.task_id] = Assignment(task, free.pop(0))
+            chosen[task.task_id] = Assignment(task, free.pop(next(iter(free))))
     return [chosen[task.task_id] for task in tasks if task.task_id in chosen]

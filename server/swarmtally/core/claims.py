@@ -1,18 +1,19 @@
 """Handing ready tasks to agents: one write transaction for many tasks of many runs."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from swarmtally.core.assignment import Assignment, assign
+from swarmtally.core.assignment import Assignment, Bound, assign
 from swarmtally.core.leases import scope
+from swarmtally.core.router import hand_over
 from swarmtally.core.spawning import add_agents, new_agents
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import Lease, Run
-from swarmtally.domain.swarm import Agent, Strategy, Swarm
+from swarmtally.domain.swarm import Agent, AgentStatus, Strategy, Swarm
 from swarmtally.domain.task import Claim, Task
 from swarmtally.store import agents, events, ready, runs, swarms, tasks
 from swarmtally.store.connection import Connection
 from swarmtally.store.events import Event
+from swarmtally.store.ready import Ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,17 @@ class Demand:
     slots: int
     only: frozenset[str] | None = None
     """The tasks to choose from; None: all that are ready."""
+    role: str | None = None
+    """The role of the tasks to choose from; None: any."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """What could start in one swarm now."""
+
+    swarm: Swarm
+    members: tuple[HeldRun, ...]
+    assignments: tuple[Assignment, ...]
 
 
 async def claim(tx: Connection, demand: Demand, new_id: NewId, now_ns: int) -> list[Claim]:
@@ -38,70 +50,104 @@ async def claim(tx: Connection, demand: Demand, new_id: NewId, now_ns: int) -> l
 
     Tasks start by priority, then longest remaining path, then age. Runs no longer ours, or paused, are passed over.
     """
+    claims: list[Claim] = []
+    for match in await _matches(tx, demand, now_ns):
+        claims += await _start(tx, match, new_id, now_ns)
+    return claims
+
+
+async def startable(tx: Connection, demand: Demand, now_ns: int) -> list[Task]:
+    """The tasks that `claim` would start now."""
+    return [item.task for match in await _matches(tx, demand, now_ns) for item in match.assignments]
+
+
+async def _matches(tx: Connection, demand: Demand, now_ns: int) -> list[_Match]:
     ours = await runs.taking_tasks(tx, [held.lease for held in demand.held])
     by_swarm: dict[tuple[str, str], list[HeldRun]] = {}
     for held in demand.held:
         if held.run.run_id in ours:
             by_swarm.setdefault((held.run.project, held.run.swarm_id), []).append(held)
-    claims: list[Claim] = []
+    found: list[_Match] = []
+    slots = demand.slots
     for (project, swarm_id), members in by_swarm.items():
-        slots = demand.slots - len(claims)
         swarm = await swarms.get(tx, project, swarm_id)
         if slots <= 0 or swarm is None:
             continue
-        assignments = await _match(tx, swarm, [held.run.run_id for held in members], slots, demand.only, now_ns)
-        claims += await _start(tx, swarm, members, assignments, new_id, now_ns)
-    return claims
+        run_ids = [held.run.run_id for held in members]
+        assignments = await _assign(tx, swarm, run_ids, replace(demand, slots=slots), now_ns)
+        slots -= len(assignments)
+        found.append(_Match(swarm, tuple(members), tuple(assignments)))
+    return found
 
 
-async def _match(
-    tx: Connection, swarm: Swarm, run_ids: list[str], slots: int, only: frozenset[str] | None, now_ns: int
-) -> list[Assignment]:
+async def _assign(tx: Connection, swarm: Swarm, run_ids: list[str], demand: Demand, now_ns: int) -> list[Assignment]:
     specialized = swarm.strategy is Strategy.SPECIALIZED
-    if only is not None:
-        waiting = await ready.among(tx, run_ids, sorted(only), now_ns)
-    else:
-        waiting = await _waiting(tx, run_ids, slots, now_ns, specialized=specialized)
+    bound, out_of_reach = await _bound(tx, swarm, run_ids)
+    # A task that has to wait for its one agent must not hide one that need not.
+    asked = Ready(
+        tuple(run_id for run_id in run_ids if run_id not in out_of_reach.runs),
+        hub=not out_of_reach.hub,
+        role=demand.role,
+        only=demand.only,
+    )
+    waiting = await _waiting(tx, asked, demand.slots, now_ns, specialized=specialized)
     if not waiting:
         return []
     idle: dict[str, Agent] = {}
     for role in dict.fromkeys(task.role for task in waiting):
-        idle |= {agent.agent_id: agent for agent in await agents.idle(tx, swarm.swarm_id, role, slots)}
+        idle |= {agent.agent_id: agent for agent in await agents.idle(tx, swarm.swarm_id, role, demand.slots)}
     if not specialized:
-        idle |= {agent.agent_id: agent for agent in await agents.idle(tx, swarm.swarm_id, None, slots)}
+        idle |= {agent.agent_id: agent for agent in await agents.idle(tx, swarm.swarm_id, None, demand.slots)}
+    named = [agent_id for agent_id in map(bound.agent_of, waiting) if agent_id is not None]
+    idle |= {agent.agent_id: agent for agent in await agents.idle_among(tx, named)}
     longest_first = sorted(idle.values(), key=lambda agent: (agent.idle_since_ns, agent.agent_id))
     room = swarm.max_agents - await agents.count(tx, swarm.swarm_id)
-    return assign(waiting, longest_first, room, swarm.strategy)[:slots]
+    return assign(waiting, longest_first, room, swarm.strategy, bound)[: demand.slots]
 
 
-async def _waiting(tx: Connection, run_ids: list[str], slots: int, now_ns: int, *, specialized: bool) -> list[Task]:
+@dataclass(frozen=True, slots=True)
+class _OutOfReach:
+    """Whose one agent is busy: the hub's tasks, and solo runs."""
+
+    hub: bool
+    runs: frozenset[str]
+
+
+async def _bound(tx: Connection, swarm: Swarm, run_ids: list[str]) -> tuple[Bound, _OutOfReach]:
+    hub = await agents.hub(tx, swarm.swarm_id)
+    solo: dict[str, str] = {}
+    busy = set()
+    if swarm.strategy is not Strategy.SPECIALIZED:  # there the role decides, also in a solo run
+        for row in await agents.of_solo_runs(tx, run_ids):
+            solo[row["run_id"]] = row["agent_id"]
+            if row["status"] != AgentStatus.IDLE:
+                busy.add(row["run_id"])
+    hub_busy = hub is not None and hub.status is not AgentStatus.IDLE
+    return Bound(hub.agent_id if hub else None, solo), _OutOfReach(hub_busy, frozenset(busy))
+
+
+async def _waiting(tx: Connection, asked: Ready, slots: int, now_ns: int, *, specialized: bool) -> list[Task]:
     """The tasks that could start now. In a specialized swarm each role has a queue of its own: a task whose role is
     busy must not hide one whose role is idle."""
-    if not specialized:
-        return await ready.first(tx, run_ids, None, now_ns, slots)
+    if not specialized or asked.role is not None:
+        return await ready.first(tx, asked, now_ns, slots)
     found: list[Task] = []
-    for role in await ready.roles(tx, run_ids, now_ns):
-        found += await ready.first(tx, run_ids, role, now_ns, slots)
+    for role in await ready.roles(tx, asked, now_ns):
+        found += await ready.first(tx, replace(asked, role=role), now_ns, slots)
     return sorted(found, key=lambda task: (-task.priority, -task.remaining_path, task.created_ns, task.ordinal))
 
 
-async def _start(
-    tx: Connection,
-    swarm: Swarm,
-    members: Sequence[HeldRun],
-    assignments: Sequence[Assignment],
-    new_id: NewId,
-    now_ns: int,
-) -> list[Claim]:
-    if not assignments:
+async def _start(tx: Connection, match: _Match, new_id: NewId, now_ns: int) -> list[Claim]:
+    if not match.assignments:
         return []
-    made = new_agents(new_id, swarm, [item.task.role for item in assignments if item.agent is None], now_ns)
+    swarm = match.swarm
+    made = new_agents(new_id, swarm, [item.task.role for item in match.assignments if item.agent is None], now_ns)
     if made:
         room = await agents.make_room(tx, swarm.swarm_id, len(made))
         assert room, "the room was counted in this transaction"
         await add_agents(tx, swarm, made)
     fresh = iter(made)
-    pairs = [(item.task, (item.agent or next(fresh)).agent_id) for item in assignments]
+    pairs = [(item.task, (item.agent or next(fresh)).agent_id) for item in match.assignments]
     taken = await agents.take(tx, [(agent_id, task.task_id) for task, agent_id in pairs])
     assert len(taken) == len(pairs), "an idle agent was taken inside our own write transaction"
     begun = await runs.begin(tx, list(dict.fromkeys(task.run_id for task, _ in pairs)), now_ns)
@@ -109,8 +155,9 @@ async def _start(
         tx, [Event(now_ns, "run.running", row["project"], row["swarm_id"], row["run_id"]) for row in begun]
     )
     claims: list[Claim] = []
-    for held in members:
+    for held in match.members:
         mine = [(task, agent_id) for task, agent_id in pairs if task.run_id == held.run.run_id]
         if mine:
             claims += await tasks.start_attempts(tx, scope(held.run), held.lease.epoch, mine, now_ns)
+    await hand_over(tx, swarm, claims, now_ns)
     return claims

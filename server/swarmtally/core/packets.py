@@ -19,11 +19,11 @@ from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import ContextExceeded, NotFound, PacketRefused, StoreError, SwarmError
 from swarmtally.domain.files import File, rendered
 from swarmtally.domain.ids import NewId
-from swarmtally.domain.run import HOST, Lease, Run, RunStatus
+from swarmtally.domain.run import HOST, Lease, Run
 from swarmtally.domain.task import Artefact, Claim, Expansion, Outcome, Task
 from swarmtally.domain.text import one_line
 from swarmtally.domain.usage import TokenUsage
-from swarmtally.store import artefacts, packets, ready, runs, usage
+from swarmtally.store import artefacts, packets, runs, usage
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 from swarmtally.store.packets import Leased, Outstanding
@@ -144,10 +144,11 @@ class Packets:
 
     async def _offers(self, looked_at: Sequence[Run], role: str | None, limit: int) -> list[_Offer]:
         """The ready tasks that should start first, packed; as many as fit one answer."""
-        by_id = {run.run_id: run for run in looked_at if run.status is not RunStatus.PAUSED}
+        by_id = {run.run_id: run for run in looked_at}
+        demand = Demand(tuple(map(_held, looked_at)), limit, role=role)
 
         async def unit(tx: Connection) -> list[Task]:
-            return await ready.first(tx, list(by_id), role, self._clock.now_ns(), limit)
+            return await claims.startable(tx, demand, self._clock.now_ns())
 
         offers: list[_Offer] = []
         size = 0
@@ -184,10 +185,7 @@ class Packets:
         now_ns = self._clock.now_ns()
         expires_ns = now_ns + LEASE_NS
         offered = {offer.task.task_id: offer for offer in offers}
-        held = {
-            offer.run.run_id: HeldRun(offer.run, Lease(offer.run.run_id, offer.run.lease_epoch, HOST))
-            for offer in offers
-        }
+        held = {offer.run.run_id: _held(offer.run) for offer in offers}
         demand = Demand(tuple(held.values()), len(offers), frozenset(offered))
         found = []
         for claim in await claims.claim(tx, demand, self._new_id, now_ns):
@@ -295,7 +293,7 @@ class Packets:
                 raise
             except (SwarmError, OSError) as error:
                 unshelved[run.run_id] = f"files not written: {error}"
-        held = HeldRun(run, Lease(run.run_id, run.lease_epoch, HOST))
+        held = _held(run)
         await self._database.write(lambda tx: results.finish_runs(tx, [held], unshelved, self._clock.now_ns()))
 
 
@@ -304,9 +302,14 @@ def _failer(run: Run, task: Task, error: str, new_id: NewId, clock: Clock) -> Ca
 
     async def unit(tx: Connection) -> None:
         now_ns = clock.now_ns()
-        held = HeldRun(run, Lease(run.run_id, run.lease_epoch, HOST))
+        held = _held(run)
         for claim in await claims.claim(tx, Demand((held,), 1, frozenset({task.task_id})), new_id, now_ns):
             outcome = Outcome(claim=claim, started_ns=now_ns, ended_ns=now_ns, exec_ns=0, error=error)
             await results.record(tx, {run.run_id: held}, [outcome], now_ns)
 
     return unit
+
+
+def _held(run: Run) -> HeldRun:
+    """A host-driven run as claims and results take it: nobody's, so its epoch is the only fence."""
+    return HeldRun(run, Lease(run.run_id, run.lease_epoch, HOST))

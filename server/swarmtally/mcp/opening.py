@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import anyio
 import structlog
 
-from swarmtally.app import App, Settings, open_app
+from swarmtally.app import App, open_app
 from swarmtally.domain.errors import SwarmError
+from swarmtally.settings import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, cast
 import anyio
 import structlog
 
-from swarmtally.app import Settings
 from swarmtally.logs import configure_logging
 from swarmtally.mcp.pipes import LineReader, LineWriter, LogStream, WireStream
+from swarmtally.settings import Settings
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server

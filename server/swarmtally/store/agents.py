@@ -78,6 +78,37 @@ async def idle(tx: Connection, swarm_id: str, role: str | None, limit: int) -> l
     return [Agent.from_row(row) for row in rows]
 
 
+async def idle_among(tx: Connection, agent_ids: Sequence[str]) -> list[Agent]:
+    """Those of `agent_ids` that are idle."""
+    if not agent_ids:
+        return []
+    rows = await tx.rows(
+        "SELECT * FROM agent WHERE agent_id IN (SELECT value FROM json_each(:ids)) AND status = 'idle'",
+        {"ids": as_json(agent_ids)},
+    )
+    return [Agent.from_row(row) for row in rows]
+
+
+async def hub(tx: Connection, swarm_id: str) -> Agent | None:
+    """The swarm's first agent: its hub, root or first of the ring."""
+    row = await tx.row(
+        "SELECT * FROM agent WHERE swarm_id = :swarm_id AND status <> 'left' ORDER BY joined LIMIT 1",
+        {"swarm_id": swarm_id},
+    )
+    return Agent.from_row(row) if row else None
+
+
+async def of_solo_runs(tx: Connection, run_ids: Sequence[str]) -> list[Row]:
+    """The agent of each solo run, while it is in the swarm: who did its last task; with run_id and status."""
+    return await tx.rows(
+        "SELECT run.run_id, agent.agent_id, agent.status, MAX(task.finished_ns) FROM run"
+        " JOIN task ON task.run_id = run.run_id AND task.status = 'succeeded'"
+        " JOIN agent ON agent.agent_id = task.agent_id AND agent.status <> 'left'"
+        " WHERE run.run_id IN (SELECT value FROM json_each(:ids)) AND run.shape = 'solo' GROUP BY run.run_id",
+        {"ids": as_json(run_ids)},
+    )
+
+
 async def take(tx: Connection, pairs: Sequence[tuple[str, str]]) -> set[str]:
     """Set each (agent_id, task_id) to busy; returns the agents that were idle and are now taken."""
     rows = await tx.rows(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from swarmtally.store.connection import Connection, Row
+from swarmtally.store.connection import Connection, Row, as_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ async def insert(tx: Connection, messages: Sequence[Message]) -> None:
     )
 
 
-async def handed_over(tx: Connection, task_ids: str) -> list[Row]:
-    """For each task of the JSON array, the tasks whose deliverables it gets: task_id, about, agent_id, finished_ns."""
+async def delivered_for(tx: Connection, task_ids: Sequence[str]) -> list[Row]:
+    """For each of `task_ids`, the tasks whose deliverables it gets: task_id, about, agent_id, finished_ns."""
     return await tx.rows(
         "SELECT dependency.task_id, other.task_id AS about, other.agent_id, other.finished_ns FROM dependency"
         " JOIN task AS other ON other.task_id = dependency.depends_on"
         " WHERE dependency.task_id IN (SELECT value FROM json_each(:ids)) AND other.status = 'succeeded'"
         " ORDER BY dependency.task_id, other.ordinal",
-        {"ids": task_ids},
+        {"ids": as_json(task_ids)},
     )
 
 

@@ -1,42 +1,52 @@
 """Tasks that could start: everything they wait for has ended, and no pause between attempts is left."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from swarmtally.domain.task import Task
 from swarmtally.store.connection import Connection, as_json
 
 
-async def first(tx: Connection, run_ids: Sequence[str], role: str | None, now_ns: int, limit: int) -> list[Task]:
-    """Ready tasks of the runs in the order they should start: priority, then longest remaining path, then age."""
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Which ready tasks are meant: those of some runs; without the hub's, of one role, or among some, where asked."""
+
+    run_ids: tuple[str, ...]
+    hub: bool = True
+    role: str | None = None
+    only: frozenset[str] | None = None
+
+    def bound(self, now_ns: int) -> dict[str, Any]:
+        return {
+            "runs": as_json(self.run_ids),
+            "hub": self.hub,
+            "role": self.role,
+            "only": None if self.only is None else as_json(sorted(self.only)),
+            "now": now_ns,
+        }
+
+
+_MEANT = (
+    " task.run_id IN (SELECT value FROM json_each(:runs)) AND task.status = 'ready' AND task.not_before_ns <= :now"
+    " AND (:hub OR NOT task.hub) AND (:role IS NULL OR task.role = :role)"
+    " AND (:only IS NULL OR task.task_id IN (SELECT value FROM json_each(:only)))"
+)
+
+
+async def first(tx: Connection, asked: Ready, now_ns: int, limit: int) -> list[Task]:
+    """Those that should start first: by priority, then longest remaining path, then age."""
     rows = await tx.rows(
-        "SELECT task.* FROM task JOIN run ON run.run_id = task.run_id"
-        " WHERE task.run_id IN (SELECT value FROM json_each(:runs)) AND task.status = 'ready'"
-        " AND task.not_before_ns <= :now AND (:role IS NULL OR task.role = :role)"
+        f"SELECT task.* FROM task JOIN run ON run.run_id = task.run_id WHERE {_MEANT}"
         " ORDER BY task.priority DESC, task.remaining_path DESC, run.created_ns, task.ordinal LIMIT :limit",
-        {"runs": as_json(run_ids), "role": role, "now": now_ns, "limit": limit},
+        {**asked.bound(now_ns), "limit": limit},
     )
     return [Task.from_row(row) for row in rows]
 
 
-async def among(tx: Connection, run_ids: Sequence[str], task_ids: Sequence[str], now_ns: int) -> list[Task]:
-    """Those of `task_ids` that are ready, in the order of `first`."""
-    rows = await tx.rows(
-        "SELECT task.* FROM task JOIN run ON run.run_id = task.run_id"
-        " WHERE task.task_id IN (SELECT value FROM json_each(:ids)) AND task.status = 'ready'"
-        " AND task.run_id IN (SELECT value FROM json_each(:runs)) AND task.not_before_ns <= :now"
-        " ORDER BY task.priority DESC, task.remaining_path DESC, run.created_ns, task.ordinal",
-        {"ids": as_json(task_ids), "runs": as_json(run_ids), "now": now_ns},
-    )
-    return [Task.from_row(row) for row in rows]
-
-
-async def roles(tx: Connection, run_ids: Sequence[str], now_ns: int) -> list[str]:
-    """The roles that ready tasks of the runs want."""
-    rows = await tx.rows(
-        "SELECT DISTINCT role FROM task WHERE run_id IN (SELECT value FROM json_each(:runs)) AND status = 'ready'"
-        " AND not_before_ns <= :now ORDER BY role",
-        {"runs": as_json(run_ids), "now": now_ns},
-    )
+async def roles(tx: Connection, asked: Ready, now_ns: int) -> list[str]:
+    """The roles they want."""
+    rows = await tx.rows(f"SELECT DISTINCT role FROM task WHERE {_MEANT} ORDER BY role", asked.bound(now_ns))
     return [row["role"] for row in rows]
 
 

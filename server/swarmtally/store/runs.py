@@ -153,3 +153,10 @@ async def to_execute(tx: Connection, project: str) -> list[Run]:
         {"project": project},
     )
     return [Run.from_row(row) for row in rows]
+
+
+async def shapes(tx: Connection, run_ids: Sequence[str]) -> dict[str, Shape | None]:
+    rows = await tx.rows(
+        "SELECT run_id, shape FROM run WHERE run_id IN (SELECT value FROM json_each(:ids))", {"ids": as_json(run_ids)}
+    )
+    return {row["run_id"]: Shape(row["shape"]) if row["shape"] else None for row in rows}

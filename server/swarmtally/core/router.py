@@ -1,0 +1,74 @@
+"""Carries what one agent delivered to the agent that needs it, along the edges of the run's topology and no others.
+
+The store holds what is delivered; the messages are who told whom, and when. A hand-over takes the shortest way, with a
+message for each edge, in the transaction that starts the task it is for.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from swarmtally.domain.routes import JoiningOrder, check_edge, route
+from swarmtally.domain.swarm import Swarm
+from swarmtally.domain.task import Claim
+from swarmtally.domain.topology import Shape
+from swarmtally.store import agents, messages, runs
+from swarmtally.store.connection import Connection, Row
+from swarmtally.store.messages import Message
+
+HAND_OVER = "hand_over"
+
+
+async def send(tx: Connection, shape: Shape, order: JoiningOrder, given: Sequence[Message]) -> None:
+    """Record messages, each of which travels one edge.
+
+    Raises:
+        NoEdge: one of them has no edge to travel; none is recorded.
+    """
+    for message in given:
+        check_edge(shape, order, message.sender, message.receiver)
+    await messages.insert(tx, given)
+
+
+async def hand_over(tx: Connection, swarm: Swarm, claims: Sequence[Claim], now_ns: int) -> None:
+    """Have the agents of `claims`, all of one swarm, told what their tasks' dependencies delivered.
+
+    What an agent that has left delivered is handed over by the hub. In a run without edges of its own (solo, or not
+    decided yet) those of a star are taken.
+    """
+    delivered = await messages.delivered_for(tx, [claim.task.task_id for claim in claims])
+    if not delivered:
+        return
+    order = JoiningOrder.of(await agents.ids_in_joining_order(tx, swarm.swarm_id))
+    shapes = await runs.shapes(tx, list(dict.fromkeys(claim.task.run_id for claim in claims)))
+    by_task = {claim.task.task_id: claim for claim in claims}
+    for run_id, shape in shapes.items():
+        edges = Shape.STAR if shape is None or shape is Shape.SOLO else shape
+        hops: list[Message] = []
+        for row in delivered:
+            claim = by_task[row["task_id"]]
+            if claim.task.run_id == run_id:
+                hops += _hops(swarm, edges, order, claim, row, now_ns)
+        await send(tx, edges, order, hops)
+
+
+def _hops(swarm: Swarm, shape: Shape, order: JoiningOrder, claim: Claim, delivered: Row, now_ns: int) -> list[Message]:
+    source = delivered["agent_id"] if delivered["agent_id"] in order.positions else order.agents[0]
+    path = route(shape, order, source, claim.agent_id)
+    return [
+        Message(
+            kind=HAND_OVER,
+            project=swarm.project,
+            swarm_id=swarm.swarm_id,
+            run_id=claim.task.run_id,
+            task_id=claim.task.task_id,
+            about=delivered["about"],
+            sender=sender,
+            receiver=receiver,
+            hop=number,
+            hops=len(path) - 1,
+            # The first leaves when its content is there; each hop is received as the next leaves.
+            sent_ns=delivered["finished_ns"] if number == 1 else now_ns,
+            received_ns=now_ns,
+        )
+        for number, (sender, receiver) in enumerate(pairwise(path), start=1)
+    ]
