@@ -109,7 +109,7 @@ async def test_an_adaptive_swarm_decides_when_the_components_are_known(
         view = await pipeline(app, wire, "adaptive", components)
         assert view.topology == topology
         assert reason in (view.topology_reason or "")
-        after = {agent for key, agent in doers(view).items() if key not in ("spec",)}
+        after = {agent for key, agent in doers(view).items() if key != "spec"}
         assert (len(after) == 1) == (topology == "solo"), "a chain is one agent's"
 
 

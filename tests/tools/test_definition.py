@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Any, cast
 
 import pytest
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from swarmtally.app import App
 from swarmtally.domain.errors import InvalidInput
@@ -110,3 +110,33 @@ def test_the_input_schema_is_plain() -> None:
 def test_the_output_schema_names_what_nested_views_hold() -> None:
     part = build.output_schema["properties"]["parts"]["items"]
     assert part["properties"]["title"] == {"type": "string", "description": "A property may be called title."}
+
+
+class Size(BaseModel):
+    width: int
+
+
+@tool(title="Build a wall")
+async def build_wall(
+    app: App,
+    parts: Annotated[list[str] | None, Field(description="What of")] = None,
+    plan: Annotated[dict[str, str] | None, Field(description="Where")] = None,
+    size: Annotated[Size | None, Field(description="How wide")] = None,
+    note: Annotated[str | None, Field(description="A text")] = None,
+) -> Painted:
+    """Build a wall."""
+    return Painted(colour=str(plan), title=str(parts), layers=size.width if size else 0, note=note)
+
+
+async def test_a_list_or_object_sent_as_its_json_text_is_taken_for_what_it_is() -> None:
+    given = {"parts": '["a, b", "c"]', "plan": '{"a": "left"}', "size": '{"width": 3}', "note": '["a"]'}
+    view = await build_wall.call(NO_APP, given)
+    assert view == Painted(colour="{'a': 'left'}", title="['a, b', 'c']", layers=3, note='["a"]')
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [("a,b", "parts"), ('{"a": 1}', "parts"), ("[1]", "parts.0"), ("7", "parts")]
+)
+def test_a_text_that_is_no_such_json_is_refused(given: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=f"^build_wall: {said} "):
+        build_wall.check({"parts": given})

@@ -7,8 +7,10 @@ documentation page are made from them.
 
 import difflib
 import inspect
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -69,9 +71,18 @@ class Tool:
                 raise InvalidInput(f"{self.name} got argument {name!r} twice, as {given[:64]!r} too; give it once")
             named[name] = value
         try:
-            return self.arguments.model_validate(named)
+            return self._validated(named)
         except ValidationError as error:
             raise InvalidInput(f"{self.name}: {first_fault(error)}") from None
+
+    def _validated(self, named: dict[str, Any]) -> BaseModel:
+        try:
+            return self.arguments.model_validate(named)
+        except ValidationError as error:
+            meant = {**named, **_written_out(error)}
+            if meant == named:
+                raise
+            return self.arguments.model_validate(meant)
 
     @property
     def input_schema(self) -> dict[str, Any]:
@@ -113,6 +124,22 @@ def tool(
         )
 
     return make
+
+
+def _written_out(error: ValidationError) -> dict[str, Any]:
+    """The lists and objects that a client sent as their JSON text: several do so where null is allowed besides."""
+    meant: dict[str, Any] = {}
+    for fault in error.errors(include_url=False):
+        name, given = str(fault["loc"][0]), fault["input"]
+        if fault["type"] in _CONTAINER_FAULTS and len(fault["loc"]) == 1 and isinstance(given, str):
+            with suppress(ValueError):
+                value = json.loads(given)
+                if isinstance(value, list | dict):
+                    meant[name] = value
+    return meant
+
+
+_CONTAINER_FAULTS = ("list_type", "dict_type", "model_type")
 
 
 def _default(default: Any) -> Any:
