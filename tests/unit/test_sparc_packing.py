@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -300,10 +301,10 @@ def test_no_seen_artefact_is_shown_when_a_needed_one_is_left_out() -> None:
 
 
 def test_a_budget_is_respected_to_the_byte_while_seen_and_needed_artefacts_give_way_one_after_the_other() -> None:
-    run, fixed = run_with("facts " * 60), fixed_size()
+    fixed = fixed_size()
     needed = [artefact(f"{number}" + "word " * 100, number) for number in range(2)]
     seen = [artefact(f"{number}" + "word " * 100, number, "tests") for number in range(2, 4)]
-    for spare in range(200, 3_000):
+    for run, spare in product([RUN, run_with("facts " * 60)], range(200, 2_800)):
         prompt = pack_seeing(needed, seen, fixed + spare, run)
         assert prompt.size_bytes <= fixed + spare
         if spare >= 760:
