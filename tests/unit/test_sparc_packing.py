@@ -302,11 +302,12 @@ def test_no_seen_artefact_is_shown_when_a_needed_one_is_left_out() -> None:
 
 def test_a_budget_is_respected_to_the_byte_while_seen_and_needed_artefacts_give_way_one_after_the_other() -> None:
     fixed = fixed_size()
-    needed = [artefact(f"{number}" + "word " * 100, number) for number in range(2)]
-    seen = [artefact(f"{number}" + "word " * 100, number, "tests") for number in range(2, 4)]
-    for run, spare in product([RUN, run_with("facts " * 60)], range(200, 2_800)):
+    needed = [artefact(f"{number}\n\n" + "The cart keeps items.\n\n" * 25, number) for number in range(2)]
+    seen = [artefact(f"{number}\n\n" + "The cart keeps items.\n\n" * 25, number, "tests") for number in range(2, 4)]
+    for run, spare in product([RUN, run_with("facts " * 60)], range(200, 3_200)):
         prompt = pack_seeing(needed, seen, fixed + spare, run)
         assert prompt.size_bytes <= fixed + spare
+        assert min((len(body) for body in bodies(prompt).values()), default=240) >= 180, "too little to be of use"
         if spare >= 760:
             assert {"code_0", "code_1"} <= set(shown_names(prompt)), "the context makes way for what is needed"
     assert prompt.digested == ()
