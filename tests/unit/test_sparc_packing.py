@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from swarmtally.domain.errors import ContextExceeded, NotFound
 from swarmtally.domain.run import BackendChoice, Run, RunKind, RunStatus
 from swarmtally.domain.task import Artefact, Task, TaskStatus
 from swarmtally.sparc.modes import ModeCatalog
-from swarmtally.sparc.packing import SYSTEM, ContextPacker, disarmed
+from swarmtally.sparc.packing import SEEN_DIGEST_BYTES, SYSTEM, ContextPacker, disarmed
 
 CATALOG = ModeCatalog.load(None, Path("/nowhere"))
 PACKER: Packer = ContextPacker(CATALOG)
@@ -41,6 +42,10 @@ def pack(run: Run, task: Task, needed: Sequence[Artefact], missing: Sequence[str
     return PACKER.pack(run, task, Inputs(tuple(needed), (), tuple(missing)), budget)
 
 
+def pack_seeing(needed: Sequence[Artefact], seen: Sequence[Artefact], budget: int, run: Run = RUN) -> Prompt:
+    return PACKER.pack(run, TASK, Inputs(tuple(needed), tuple(seen)), budget)
+
+
 def artefact(text: str, ordinal: int = 1, phase: str = "code", name: str | None = None) -> Artefact:
     return Artefact(
         artefact_id=f"f_secretrunid_{ordinal}", run_id="r_secretrunid", task_id=f"t_secretrunid_{ordinal}",
@@ -55,6 +60,12 @@ def run_with(*context: str) -> Run:
 
 def fixed_size(text: str = TASK.text) -> int:
     return pack(RUN, replace(TASK, text=text), (), (), PLENTY).size_bytes
+
+
+def bodies(prompt: Prompt) -> dict[str, str]:
+    """What is shown of each artefact, by its name."""
+    shown = re.findall(r'name="([^"]*)" phase="[^"]*">\n(.*?)\n</artefact>', "\n".join(prompt.parts), re.DOTALL)
+    return dict(shown)
 
 
 def shown_names(prompt: Prompt) -> list[str]:
@@ -220,16 +231,120 @@ def test_no_text_closes_its_own_wrapper(context: str, text: str, spare: int) -> 
     assert armed == expected
 
 
+def test_of_an_artefact_that_is_only_seen_a_digest_goes_in_though_there_is_room() -> None:
+    text = "# Cart\n\n" + "The cart keeps items.\n\n" * 300
+    prompt = pack_seeing([artefact(text, 1)], [artefact(text, 2, "merge")], PLENTY)
+    shown = bodies(prompt)
+    assert shown["code_1"] == text
+    assert len(shown["merge_2"].encode()) <= SEEN_DIGEST_BYTES
+    assert "whole: artifact:merge/merge_2]" in shown["merge_2"]
+    assert prompt.digested == ("merge/merge_2",)
+
+
+def test_a_short_artefact_looks_alike_whether_it_is_needed_or_seen() -> None:
+    one, other = artefact("def cart(): ...", 1), artefact("x" * SEEN_DIGEST_BYTES, 2)
+    needed = pack_seeing([one, other], [], PLENTY)
+    assert pack_seeing([one], [other], PLENTY) == pack_seeing([other], [one], PLENTY) == needed
+    assert needed.digested == ()
+    assert pack_seeing([one], [artefact("x" * (SEEN_DIGEST_BYTES + 1), 2)], PLENTY).digested == ("code/code_2",)
+
+
+def test_needed_and_seen_artefacts_stand_in_one_list_sorted_by_hash() -> None:
+    upstream = [artefact(f"text {number}", number) for number in range(8)]
+    expected = [one.name for one in sorted(upstream, key=lambda one: one.sha256)]
+    assert shown_names(pack_seeing(upstream[::2], upstream[1::2], PLENTY)) == expected
+    assert shown_names(pack_seeing(upstream[:2], upstream[2:], PLENTY)) == expected
+
+
+def test_the_passages_of_a_seen_artefact_are_those_that_match_the_task() -> None:
+    text = "# Parts\n\n" + "".join(f"## P{number}\n\nNothing.\n\nWords {number}.\n\n" for number in range(90))
+    seen = artefact(text + "## Last\n\nIndeed.\n\nThe cart must change.\n", 1, "merge")
+    assert "The cart must change." in bodies(pack_seeing([], [seen], PLENTY))["merge_1"]
+
+
+def test_seen_artefacts_shrink_evenly_before_a_needed_one_is_touched() -> None:
+    needed = artefact("code " * 600, 1)
+    seen = [artefact(f"{n}\n\n" + f"The cart {n} keeps items.\n\n" * 100, n, "tests") for n in range(2, 5)]
+    prompt = pack_seeing([needed], seen, fixed_size() + needed.size_bytes + 1_800)
+    shown = bodies(prompt)
+    assert shown.pop("code_1") == needed.text
+    sizes = [len(text.encode()) for text in shown.values()]
+    assert len(sizes) == 3
+    assert max(sizes) - min(sizes) < 60
+    assert max(sizes) < SEEN_DIGEST_BYTES - 200
+
+
+def test_seen_artefacts_are_left_out_the_earliest_first_before_a_needed_one_is_touched() -> None:
+    needed = artefact("code " * 600, 1)
+    seen = [artefact(f"{number}" + "word " * 200, number, "tests") for number in range(2, 6)]
+    prompt = pack_seeing([needed], seen, fixed_size() + needed.size_bytes + 900)
+    assert sorted(shown_names(prompt)) == ["code_1", "tests_4", "tests_5"]
+    assert bodies(prompt)["code_1"] == needed.text
+    assert prompt.parts[0].endswith("\n[… 2 earlier artefacts left out: no room]")
+    bare = pack_seeing([needed], seen, fixed_size() + needed.size_bytes + 150)
+    assert bodies(bare) == {"code_1": needed.text}
+    assert bare.parts[0].endswith("\n[… 4 earlier artefacts left out: no room]")
+
+
+def test_room_that_the_digest_of_a_needed_artefact_leaves_goes_to_the_seen_ones() -> None:
+    needed, seen = artefact("The cart keeps items. " * 600, 1), artefact("seen", 2, "tests")
+    prompt = pack_seeing([needed], [seen], fixed_size() + 10_000)
+    assert prompt.digested == ("code/code_1",)
+    assert bodies(prompt)["tests_2"] == "seen"
+
+
+def test_no_seen_artefact_is_shown_when_a_needed_one_is_left_out() -> None:
+    needed = [artefact(f"{number}" + "word " * 200, number) for number in range(6)]
+    prompt = pack_seeing(needed, [artefact("tiny", 9, "tests")], fixed_size() + 1_200)
+    assert sorted(shown_names(prompt)) == ["code_3", "code_4", "code_5"]
+    assert prompt.parts[0].endswith("\n[… 4 earlier artefacts left out: no room]")
+    assert "tests/tests_9" in prompt.digested
+
+
+def test_a_budget_is_respected_to_the_byte_while_seen_and_needed_artefacts_give_way_one_after_the_other() -> None:
+    fixed = fixed_size()
+    needed = [artefact(f"{number}\n\n" + "The cart keeps items.\n\n" * 25, number) for number in range(2)]
+    seen = [artefact(f"{number}\n\n" + "The cart keeps items.\n\n" * 25, number, "tests") for number in range(2, 4)]
+    for run, spare in product([RUN, run_with("facts " * 60)], range(200, 3_200)):
+        prompt = pack_seeing(needed, seen, fixed + spare, run)
+        assert prompt.size_bytes <= fixed + spare
+        assert min((len(body) for body in bodies(prompt).values()), default=240) >= 180, "too little to be of use"
+        if spare >= 760:
+            assert {"code_0", "code_1"} <= set(shown_names(prompt)), "the context makes way for what is needed"
+    assert prompt.digested == ()
+
+
+def test_the_room_for_needed_artefacts_is_the_same_whether_others_are_left_out_or_not() -> None:
+    def least_that_shows(needed: Sequence[Artefact], seen: Sequence[Artefact]) -> int:
+        budgets = range(fixed_size() + 200, fixed_size() + 800)
+        return next(budget for budget in budgets if "code_2" in shown_names(pack_seeing(needed, seen, budget)))
+
+    upstream = [artefact(f"{number}" + "word " * 200, number) for number in range(3)]
+    assert least_that_shows(upstream[1:], upstream[:1]) == least_that_shows(upstream, [])
+
+
+def test_the_shared_context_stays_whole_while_there_are_seen_artefacts_to_leave_out() -> None:
+    run, needed = run_with("facts " * 400), artefact("short code", 1)
+    seen = [artefact(f"{number}" + "word " * 200, number, "tests") for number in range(2, 6)]
+    prompt = pack_seeing([needed], seen, fixed_size() + 2_400 + 300, run)
+    assert "facts " * 400 in prompt.parts[0]
+    assert shown_names(prompt) == ["code_1"]
+
+
 @given(
     st.lists(tag_soup, max_size=3),
-    st.lists(tag_soup | tag_soup.map(lambda text: text * 40), max_size=6),
+    st.lists(st.tuples(tag_soup | tag_soup.map(lambda text: text * 40), st.booleans()), max_size=6),
     st.integers(-50, 6_000),
 )
-def test_the_budget_is_respected_and_the_order_kept(context: list[str], texts: list[str], spare: int) -> None:
-    upstream = [artefact(text, number) for number, text in enumerate(texts)]
+def test_the_budget_is_respected_and_the_order_kept(
+    context: list[str], texts: list[tuple[str, bool]], spare: int
+) -> None:
+    upstream = [artefact(text, number) for number, (text, _) in enumerate(texts)]
+    needed = [one for one, (_, is_needed) in zip(upstream, texts, strict=True) if is_needed]
+    seen = [one for one in upstream if one not in needed]
     budget = fixed_size() + spare
     try:
-        prompt = pack(run_with(*context), TASK, upstream, (), budget)
+        prompt = pack_seeing(needed, seen, budget, run_with(*context))
     except ContextExceeded:
         assert spare < 120
         return
@@ -243,7 +358,20 @@ def test_the_budget_is_respected_and_the_order_kept(context: list[str], texts: l
     whole = [one for one in upstream if f"code/{one.name}" not in prompt.digested]
     for one in whole:
         assert f"\n{disarmed(one.text)}\n</artefact>" in "\n".join(prompt.parts)
-    assert pack(run_with(*context), TASK, upstream, (), budget) == prompt
+    assert not any(len(disarmed(one.text).encode()) > SEEN_DIGEST_BYTES for one in whole if one in seen)
+    if any(f"code/{one.name}" not in order for one in needed):
+        assert not any(f"code/{one.name}" in order for one in seen), "a needed one made way for one that is only seen"
+    assert pack_seeing(needed[::-1], seen[::-1], budget, run_with(*context)) == prompt
+
+
+@given(st.lists(tag_soup, max_size=3), st.lists(tag_soup, max_size=4), st.lists(tag_soup, max_size=4))
+def test_seen_artefacts_take_no_room_from_needed_ones(context: list[str], texts: list[str], others: list[str]) -> None:
+    needed = [artefact(text, number) for number, text in enumerate(texts)]
+    seen = [artefact(text * 9, number, "tests") for number, text in enumerate(others, start=len(needed))]
+    run = run_with(*context)
+    note = "[… 4 earlier artefacts left out: no room]\n".encode()
+    prompt = pack_seeing(needed, seen, pack_seeing(needed, [], PLENTY, run).size_bytes + 2 + len(note), run)
+    assert not any(name.startswith("code/") for name in prompt.digested)
 
 
 @given(st.lists(tag_soup, max_size=3), st.lists(tag_soup, max_size=4))

@@ -1,15 +1,16 @@
 """Makes a task's prompt: system, shared context, upstream artefacts, role, task.
 
 What is the same for many tasks comes first, so that providers can cache it: the shared context is the same for a whole
-run, and artefacts are sorted by their hash, so tasks that see the same ones begin alike. An artefact is named by
-`phase/name` in the prompt, never by its random id, so the same plan and inputs give the same prompts.
+run, and artefacts, needed and seen in one list, are sorted by their hash, so tasks that see the same ones begin alike.
+An artefact is named by `phase/name` in the prompt, never by its random id, so the same plan and inputs give the same
+prompts.
 
 Shared context and artefacts are data: they stand inside tags, and whatever in them looks like such a tag is disarmed.
 """
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from swarmtally.core.ports import Inputs, Prompt
@@ -30,6 +31,9 @@ _DIGEST_LEAST_BYTES = 240
 
 _DIGEST_SHARE = 4
 """A digest is at most a quarter of the whole (while there is room), but it may have 1 KiB."""
+
+SEEN_DIGEST_BYTES = 1_024
+"""The most that is shown of an artefact which a task sees without needing it."""
 
 _CONTEXT_LEAST_BYTES = 120
 _CONTEXT_LEFT_OUT = "[… shared context left out: it does not fit]"
@@ -57,6 +61,12 @@ class _Material:
     text: str
     reference: str
     recency: int
+    limit: int | None = None
+    """The most of the text that is ever shown, in bytes; None unless it is only seen."""
+
+    @property
+    def needed(self) -> bool:
+        return self.limit is None
 
     @property
     def frame(self) -> int:
@@ -64,9 +74,9 @@ class _Material:
         return size(self.opening) + size(self.closing) + 3
 
     @property
-    def whole(self) -> int:
-        """The bytes it takes uncut."""
-        return self.frame + size(self.text)
+    def most(self) -> int:
+        """The bytes it takes while there is room."""
+        return self.frame + size(self.text) if self.limit is None else self.at_most(self.limit)
 
     def at_most(self, text_bytes: int) -> int:
         """The bytes it takes when its text is limited to `text_bytes`."""
@@ -91,8 +101,10 @@ class ContextPacker:
     def pack(self, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:
         """The prompt of `task`, at most `budget_bytes` of UTF-8.
 
-        Everything goes in whole while it fits. Then digests stand for the largest artefacts, one after the other; then
-        digests shrink evenly; then artefacts are left out, the earliest first; the shared context is cut last. Whatever
+        Everything goes in whole while it fits, only of an artefact that is seen and not needed never more than a digest
+        of 1 KiB. Then the seen ones shrink evenly and are left out, the earliest first. Then digests stand for the
+        largest needed artefacts, one after the other; then digests shrink evenly; then artefacts are left out, the
+        earliest first; the shared context is cut last. Room that a digest leaves goes to the seen ones again. Whatever
         was reduced says so. `Prompt.digested` names (`phase/name`) the artefacts that did not go in whole.
 
         Raises:
@@ -103,9 +115,9 @@ class ContextPacker:
         asked = _asked(task, mode, inputs.missing)
         fixed = size(SYSTEM) + size(mode.prompt) + size(asked)
         context = [_context(number, text) for number, text in enumerate(filter(str.strip, run.context), start=1)]
-        artefacts = [_artefact(one) for one in sorted(inputs.needed, key=lambda one: (one.sha256, one.phase, one.name))]
-        context_size = sum(material.whole for material in context)
-        artefacts_size = sum(material.whole for material in artefacts)
+        artefacts = _artefacts(inputs)
+        context_size = sum(material.most for material in context)
+        artefacts_size = sum(material.most for material in artefacts)
         context_least = min(context_size, size(_CONTEXT_LEFT_OUT))
         room = budget_bytes - fixed
         if room < context_least + min(artefacts_size, size(_left_out(len(artefacts)))):
@@ -113,8 +125,9 @@ class ContextPacker:
                 f"the role and text of task {task.key} take {fixed} bytes and the model has room for {budget_bytes}; "
                 "shorten the task or use a model with a larger context"
             )
-        least = min(sum(material.at_most(_DIGEST_LEAST_BYTES) for material in artefacts), room - context_least)
-        shown = _fit_artefacts(artefacts, task.text, max(room - context_size, least))
+        shown = _fit_artefacts(
+            artefacts, task.text, max(room - context_size, min(_least(artefacts), room - context_least))
+        )
         shared = _fit_context(context, room - size(shown.text))
         parts = (shared, shown.text, mode.prompt, asked)
         return Prompt(SYSTEM, tuple(part for part in parts if part), shown.reduced, mode.deliverable)
@@ -136,12 +149,24 @@ def _context(number: int, text: str) -> _Material:
     return _Material(f'<context n="{number}">', "</context>", disarmed(text), "", number)
 
 
-def _artefact(artefact: Artefact) -> _Material:
+def _artefacts(inputs: Inputs) -> list[_Material]:
+    limits: list[tuple[Artefact, int | None]] = [(one, None) for one in inputs.needed]
+    limits += [(one, SEEN_DIGEST_BYTES) for one in inputs.seen]
+    limits.sort(key=lambda pair: (pair[0].sha256, pair[0].phase, pair[0].name))
+    return [_artefact(one, limit) for one, limit in limits]
+
+
+def _artefact(artefact: Artefact, limit: int | None) -> _Material:
     reference = f"{artefact.phase}/{artefact.name}"
     names = {"id": f"artifact:{reference}", "name": artefact.name, "phase": artefact.phase}
     attributes = " ".join(f'{key}="{_attribute(value)}"' for key, value in names.items())
     return _Material(
-        f"<artefact {attributes}>", "</artefact>", disarmed(artefact.whole), _attribute(reference), artefact.ordinal
+        f"<artefact {attributes}>",
+        "</artefact>",
+        disarmed(artefact.whole),
+        _attribute(reference),
+        artefact.ordinal,
+        limit,
     )
 
 
@@ -150,9 +175,44 @@ def _attribute(value: str) -> str:
 
 
 def _fit_artefacts(artefacts: Sequence[_Material], task_text: str, room: int) -> _Fitted:
-    kept = _latest_that_fit(artefacts, room)
-    note = _left_out(len(artefacts) - len(kept))
-    free = room - size(note) - sum(material.frame for material in kept)
+    needed = [material for material in artefacts if material.needed]
+    seen = [material for material in artefacts if not material.needed]
+    # The needed ones take what they can use, the seen ones get what is left: at least room to say they are left out.
+    note_bytes = size(_left_out(len(artefacts)))
+    spare = _spare(seen, note_bytes)
+    kept = _latest_that_fit(needed, room - spare, note_bytes - spare)
+    if len(kept) < len(needed):
+        note = _left_out(len(artefacts) - len(kept))
+        return _joined(artefacts, _fit_needed(kept, task_text, room - size(note)), note)
+    shown = _fit_needed(kept, task_text, room - spare)
+    room -= sum(material.frame + size(text) for material, text in shown.items())
+    kept = _latest_that_fit(seen, room, note_bytes)
+    note = _left_out(len(seen) - len(kept))
+    return _joined(artefacts, shown | _fit_seen(kept, task_text, room - size(note)), note)
+
+
+def _least(artefacts: Sequence[_Material]) -> int:
+    """The bytes for which the shared context makes way: small digests of what is needed, and a word on the others."""
+    needed = sum(material.at_most(_DIGEST_LEAST_BYTES) for material in artefacts if material.needed)
+    seen = [material for material in artefacts if not material.needed]
+    return needed + _spare(seen, size(_left_out(len(artefacts))))
+
+
+def _spare(seen: Sequence[_Material], note_bytes: int) -> int:
+    """The bytes with which the seen ones can be shown, or be said to be left out."""
+    return min(note_bytes, sum(material.at_most(_DIGEST_LEAST_BYTES) for material in seen))
+
+
+def _joined(artefacts: Sequence[_Material], shown: Mapping[_Material, str], note: str) -> _Fitted:
+    lines = [material.show(shown[material]) for material in artefacts if material in shown]
+    return _Fitted(
+        "\n".join([*lines, note] if note else lines),
+        tuple(material.reference for material in artefacts if shown.get(material) != material.text),
+    )
+
+
+def _fit_needed(kept: Sequence[_Material], task_text: str, room: int) -> dict[_Material, str]:
+    free = room - sum(material.frame for material in kept)
     shown = [material.text for material in kept]
     total = sum(map(size, shown))
     for index in sorted(range(len(kept)), key=lambda index: -size(kept[index].text)):
@@ -161,13 +221,17 @@ def _fit_artefacts(artefacts: Sequence[_Material], task_text: str, room: int) ->
         length = size(kept[index].text)
         shown[index] = _digested(kept[index], task_text, max(1024, length // _DIGEST_SHARE))
         total += size(shown[index]) - length
-    shown = _shrunk(shown, free, lambda index, limit: _digested(kept[index], task_text, limit))
-    whole = {material.reference for material, text in zip(kept, shown, strict=True) if text == material.text}
-    lines = [material.show(text) for material, text in zip(kept, shown, strict=True)]
-    return _Fitted(
-        "\n".join([*lines, note] if note else lines),
-        tuple(material.reference for material in artefacts if material.reference not in whole),
-    )
+    return _shrunk_digests(kept, shown, task_text, free)
+
+
+def _fit_seen(kept: Sequence[_Material], task_text: str, room: int) -> dict[_Material, str]:
+    shown = [_digested(material, task_text, SEEN_DIGEST_BYTES) for material in kept]
+    return _shrunk_digests(kept, shown, task_text, room - sum(material.frame for material in kept))
+
+
+def _shrunk_digests(kept: Sequence[_Material], shown: Sequence[str], task_text: str, free: int) -> dict[_Material, str]:
+    shrunk = _shrunk(shown, free, lambda index, limit: _digested(kept[index], task_text, limit))
+    return dict(zip(kept, shrunk, strict=True))
 
 
 def _fit_context(context: Sequence[_Material], room: int) -> str:
@@ -178,18 +242,21 @@ def _fit_context(context: Sequence[_Material], room: int) -> str:
     return "\n".join(material.show(text) for material, text in zip(context, shown, strict=True))
 
 
-def _latest_that_fit(artefacts: Sequence[_Material], room: int) -> list[_Material]:
-    """Those that can be shown with at least a small digest each. The latest know most about the state of the work."""
+def _latest_that_fit(artefacts: Sequence[_Material], room: int, note_bytes: int) -> list[_Material]:
+    """Those that can be shown with at least a small digest each. The latest know most about the state of the work.
+
+    When that is not all of them, `note_bytes` are kept free.
+    """
     if sum(material.at_most(_DIGEST_LEAST_BYTES) for material in artefacts) <= room:
         return list(artefacts)
-    free = room - size(_left_out(len(artefacts)))
+    free = room - note_bytes
     kept = set()
     for material in sorted(artefacts, key=lambda material: -material.recency):
         least = material.at_most(_DIGEST_LEAST_BYTES)
         if least <= free:
             free -= least
-            kept.add(material.reference)
-    return [material for material in artefacts if material.reference in kept]
+            kept.add(material)
+    return [material for material in artefacts if material in kept]
 
 
 def _left_out(count: int) -> str:

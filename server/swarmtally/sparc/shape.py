@@ -72,13 +72,11 @@ def _star(parts: _Parts, merger: Mode) -> tuple[NewTask, ...]:
     """The hub merges each wave of the components; the next wave sees what it made of the last."""
     if parts.single:
         return parts.all
-    text = parts.done.text
     made = (*parts.tests, *parts.docs)
-    code = _merge(merger, "merge_code", f"Merge the code of every component of: {text}", parts.code, hub=True)
-    tests = _merge(
-        merger, "merge_tests", f"Merge the tests and documents of every component of: {text}", made, hub=True
-    )
-    review = _merge(merger, "merge_review", f"Merge the reviews of every component of: {text}", parts.reviews, hub=True)
+    whole = f"of every component of: {parts.done.text}"
+    code = _merge(merger, "merge_code", f"Merge the code {whole}", parts.code, hub=True)
+    tests = _merge(merger, "merge_tests", f"Merge the tests and documents {whole}", made, hub=True)
+    review = _merge(merger, "merge_review", f"Merge the reviews {whole}", parts.reviews, hub=True)
     return (
         *parts.code,
         code,
