@@ -159,7 +159,7 @@ def test_files_are_written_inside_an_allowed_folder_only(shell: Shell, wire: Ope
         (("batch", "spec-pseudocode,architect", "Feature A,Feature B"), 4),
         (("batch", "coder,tester", "An API with authentication, rate limiting"), 2),
         (("concurrent", "data-pipeline", "ETL pipeline,Data validation"), 2),
-        (("pipeline", "A shop with a cart, a catalog"), 11),
+        (("pipeline", "A shop with a cart, a catalog"), 14),
     ],
 )
 def test_the_sparc_commands_make_the_runs_they_name(

@@ -36,7 +36,8 @@ async def test_a_pipeline_makes_its_components_tasks_from_the_architecture(
         assert view.timeline is not None
         assert view.status == "succeeded"
         assert [task.key for task in view.timeline] == [
-            "spec", "arch", "code_1", "code_2", "test_1", "test_2", "doc_1", "doc_2", "review_1", "review_2", "done",
+            "spec", "arch", "code_1", "code_2", "merge_code", "test_1", "test_2", "doc_1", "doc_2", "merge_tests",
+            "review_1", "review_2", "merge_review", "done",
         ]  # fmt: skip
         assert "There was no current swarm" in view.next_step
 
@@ -62,7 +63,7 @@ async def test_the_same_request_gives_the_same_prompts(open_test_app: OpenTestAp
             wire.script(w.answer("the specification"), w.answer(ARCHITECTURE))
             await pipeline(app)
     sent = [request.user_text for request in wire.requests]
-    assert sorted(sent[:11]) == sorted(sent[11:])
+    assert sorted(sent[:14]) == sorted(sent[14:])
 
 
 async def test_model_output_cannot_close_its_wrapper(open_test_app: OpenTestApp, wire: OpenAIWire) -> None:

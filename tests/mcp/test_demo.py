@@ -25,12 +25,12 @@ def test_it_tells_who_did_what_and_where_it_lies(tmp_path: Path, wire: OpenAIWir
     for role in ("researcher", "coder", "tester", "reviewer"):
         assert f"agent_spawn {role}" in said
     assert "memory_search project_*  →  1 found: project_context" in said
-    assert re.search(r"r_\w+: 47 of 47 tasks", said)
+    assert re.search(r"r_\w+: 48 of 48 tasks", said)
     assert re.search(r"^code_\d+ +coder +coder-\w{4} +[\d.]+ s +[\d.]+ s +\d+ +█", said, re.MULTILINE)
-    assert re.search(r"Tokens as openai:test reported them: \d+ raw in 47 calls", said)
-    assert "Deliverables on disk: 47 files" in said
+    assert re.search(r"Tokens as openai:test reported them: \d+ raw in 48 calls", said)
+    assert "Deliverables on disk: 48 files" in said
     files = [path for path in (tmp_path / "out put").rglob("*.md") if path.is_file()]
-    assert len(files) == 47
+    assert len(files) == 48
     assert (tmp_path / "out put" / "swarm.db").is_file()
 
 

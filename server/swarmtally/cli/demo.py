@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from swarmtally.mcp.demo import Exercise
 
 LOCAL_OUTPUT_TOKENS = 48
-"""How long the embedded model's answers may be, in tokens: 47 of them are to take two minutes on two cores."""
+"""How long the embedded model's answers may be, in tokens: 48 of them are to take two minutes on two cores."""
 
 PROJECT = "demo"
 DEFAULT_OUT_DIR = "demo-output"
