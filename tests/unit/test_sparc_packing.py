@@ -102,9 +102,9 @@ def test_empty_parts_are_omitted() -> None:
     assert prompt.parts == (CATALOG.get("reviewer").prompt, ASKED)
 
 
-def test_artefacts_are_sorted_by_hash_whatever_order_they_come_in() -> None:
+def test_artefacts_stand_in_the_plans_order_whatever_order_they_come_in() -> None:
     upstream = [artefact(f"text {number}", number) for number in range(5)]
-    expected = [one.name for one in sorted(upstream, key=lambda one: one.sha256)]
+    expected = [one.name for one in upstream]
     assert shown_names(pack(RUN, TASK, upstream, (), PLENTY)) == expected
     assert shown_names(pack(RUN, TASK, upstream[::-1], (), PLENTY)) == expected
 
@@ -232,7 +232,7 @@ def test_no_text_closes_its_own_wrapper(context: str, text: str, spare: int) -> 
 
 
 def test_of_an_artefact_that_is_only_seen_a_digest_goes_in_though_there_is_room() -> None:
-    text = "# Cart\n\n" + "The cart keeps items.\n\n" * 300
+    text = "# Cart\n\n" + "The shop cart keeps items.\n\n" * 300
     prompt = pack_seeing([artefact(text, 1)], [artefact(text, 2, "merge")], PLENTY)
     shown = bodies(prompt)
     assert shown["code_1"] == text
@@ -249,17 +249,20 @@ def test_a_short_artefact_looks_alike_whether_it_is_needed_or_seen() -> None:
     assert pack_seeing([one], [artefact("x" * (SEEN_DIGEST_BYTES + 1), 2)], PLENTY).digested == ("code/code_2",)
 
 
-def test_needed_and_seen_artefacts_stand_in_one_list_sorted_by_hash() -> None:
+def test_needed_and_seen_artefacts_stand_in_one_list_in_the_plans_order() -> None:
     upstream = [artefact(f"text {number}", number) for number in range(8)]
-    expected = [one.name for one in sorted(upstream, key=lambda one: one.sha256)]
+    expected = [one.name for one in upstream]
     assert shown_names(pack_seeing(upstream[::2], upstream[1::2], PLENTY)) == expected
     assert shown_names(pack_seeing(upstream[:2], upstream[2:], PLENTY)) == expected
 
 
-def test_the_passages_of_a_seen_artefact_are_those_that_match_the_task() -> None:
+def test_the_passages_of_a_seen_artefact_are_those_that_match_the_run_and_the_same_for_every_task() -> None:
     text = "# Parts\n\n" + "".join(f"## P{number}\n\nNothing.\n\nWords {number}.\n\n" for number in range(90))
-    seen = artefact(text + "## Last\n\nIndeed.\n\nThe cart must change.\n", 1, "merge")
-    assert "The cart must change." in bodies(pack_seeing([], [seen], PLENTY))["merge_1"]
+    seen = artefact(text + "## Last\n\nIndeed.\n\nThe shop must change.\n", 1, "merge")
+    shown = bodies(pack_seeing([], [seen], PLENTY))["merge_1"]
+    assert "The shop must change." in shown
+    other = PACKER.pack(RUN, replace(TASK, text="Test the words"), Inputs((), (seen,), ()), PLENTY)
+    assert bodies(other)["merge_1"] == shown
 
 
 def test_seen_artefacts_shrink_evenly_before_a_needed_one_is_touched() -> None:
@@ -287,7 +290,7 @@ def test_seen_artefacts_are_left_out_the_earliest_first_before_a_needed_one_is_t
 
 
 def test_room_that_the_digest_of_a_needed_artefact_leaves_goes_to_the_seen_ones() -> None:
-    needed, seen = artefact("The cart keeps items. " * 600, 1), artefact("seen", 2, "tests")
+    needed, seen = artefact("The shop cart keeps items. " * 600, 1), artefact("seen", 2, "tests")
     prompt = pack_seeing([needed], [seen], fixed_size() + 10_000)
     assert prompt.digested == ("code/code_1",)
     assert bodies(prompt)["tests_2"] == "seen"
@@ -303,9 +306,11 @@ def test_no_seen_artefact_is_shown_when_a_needed_one_is_left_out() -> None:
 
 def test_a_budget_is_respected_to_the_byte_while_seen_and_needed_artefacts_give_way_one_after_the_other() -> None:
     fixed = fixed_size()
-    needed = [artefact(f"{number}\n\n" + "The cart keeps items.\n\n" * 25, number) for number in range(2)]
-    seen = [artefact(f"{number}\n\n" + "The cart keeps items.\n\n" * 25, number, "tests") for number in range(2, 4)]
-    for run, spare in product([RUN, run_with("facts " * 60)], range(200, 3_200)):
+    needed = [artefact(f"{number}\n\n" + "The shop cart keeps items.\n\n" * 25, number) for number in range(2)]
+    seen = [
+        artefact(f"{number}\n\n" + "The shop cart keeps items.\n\n" * 25, number, "tests") for number in range(2, 4)
+    ]
+    for run, spare in product([RUN, run_with("facts " * 60)], range(200, 3_800)):
         prompt = pack_seeing(needed, seen, fixed + spare, run)
         assert prompt.size_bytes <= fixed + spare
         assert min((len(body) for body in bodies(prompt).values()), default=240) >= 180, "too little to be of use"
@@ -351,10 +356,7 @@ def test_the_budget_is_respected_and_the_order_kept(
     assert prompt.size_bytes <= budget
     assert prompt.parts[-2:] == (CATALOG.get("reviewer").prompt, ASKED)
     order = [f"code/{name}" for name in shown_names(prompt)]
-    assert order == [
-        f"code/{one.name}" for one in sorted(upstream, key=lambda one: (one.sha256, one.phase, one.name))
-        if f"code/{one.name}" in order
-    ]  # fmt: skip
+    assert order == [f"code/{one.name}" for one in upstream if f"code/{one.name}" in order]
     whole = [one for one in upstream if f"code/{one.name}" not in prompt.digested]
     for one in whole:
         assert f"\n{disarmed(one.text)}\n</artefact>" in "\n".join(prompt.parts)

@@ -1,9 +1,9 @@
 """Makes a task's prompt: system, shared context, upstream artefacts, role, task.
 
 What is the same for many tasks comes first, so that providers can cache it: the shared context is the same for a whole
-run, and artefacts, needed and seen in one list, are sorted by their hash, so tasks that see the same ones begin alike.
-An artefact is named by `phase/name` in the prompt, never by its random id, so the same plan and inputs give the same
-prompts.
+run, and artefacts, needed and seen in one list, stand in the order of their tasks in the plan. So tasks that see the
+same ones begin alike, and each wave's prompts begin with those of the wave before. An artefact is named by `phase/name`
+in the prompt, never by its random id, so the same plan and inputs give the same prompts.
 
 Shared context and artefacts are data: they stand inside tags, and whatever in them looks like such a tag is disarmed.
 """
@@ -126,7 +126,7 @@ class ContextPacker:
                 "shorten the task or use a model with a larger context"
             )
         shown = _fit_artefacts(
-            artefacts, task.text, max(room - context_size, min(_least(artefacts), room - context_least))
+            artefacts, (task.text, run.task), max(room - context_size, min(_least(artefacts), room - context_least))
         )
         shared = _fit_context(context, room - size(shown.text))
         parts = (shared, shown.text, mode.prompt, asked)
@@ -152,7 +152,7 @@ def _context(number: int, text: str) -> _Material:
 def _artefacts(inputs: Inputs) -> list[_Material]:
     limits: list[tuple[Artefact, int | None]] = [(one, None) for one in inputs.needed]
     limits += [(one, SEEN_DIGEST_BYTES) for one in inputs.seen]
-    limits.sort(key=lambda pair: (pair[0].sha256, pair[0].phase, pair[0].name))
+    limits.sort(key=lambda pair: pair[0].ordinal)
     return [_artefact(one, limit) for one, limit in limits]
 
 
@@ -174,7 +174,9 @@ def _attribute(value: str) -> str:
     return html.escape(" ".join(value.split()))
 
 
-def _fit_artefacts(artefacts: Sequence[_Material], task_text: str, room: int) -> _Fitted:
+def _fit_artefacts(artefacts: Sequence[_Material], about: tuple[str, str], room: int) -> _Fitted:
+    # A seen digest is about the whole run, not the one task, so that all tasks which see it begin alike.
+    task_text, run_text = about
     needed = [material for material in artefacts if material.needed]
     seen = [material for material in artefacts if not material.needed]
     # The needed ones take what they can use, the seen ones get what is left: at least room to say they are left out.
@@ -188,7 +190,7 @@ def _fit_artefacts(artefacts: Sequence[_Material], task_text: str, room: int) ->
     room -= sum(material.frame + size(text) for material, text in shown.items())
     kept = _latest_that_fit(seen, room, note_bytes)
     note = _left_out(len(seen) - len(kept))
-    return _joined(artefacts, shown | _fit_seen(kept, task_text, room - size(note)), note)
+    return _joined(artefacts, shown | _fit_seen(kept, run_text, room - size(note)), note)
 
 
 def _least(artefacts: Sequence[_Material]) -> int:
@@ -224,9 +226,9 @@ def _fit_needed(kept: Sequence[_Material], task_text: str, room: int) -> dict[_M
     return _shrunk_digests(kept, shown, task_text, free)
 
 
-def _fit_seen(kept: Sequence[_Material], task_text: str, room: int) -> dict[_Material, str]:
-    shown = [_digested(material, task_text, SEEN_DIGEST_BYTES) for material in kept]
-    return _shrunk_digests(kept, shown, task_text, room - sum(material.frame for material in kept))
+def _fit_seen(kept: Sequence[_Material], run_text: str, room: int) -> dict[_Material, str]:
+    shown = [_digested(material, run_text, SEEN_DIGEST_BYTES) for material in kept]
+    return _shrunk_digests(kept, shown, run_text, room - sum(material.frame for material in kept))
 
 
 def _shrunk_digests(kept: Sequence[_Material], shown: Sequence[str], task_text: str, free: int) -> dict[_Material, str]:
