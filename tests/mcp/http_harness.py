@@ -112,10 +112,15 @@ async def client_of(url: str, mode: Mode, token: str | None = None) -> AsyncIter
 
 @asynccontextmanager
 async def served(
-    place: Path, transport: Transport = "http", bounds: Bounds | None = None, **access: Any
+    place: Path,
+    transport: Transport = "http",
+    bounds: Bounds | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **access: Any,
 ) -> AsyncIterator[Listening]:
     """A server in this process, on a socket of loopback."""
-    gather = partial(Settings.gather, "mcp", db=str(place / "swarm.db"), project="test", cwd=place)
+    database = str(place / "swarm.db")
+    gather = partial(Settings.gather, "mcp", db=database, project="test", cwd=place, **(settings or {}))
     opening = Opening(await anyio.to_thread.run_sync(gather))
     found = await anyio.to_thread.run_sync(listen, transport, "127.0.0.1", 0)
     listening = Listening(transport, found.socket, Access("127.0.0.1", found.access.port, **access))
