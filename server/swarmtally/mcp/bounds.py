@@ -31,5 +31,6 @@ class Bounds:
     """How long a session may stay without a request or an open stream; after that its id is answered 404, and the
     client starts a new one."""
 
-    grace_s: float = 1.0
-    """How long calls under way may take once the server was told to end."""
+    grace_s: float = 0.75
+    """How long calls under way may take once the server was told to end. As much again is left for letting go of runs
+    and for the interpreter's own end (0.3 s), before the watchdog strikes."""

@@ -49,27 +49,38 @@ _ENDING = _Refusal(503, "ending", "The server is ending; try again when it is ba
 
 
 class UnderWay:
-    """How many of something are under way, and the moment there are none."""
+    """What is under way of one kind, and the moment nothing is."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self._scopes: set[anyio.CancelScope] = set()
         self._changed = anyio.Event()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """One is under way while this is open."""
-        self._count += 1
-        try:
-            yield
-        finally:
-            self._count -= 1
-            self._changed.set()
+    def one(self, deadline: float = inf) -> Iterator[anyio.CancelScope]:
+        """One is under way while this is open, until it is cancelled by `end` or its deadline."""
+        with anyio.CancelScope(deadline=deadline) as scope:
+            self._scopes.add(scope)
+            try:
+                yield scope
+            finally:
+                self._scopes.discard(scope)
+                self._changed.set()
+
+    @property
+    def some(self) -> bool:
+        """Whether anything is."""
+        return bool(self._scopes)
 
     async def none(self) -> None:
-        """Wait until none is."""
-        while self._count:
+        """Wait until nothing is."""
+        while self._scopes:
             self._changed = anyio.Event()
             await self._changed.wait()
+
+    def end(self) -> None:
+        """Cancel all."""
+        for scope in self._scopes:
+            scope.cancel()
 
 
 class Guard:
@@ -80,8 +91,6 @@ class Guard:
         self._access = access
         self._body_s = bounds.request_s
         self._ending = False
-        self._calls: set[anyio.CancelScope] = set()
-        self._streams: set[anyio.CancelScope] = set()
         self.calls = UnderWay()
         """Requests that are to be answered and done with."""
         self.streams = UnderWay()
@@ -92,20 +101,16 @@ class Guard:
         if refusal is not None:
             await self._refuse(refusal, scope, receive, send)
             return
-        stays = scope["method"] == "GET"
-        with (self.streams if stays else self.calls).one():
-            await self._pass(self._streams if stays else self._calls, scope, receive, send)
+        await self._pass(self.streams if scope["method"] == "GET" else self.calls, scope, receive, send)
 
     def end_streams(self) -> None:
         """Close the streams that stay open, and refuse what comes from now on."""
         self._ending = True
-        for scope in self._streams:
-            scope.cancel()
+        self.streams.end()
 
     def end_calls(self) -> None:
-        """Answer what is still under way with 503."""
-        for scope in self._calls:
-            scope.cancel()
+        """Answer what is still under way with 503, or close its stream."""
+        self.calls.end()
 
     def _refusal(self, scope: Scope) -> _Refusal | None:
         headers = Headers(scope=scope)
@@ -124,7 +129,7 @@ class Guard:
         log.info("http.refused", status=refusal.status, reason=refusal.reason)
         await PlainTextResponse(refusal.line + "\n", refusal.status, refusal.headers)(scope, receive, send)
 
-    async def _pass(self, scopes: set[anyio.CancelScope], scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass(self, kind: UnderWay, scope: Scope, receive: Receive, send: Send) -> None:
         started = done = False
 
         async def heard() -> Message:
@@ -139,12 +144,8 @@ class Guard:
             done = message["type"] == "http.response.body" and not message.get("more_body", False)
             await send(message)
 
-        with anyio.CancelScope(deadline=anyio.current_time() + self._body_s) as limit:
-            scopes.add(limit)
-            try:
-                await self._app(scope, heard, sent)
-            finally:
-                scopes.discard(limit)
+        with kind.one(anyio.current_time() + self._body_s) as limit:
+            await self._app(scope, heard, sent)
         if not limit.cancelled_caught or done:
             return
         if started:

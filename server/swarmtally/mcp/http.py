@@ -20,6 +20,8 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
@@ -103,7 +105,7 @@ async def serving(open_app: OpenApp, listening: Listening, bounds: Bounds) -> As
     """
     server = make_server(open_app)
     calls = UnderWay()
-    server.middleware.append(partial(_counted, calls))
+    server.middleware.append(partial(_ended_with, calls))
     app, sessions = _streamable(server, bounds) if listening.transport == "http" else _sse(server, bounds)
     guard = Guard(app, listening.access, bounds)
     connections = Connections(bounds)
@@ -120,12 +122,13 @@ async def serving(open_app: OpenApp, listening: Listening, bounds: Bounds) -> As
 
 
 async def _finish(guard: Guard, calls: UnderWay, bounds: Bounds) -> None:
-    with anyio.move_on_after(bounds.grace_s):
-        await calls.none()
-        # Over SSE the answer to a call travels on the stream that stays open.
-        await anyio.sleep(_DRAIN_S)
-        guard.end_streams()
-        await guard.calls.none()
+    with anyio.move_on_after(bounds.grace_s) as grace:
+        await _quiet(guard, calls)
+    if grace.cancelled_caught:
+        # Before the sessions end, which still carry the answer: without them the SDK tries for a second to send one.
+        calls.end()
+        with anyio.move_on_after(2 * _DRAIN_S):
+            await _quiet(guard, calls)
     guard.end_streams()
     guard.end_calls()
     with anyio.move_on_after(_DRAIN_S):
@@ -133,9 +136,21 @@ async def _finish(guard: Guard, calls: UnderWay, bounds: Bounds) -> None:
         await guard.streams.none()
 
 
-async def _counted(calls: UnderWay, context: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+async def _quiet(guard: Guard, calls: UnderWay) -> None:
+    """Wait until all calls are answered, and close the streams that stay open."""
+    while calls.some:
+        await calls.none()
+        # Over SSE the answer travels on such a stream, and another call may have come by now.
+        await anyio.sleep(_DRAIN_S)
+    guard.end_streams()
+    await guard.calls.none()
+
+
+async def _ended_with(calls: UnderWay, context: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """A middleware of the SDK's server: requests under way are known to `calls`, and answered when it ends them."""
     with calls.one():
         return await call_next(context)
+    raise MCPError(INTERNAL_ERROR, "the server is ending; ask again when it is back")
 
 
 def _streamable(server: Server[Any], bounds: Bounds) -> tuple[ASGIApp, AbstractAsyncContextManager[None]]:
