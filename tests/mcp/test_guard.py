@@ -6,13 +6,26 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 import pytest
 from structlog.typing import EventDict
 
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.mcp.access import Access, allowed_names, checked_token
 from swarmtally.mcp.bounds import Bounds
-from tests.mcp.http_harness import HELLO, head, heard_until_closed, post, sent_until_closed, served, socket_to
+from swarmtally.mcp.listening import Transport
+from tests.backends.wire import Hold, OpenAIWire, held
+from tests.mcp.conftest import answered
+from tests.mcp.http_harness import (
+    HELLO,
+    client_of,
+    head,
+    heard_until_closed,
+    post,
+    sent_until_closed,
+    served,
+    socket_to,
+)
 
 TOKEN = "correct-horse-battery"
 ACCESS = Access("swarm.lan", 8765, frozenset({"proxy.example", "other.example:9000"}), TOKEN)
@@ -222,6 +235,32 @@ async def test_half_a_second_request_is_closed_too(tmp_path: Path) -> None:
         assert b" 400 " in await stream.receive()
         await stream.send(head(listening)[:-10])
         assert b"HTTP/1.1" not in await heard_until_closed(stream)
+
+
+async def test_a_connection_nobody_uses_after_its_request_is_closed(tmp_path: Path) -> None:
+    async with served(tmp_path, bounds=Bounds(idle_s=0)) as listening, socket_to(listening) as stream:
+        await stream.send(head(listening, "Content-Length: 2") + b"{}")
+        assert b" 400 " in await heard_until_closed(stream)
+
+
+@pytest.mark.parametrize("transport", ["http", "sse"])
+async def test_a_stream_and_a_call_may_stay_longer_than_a_request_takes_to_arrive(
+    tmp_path: Path, transport: Transport, wire: OpenAIWire
+) -> None:
+    hold = Hold()
+    wire.script(held(hold))
+    named = {"model": "openai:test", "base_url": wire.base_url}
+    async with served(tmp_path, transport, SHORT, named) as listening, client_of(listening.url, "legacy") as client:
+
+        async def release() -> None:
+            async with socket_to(listening) as stream:
+                assert await heard_until_closed(stream) == b""  # now the time is over
+            hold.release()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(release)
+            run = answered(await client.call_tool("sparc_run", {"mode": "coder", "task": "Login"}))
+    assert run["status"] == "succeeded"
 
 
 async def test_a_body_nobody_waits_for_is_not_read_for_ever(tmp_path: Path) -> None:

@@ -245,6 +245,21 @@ async def test_a_thousand_idle_connections_keep_nobody_out(transport: str, start
     assert Bounds().connections < 1_000
 
 
+async def test_where_the_system_gives_few_descriptors_fewer_connections_are_kept(start: Start, tmp_path: Path) -> None:
+    serve = serve_command(tmp_path, "--transport", "http", "--port", "0")
+    server = start("http", command=["/bin/sh", "-c", 'ulimit -n 320; exec "$@"', "sh", *serve])
+    url = server.url
+    port = int(url.rpartition(":")[2].partition("/")[0])
+    with ExitStack() as idle:
+        for _ in range(320):
+            idle.enter_context(await anyio.to_thread.run_sync(socket.create_connection, ("127.0.0.1", port)))
+        async with client_of(url, "auto") as client:
+            answered(await client.call_tool("swarm_init", {}))
+    server.process.terminate()
+    assert server.ends() == 0
+    assert "out of system resource" not in server.rest()[1]
+
+
 def test_the_shell_does_not_import_the_web_server() -> None:
     program = (
         "import sys; import swarmtally.cli.main, swarmtally.cli.serve, swarmtally.mcp.listening; "

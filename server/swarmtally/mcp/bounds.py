@@ -33,4 +33,4 @@ class Bounds:
 
     grace_s: float = 0.75
     """How long calls under way may take once the server was told to end. As much again is left for letting go of runs
-    and for the interpreter's own end (0.3 s), before the watchdog strikes."""
+    and for the interpreter's own end, before the watchdog strikes."""

@@ -8,7 +8,6 @@ import asyncio
 import socket
 from typing import Any
 
-import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from swarmtally.mcp.bounds import Bounds
@@ -94,7 +93,7 @@ class Connection(H11Protocol):
         if self._under_way():
             return
         self._connections.waits(self)
-        if self.conn.their_state is h11.SEND_BODY:
+        if self.cycle.more_body:
             # It was answered without its body, which still arrives.
             self._expect_request()
 

@@ -35,7 +35,7 @@ from swarmtally.mcp.guard import Guard, UnderWay
 from swarmtally.mcp.listening import BACKLOG, PATHS, Listening
 from swarmtally.mcp.opening import Opening
 from swarmtally.mcp.pipes import LineWriter, LogStream
-from swarmtally.mcp.process import LAST_LINES_S, STDERR, Watchdog, claim_streams, heed_signals
+from swarmtally.mcp.process import STDERR, Watchdog, claim_streams, heed_signals, leave
 from swarmtally.mcp.server import OpenApp, make_server
 from swarmtally_tools import registry
 
@@ -66,7 +66,7 @@ async def serve(settings: Settings, listening: Listening, log_level: str = "info
     try:
         await _serve(settings, listening)
     finally:
-        logs.close(LAST_LINES_S)
+        leave(logs)
 
 
 async def _serve(settings: Settings, listening: Listening) -> None:
@@ -87,13 +87,21 @@ async def _serve(settings: Settings, listening: Listening) -> None:
 
 
 def _affordable(bounds: Bounds) -> Bounds:
-    """`bounds` with no more connections than leave half of the process's file descriptors to everything else."""
+    """`bounds` with as many connections as the process may have file descriptors for, which it may have more of first.
+
+    Beside the connections there are those that were only just taken, and as many for the database and the models.
+    """
     if sys.platform == "win32":
         return bounds
     import resource
 
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return replace(bounds, connections=min(bounds.connections, max(most // 2, 1))) if most > 0 else bounds
+    others = 2 * BACKLOG
+    most, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = bounds.connections + others
+    if 0 <= most < wanted:
+        most = wanted if limit < 0 else min(wanted, limit)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, limit))
+    return bounds if most < 0 else replace(bounds, connections=max(min(bounds.connections, most - others), 16))
 
 
 @asynccontextmanager

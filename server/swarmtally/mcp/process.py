@@ -2,12 +2,15 @@
 
 import asyncio
 import faulthandler
+import gc
 import os
 import signal
 from collections.abc import Callable
 
 import anyio
 import structlog
+
+from swarmtally.mcp.pipes import LineWriter
 
 log = structlog.get_logger(__name__)
 
@@ -17,10 +20,10 @@ EXIT_S = 1.5
 The embedded model may need longer to notice that its request was dropped. By then its run has been let go.
 """
 
-LAST_LINES_S = 0.2
-"""How long the last lines of log may take."""
-
 STDERR = 2
+
+_LAST_LINES_S = 0.2
+"""How long the last lines of log may take."""
 
 
 def claim_streams() -> tuple[int, int]:
@@ -31,6 +34,13 @@ def claim_streams() -> tuple[int, int]:
     os.dup2(STDERR, 1)
     os.close(null)
     return wire_in, wire_out
+
+
+def leave(logs: LineWriter) -> None:
+    """The last thing a server does: write the last lines of log, and make the interpreter's own end short."""
+    logs.close(_LAST_LINES_S)
+    # It would look for garbage among all that the SDK brought: 0.15 s on an idle machine, of the little time there is.
+    gc.freeze()
 
 
 class Watchdog:

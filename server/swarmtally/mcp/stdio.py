@@ -15,7 +15,7 @@ import structlog
 from swarmtally.app import Settings
 from swarmtally.logs import configure_logging
 from swarmtally.mcp.pipes import LineReader, LineWriter, LogStream, WireStream
-from swarmtally.mcp.process import EXIT_S, LAST_LINES_S, STDERR, Watchdog, claim_streams, heed_signals
+from swarmtally.mcp.process import EXIT_S, STDERR, Watchdog, claim_streams, heed_signals, leave
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
@@ -46,7 +46,7 @@ async def serve(settings: Settings, log_level: str = "info") -> None:
         await _serve(settings, wire_in, wire)
     finally:
         wire.close(_DRAIN_S)
-        logs.close(LAST_LINES_S)
+        leave(logs)
 
 
 async def _serve(settings: Settings, wire_in: int, wire: LineWriter) -> None:
