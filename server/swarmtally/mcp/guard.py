@@ -95,6 +95,7 @@ class Guard:
         """Requests that are to be answered and done with."""
         self.streams = UnderWay()
         """Requests whose answer is a stream that stays open (GET)."""
+        self._waits = UnderWay()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = _ENDING if self._ending else self._refusal(scope)
@@ -104,13 +105,15 @@ class Guard:
         await self._pass(self.streams if scope["method"] == "GET" else self.calls, scope, receive, send)
 
     def end_streams(self) -> None:
-        """Close the streams that stay open, and refuse what comes from now on."""
+        """Close the streams that stay open, as if their clients had; refuse what comes from now on."""
         self._ending = True
-        self.streams.end()
+        self._waits.end()
 
-    def end_calls(self) -> None:
+    def end_all(self) -> None:
         """Answer what is still under way with 503, or close its stream."""
+        self._ending = True
         self.calls.end()
+        self.streams.end()
 
     def _refusal(self, scope: Scope) -> _Refusal | None:
         headers = Headers(scope=scope)
@@ -133,7 +136,7 @@ class Guard:
         started = done = False
 
         async def heard() -> Message:
-            message = await receive()
+            message = await (self._heard_until_end(receive) if kind is self.streams else receive())
             if not message.get("more_body", False):
                 limit.deadline = inf
             return message
@@ -146,10 +149,15 @@ class Guard:
 
         with kind.one(anyio.current_time() + self._body_s) as limit:
             await self._app(scope, heard, sent)
-        if not limit.cancelled_caught or done:
-            return
-        if started:
+        if started and not done:
             # A stream: this is its regular end.
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        else:
+        elif limit.cancelled_caught and not started:
             await self._refuse(_ENDING if self._ending else _TOO_SLOW, scope, receive, send)
+
+    async def _heard_until_end(self, receive: Receive) -> Message:
+        """The next message of a stream's client. At the end it hangs up: then all that belongs to it is tidied away."""
+        if not self._ending:
+            with self._waits.one():
+                return await receive()
+        return {"type": "http.disconnect"}

@@ -138,7 +138,10 @@ async def _finish(guard: Guard, calls: UnderWay, bounds: Bounds) -> None:
         with anyio.move_on_after(2 * _DRAIN_S):
             await _quiet(guard, calls)
     guard.end_streams()
-    guard.end_calls()
+    with anyio.move_on_after(_DRAIN_S):
+        await guard.calls.none()
+        await guard.streams.none()
+    guard.end_all()
     with anyio.move_on_after(_DRAIN_S):
         await guard.calls.none()
         await guard.streams.none()
