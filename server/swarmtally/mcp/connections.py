@@ -90,12 +90,8 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         # What was pipelined behind the request begins in here.
         super().on_response_complete()
-        if self._under_way():
-            return
-        self._connections.waits(self)
-        if self.cycle.more_body:
-            # It was answered without its body, which still arrives.
-            self._expect_request()
+        if not self._under_way():
+            self._connections.waits(self)
 
     def pause_writing(self) -> None:
         super().pause_writing()

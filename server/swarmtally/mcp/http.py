@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from dataclasses import replace
 from functools import partial
 from os import close
+from socket import socket
 from typing import Any, cast
 
 import anyio
@@ -32,7 +33,7 @@ from swarmtally.logs import configure_logging
 from swarmtally.mcp.bounds import Bounds
 from swarmtally.mcp.connections import Connection, Connections
 from swarmtally.mcp.guard import Guard, UnderWay
-from swarmtally.mcp.listening import BACKLOG, PATHS, Listening
+from swarmtally.mcp.listening import AT_ONCE, PATHS, QUEUE, Listening
 from swarmtally.mcp.opening import Opening
 from swarmtally.mcp.pipes import LineWriter, LogStream
 from swarmtally.mcp.process import STDERR, Watchdog, claim_streams, heed_signals, leave
@@ -95,7 +96,7 @@ def _affordable(bounds: Bounds) -> Bounds:
         return bounds
     import resource
 
-    others = 2 * BACKLOG
+    others = 2 * AT_ONCE
     most, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = bounds.connections + others
     if 0 <= most < wanted:
@@ -217,7 +218,7 @@ class _Web(uvicorn.Server):
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=BACKLOG,
+            backlog=AT_ONCE,
             timeout_keep_alive=connections.bounds.idle_s,
         )
         super().__init__(config)
@@ -226,8 +227,11 @@ class _Web(uvicorn.Server):
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override] # uvicorn names a generator
         return nullcontext()
 
-    async def startup(self, sockets: Any = None) -> None:
+    async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():
+            # asyncio takes its number for the system's queue as well.
+            listener.listen(QUEUE)
         self.ready.set()
 
     def close(self) -> None:

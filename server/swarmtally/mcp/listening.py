@@ -13,9 +13,12 @@ Transport = Literal["http", "sse"]
 PATHS: dict[Transport, str] = {"http": "/mcp", "sse": "/sse"}
 """Where clients connect."""
 
-BACKLOG = 128
-"""Connections the system completes before the server takes them. Also how many are taken at once, beyond those that
-`Bounds.connections` counts; each needs a file descriptor for that moment."""
+QUEUE = 1_024
+"""Connections the system keeps until the server takes them; when it is full, clients try again a second later."""
+
+AT_ONCE = 128
+"""Connections the server takes at once, beyond those that `Bounds.connections` counts; each needs a file descriptor for
+that moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def listen(transport: Transport, host: str, port: int, allowed: tuple[str, ...] 
     family, address = _resolved(host, port)
     token = checked_token(os.environ.get(TOKEN_VARIABLE), address)
     try:
-        bound = socket.create_server((address, port), family=family, backlog=BACKLOG)
+        bound = socket.create_server((address, port), family=family, backlog=QUEUE)
     except OSError as error:
         raise InvalidInput(
             f"cannot listen on {host} port {port}: {error.strerror or error}; give another --host or --port "
