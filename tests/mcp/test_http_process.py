@@ -85,6 +85,19 @@ async def test_stdout_stays_empty_and_one_line_says_where_it_listens(transport: 
     assert "Traceback" not in log
 
 
+async def test_whatever_prints_in_the_server_does_not_reach_stdout(tmp_path: Path, start: Start) -> None:
+    script = str(Path(__file__).with_name("noisy_server.py"))
+    options = [*serve_command(tmp_path)[3:], "--transport", "http", "--port", "0"]
+    server = start("http", command=[sys.executable, script, *options])
+    async with client_of(server.url, "auto") as client:
+        answered(await client.call_tool("swarm_init", {}))
+    server.process.terminate()
+    assert server.ends() == 0
+    out, log = server.rest()
+    assert out == ""
+    assert "noise from C" in log
+
+
 async def test_the_environment_says_it_too(start: Start, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
