@@ -1,18 +1,76 @@
-"""`swarmtally serve`: the MCP server on standard input and output."""
+"""`swarmtally serve`: the MCP server, on standard input and output or over HTTP."""
+
+from typing import cast
 
 import anyio
 import click
 
 from swarmtally.cli import options
 from swarmtally.cli.options import Leaf
+from swarmtally.domain.errors import InvalidInput
+
+PORT = 8765
+"""Where HTTP is served unless told otherwise."""
 
 
 @click.command("serve", cls=Leaf)
-def command() -> None:
-    """Serve one MCP client on standard input and output, until it goes away. MCP clients start this by themselves."""
+@click.option(
+    "--transport",
+    type=click.Choice(["stdio", "http", "sse"]),
+    default="stdio",
+    envvar="SWARMTALLY_TRANSPORT",
+    help="How clients connect; sse is for older ones.  [SWARMTALLY_TRANSPORT; default: stdio]",
+)
+@click.option(
+    "--host",
+    metavar="NAME",
+    default="127.0.0.1",
+    envvar="SWARMTALLY_HOST",
+    help="The address HTTP is served on; off loopback SWARMTALLY_TOKEN must hold a token that clients send.  "
+    "[SWARMTALLY_HOST; default: 127.0.0.1]",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    default=PORT,
+    envvar="SWARMTALLY_PORT",
+    help=f"The port HTTP is served on; 0 takes a free one.  [SWARMTALLY_PORT; default: {PORT}]",
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    metavar="NAME",
+    multiple=True,
+    envvar="SWARMTALLY_ALLOWED_HOSTS",
+    help="A further name HTTP clients reach the server by, such as a proxy's; repeatable.  "
+    "[SWARMTALLY_ALLOWED_HOSTS, separated by spaces]",
+)
+@click.pass_context
+def command(context: click.Context, transport: str, host: str, port: int, allowed_hosts: tuple[str, ...]) -> None:
+    """Serve MCP clients: one on standard input and output, until it goes away; or many over HTTP, until SIGTERM.
+
+    MCP clients start the first by themselves.
+    """
     given = options.current()
     # Everything that can be wrong with the options is told before the client's first message is read.
     level, settings = given.level("info"), given.settings("mcp")
-    from swarmtally.mcp.stdio import serve
+    if transport == "stdio":
+        _refuse_idle_options(context)
+        from swarmtally.mcp import stdio
 
-    anyio.run(serve, settings, level)
+        anyio.run(stdio.serve, settings, level)
+        return
+    from swarmtally.mcp.listening import Transport, listen
+
+    listening = listen(cast("Transport", transport), host, port, allowed_hosts)
+    from swarmtally.mcp import http
+
+    anyio.run(http.serve, settings, listening, level)
+
+
+def _refuse_idle_options(context: click.Context) -> None:
+    for name in ("host", "port", "allowed_hosts"):
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            flag = f"--{name.replace('_', '-').removesuffix('s') if name == 'allowed_hosts' else name}"
+            raise InvalidInput(f"{flag} is for HTTP; give --transport http too, or leave it out")

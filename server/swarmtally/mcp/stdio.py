@@ -7,11 +7,6 @@ reason.
 """
 
 import asyncio
-import faulthandler
-import os
-import signal
-import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import anyio
@@ -19,6 +14,7 @@ import structlog
 
 from swarmtally.logs import configure_logging
 from swarmtally.mcp.pipes import LineReader, LineWriter, LogStream, WireStream
+from swarmtally.mcp.process import EXIT_S, STDERR, Watchdog, claim_streams, heed_signals, leave
 from swarmtally.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,19 +22,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-EXIT_S = 1.5
-"""How long leaving may take once the client has gone; then the process ends as it is.
-
-The embedded model may need longer to notice that its request was dropped. By then its run has been let go.
-"""
-
 _DRAIN_S = 0.5
 """How long a client that has closed its sending end may take to read what is answered already."""
-
-_LAST_LINES_S = 0.2
-"""How long the last lines of log may take."""
-
-_STDERR = 2
 
 
 async def serve(settings: Settings, log_level: str = "info") -> None:
@@ -53,36 +38,15 @@ async def serve(settings: Settings, log_level: str = "info") -> None:
     Raises:
         InvalidInput: the log level is none.
     """
-    wire_in, wire_out = _claim_streams()
-    logs = LineWriter(_STDERR)
+    wire_in, wire_out = claim_streams()
+    logs = LineWriter(STDERR)
     configure_logging(log_level, LogStream(logs))
     wire = LineWriter(wire_out)
     try:
         await _serve(settings, wire_in, wire)
     finally:
         wire.close(_DRAIN_S)
-        logs.close(_LAST_LINES_S)
-
-
-def _claim_streams() -> tuple[int, int]:
-    """Private duplicates of descriptors 0 and 1, which from now on are the null device and stderr."""
-    wire_in, wire_out = os.dup(0), os.dup(1)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.dup2(_STDERR, 1)
-    os.close(null)
-    return wire_in, wire_out
-
-
-def _arm_watchdog() -> None:
-    """End the process with status 1 in `EXIT_S` if it is still there then, whatever it is waiting for.
-
-    By faulthandler's watchdog, which needs no interpreter lock: asking the embedded model whether it is idle can hold
-    that lock for seconds, and a thread of Python would wait with everybody else.
-    """
-    log.info("serve.ending", at_most_s=EXIT_S)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    faulthandler.dump_traceback_later(EXIT_S, exit=True, file=nowhere)
+        leave(logs)
 
 
 async def _serve(settings: Settings, wire_in: int, wire: LineWriter) -> None:
@@ -92,31 +56,20 @@ async def _serve(settings: Settings, wire_in: int, wire: LineWriter) -> None:
 
     opening = Opening(settings)
     connection = anyio.CancelScope()
+    watchdog = Watchdog()
     loop = asyncio.get_running_loop()
-
-    ending = False
-
-    def end_soon() -> None:
-        # Once: arming the watchdog again would give its time again, and clients send SIGTERM after they closed stdin.
-        nonlocal ending
-        if not ending:
-            ending = True
-            _arm_watchdog()
 
     def client_gone() -> None:
         # In the thread that saw it: a tool that blocks the event loop must not keep the process.
-        end_soon()
+        watchdog.arm()
         loop.call_soon_threadsafe(stop_sending)
 
     def stop_sending() -> None:
+        log.info("serve.client_gone", at_most_s=EXIT_S)
         connection.deadline = loop.time() + _DRAIN_S
 
-    def told_to_end() -> None:
-        end_soon()
-        connection.cancel()
-
     async with anyio.create_task_group() as listening:
-        listening.start_soon(_heed_signals, told_to_end)
+        listening.start_soon(heed_signals, watchdog, connection.cancel)
         async with anyio.create_task_group() as holding:
             holding.start_soon(opening.run)
             # Seen by the writing thread, which may find out after the last answer was handed over.
@@ -127,15 +80,6 @@ async def _serve(settings: Settings, wire_in: int, wire: LineWriter) -> None:
             finally:
                 opening.close()
         listening.cancel_scope.cancel()
-
-
-async def _heed_signals(told_to_end: Callable[[], None]) -> None:
-    if sys.platform == "win32":
-        return
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async for number in signals:
-            log.info("serve.signal", signal=number.name)
-            told_to_end()
 
 
 async def _converse(server: "Server[object]", lines: LineReader, wire: WireStream) -> None:

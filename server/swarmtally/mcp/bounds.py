@@ -1,0 +1,36 @@
+"""The bounds of the HTTP transports: what one client, or a thousand, can take of the server."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The defaults are what `swarmtally serve` uses."""
+
+    body_bytes: int = 8 << 20
+    """The largest request body. A memory value may be 1 MiB of JSON, a report of work several MiB."""
+
+    request_s: float = 10.0
+    """How long the head of a request may take to arrive, and then its body; also how long a new connection may stay
+    silent."""
+
+    connections: int = 512
+    """Open connections. One more closes the one that has waited longest without a call; when all have calls under way,
+    the new one is closed."""
+
+    idle_s: int = 75
+    """How long a connection may stay open between two requests."""
+
+    stalled_s: float = 30.0
+    """How long a client may leave an answer unread."""
+
+    sessions: int = 1_000
+    """Sessions of the 2025 protocol; one more is answered 503."""
+
+    session_idle_s: float = 30 * 60.0
+    """How long a session may stay without a request or an open stream; after that its id is answered 404, and the
+    client starts a new one."""
+
+    grace_s: float = 0.75
+    """How long calls under way may take once the server was told to end. As much again is left for letting go of runs
+    and for the interpreter's own end, before the watchdog strikes."""
