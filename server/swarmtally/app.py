@@ -20,7 +20,7 @@ from swarmtally.domain.clock import Clock, SystemClock
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.ids import NewId, id_factory
 from swarmtally.domain.retry import RetryPolicy
-from swarmtally.domain.run import HEARTBEAT_S, HOST, BackendChoice, NewRun, RunKind
+from swarmtally.domain.run import HOST, BackendChoice, NewRun, RunKind
 from swarmtally.domain.swarm import Swarm
 from swarmtally.settings import Settings
 from swarmtally.store.database import Database, open_database
@@ -164,10 +164,7 @@ class App:
             SwarmError: this process has no model to execute runs with.
         """
         choice = await anyio.to_thread.run_sync(self.choose, None)
-        runs = await self.runs()
-        while True:
-            await runs.adopt(choice)
-            await anyio.sleep(HEARTBEAT_S)
+        await (await self.runs()).keep_adopting(choice)
 
     async def pause_held(self, why: str) -> list[str]:
         """Pause the runs that this process executes; returns their ids."""

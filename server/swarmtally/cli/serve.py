@@ -8,6 +8,7 @@ import click
 from swarmtally.cli import options
 from swarmtally.cli.options import Leaf
 from swarmtally.domain.errors import InvalidInput
+from swarmtally.domain.run import HOST
 
 PORT = 8765
 """Where HTTP is served unless told otherwise."""
@@ -46,15 +47,26 @@ PORT = 8765
     help="A further name HTTP clients reach the server by, such as a proxy's; repeatable.  "
     "[SWARMTALLY_ALLOWED_HOSTS, separated by spaces]",
 )
+@click.option(
+    "--adopt/--no-adopt",
+    default=False,
+    envvar="SWARMTALLY_ADOPT",
+    help="Take over interrupted runs of the project by itself, where --model is the one they began with.  "
+    "[SWARMTALLY_ADOPT]",
+)
 @click.pass_context
-def command(context: click.Context, transport: str, host: str, port: int, allowed_hosts: tuple[str, ...]) -> None:
+def command(
+    context: click.Context, transport: str, host: str, port: int, allowed_hosts: tuple[str, ...], adopt: bool
+) -> None:
     """Serve MCP clients: one on standard input and output, until it goes away; or many over HTTP, until SIGTERM.
 
     MCP clients start the first by themselves.
     """
     given = options.current()
     # Everything that can be wrong with the options is told before the client's first message is read.
-    level, settings = given.level("info"), given.settings("mcp")
+    level, settings = given.level("info"), given.settings("mcp", adopt=adopt)
+    if adopt and settings.model in (None, HOST):
+        raise InvalidInput("--adopt needs --model: a run is only taken over by the model that it began with")
     if transport == "stdio":
         _refuse_idle_options(context)
         from swarmtally.mcp import stdio

@@ -12,7 +12,7 @@ from swarmtally.core.ports import Backend
 from swarmtally.core.scheduler import WATCH_S, Scheduler
 from swarmtally.core.spawning import add_agents, new_agents
 from swarmtally.domain.clock import Clock
-from swarmtally.domain.errors import NotFound, RoleMissing, RunFinished, RunHeld
+from swarmtally.domain.errors import NotFound, RoleMissing, RunFinished, RunHeld, SwarmError
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import HEARTBEAT_S, HOST, INTERRUPTED, LEASE_NS, BackendChoice, Lease, NewRun, Run, RunStatus
 from swarmtally.domain.swarm import Strategy, Swarm
@@ -213,6 +213,16 @@ class Runs:
             with anyio.CancelScope(shield=True):
                 await self._database.write(lambda tx: leases.give_up(tx, run, lease, self._clock.now_ns()))
             raise
+
+    async def keep_adopting(self, choice: BackendChoice) -> None:
+        """`adopt` now and every `HEARTBEAT_S`, until cancelled."""
+        while True:
+            try:
+                await self.adopt(choice)
+            except SwarmError as error:
+                # A run that cannot be taken over now, or a locked database: the next time may do better.
+                log.warning("adopt.failed", error=str(error))
+            await anyio.sleep(HEARTBEAT_S)
 
     async def adopt(self, choice: BackendChoice) -> list[str]:
         """Take over the project's interrupted runs that `choice` executed before; returns their ids."""
