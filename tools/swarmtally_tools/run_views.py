@@ -18,6 +18,9 @@ Part = Literal["timeline", "artefacts", "usage"]
 
 PARTS: tuple[Part, ...] = ("timeline", "artefacts", "usage")
 
+TASK_SHOWN = 500
+"""How much of what a run was asked for is shown, in characters: its caller knows it, and packets need the room."""
+
 
 class TaskCounts(View):
     total: int
@@ -141,7 +144,7 @@ class RunView(View):
     reason: str | None
     """Why it failed, was paused or cancelled, or what is incomplete."""
     task: str
-    """What was asked for."""
+    """What was asked for, shortened."""
     project: str
     """What it belongs to."""
     swarm_id: str
@@ -224,7 +227,7 @@ def run_view(
         kind=run.kind,
         status=state.status,
         reason=run.reason,
-        task=run.task,
+        task=_shortened(run.task, TASK_SHOWN),
         project=run.project,
         swarm_id=run.swarm_id,
         backend=BackendView(
@@ -278,7 +281,7 @@ def run_line(run: Run, status: str, counts: Counts) -> RunLine:
         run_id=run.run_id,
         kind=run.kind,
         status=status,
-        task=run.task if len(run.task) <= 120 else f"{run.task[:119]}…",
+        task=_shortened(run.task, 120),
         tasks=task_counts(counts),
         created_at=iso(run.created_ns),
     )
@@ -387,6 +390,10 @@ def _next_step(run: Run, state: RunState) -> str:
     if not state.artefacts:
         return f"{more}Nothing was delivered; the timeline's errors say why."
     return f"{more}Read a deliverable with memory_usage, action retrieve, key {state.artefacts[-1].memory_key}"
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def _iso(ns: int | None) -> str | None:

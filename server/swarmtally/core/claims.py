@@ -31,6 +31,14 @@ class Demand:
     slots: int
     only: frozenset[str] | None = None
     """The tasks to choose from; None: all that are ready."""
+    role: str | None = None
+    """Only tasks that want this role; None: any."""
+
+
+async def startable(tx: Connection, demand: Demand, now_ns: int) -> list[Task]:
+    """The tasks that `claim` would start, swarm by swarm; changes nothing."""
+    matched = await _matched(tx, demand, now_ns)
+    return [item.task for _, _, assignments in matched for item in assignments]
 
 
 async def claim(tx: Connection, demand: Demand, new_id: NewId, now_ns: int) -> list[Claim]:
@@ -38,30 +46,38 @@ async def claim(tx: Connection, demand: Demand, new_id: NewId, now_ns: int) -> l
 
     Tasks start by priority, then longest remaining path, then age. Runs no longer ours, or paused, are passed over.
     """
+    claims: list[Claim] = []
+    for swarm, members, assignments in await _matched(tx, demand, now_ns):
+        claims += await _start(tx, swarm, members, assignments, new_id, now_ns)
+    return claims
+
+
+async def _matched(tx: Connection, demand: Demand, now_ns: int) -> list[tuple[Swarm, list[HeldRun], list[Assignment]]]:
     ours = await runs.taking_tasks(tx, [held.lease for held in demand.held])
     by_swarm: dict[tuple[str, str], list[HeldRun]] = {}
     for held in demand.held:
         if held.run.run_id in ours:
             by_swarm.setdefault((held.run.project, held.run.swarm_id), []).append(held)
-    claims: list[Claim] = []
+    matched: list[tuple[Swarm, list[HeldRun], list[Assignment]]] = []
+    slots = demand.slots
     for (project, swarm_id), members in by_swarm.items():
-        slots = demand.slots - len(claims)
         swarm = await swarms.get(tx, project, swarm_id)
         if slots <= 0 or swarm is None:
             continue
-        assignments = await _match(tx, swarm, [held.run.run_id for held in members], slots, demand.only, now_ns)
-        claims += await _start(tx, swarm, members, assignments, new_id, now_ns)
-    return claims
+        found = await _match(tx, swarm, [held.run.run_id for held in members], slots, demand, now_ns)
+        matched.append((swarm, members, found))
+        slots -= len(found)
+    return matched
 
 
 async def _match(
-    tx: Connection, swarm: Swarm, run_ids: list[str], slots: int, only: frozenset[str] | None, now_ns: int
+    tx: Connection, swarm: Swarm, run_ids: list[str], slots: int, demand: Demand, now_ns: int
 ) -> list[Assignment]:
     specialized = swarm.strategy is Strategy.SPECIALIZED
-    if only is not None:
-        waiting = await ready.among(tx, run_ids, sorted(only), now_ns)
+    if demand.only is not None:
+        waiting = await ready.among(tx, run_ids, sorted(demand.only), now_ns)
     else:
-        waiting = await _waiting(tx, run_ids, slots, now_ns, specialized=specialized)
+        waiting = await _waiting(tx, run_ids, demand.role, slots, now_ns, specialized=specialized)
     if not waiting:
         return []
     idle: dict[str, Agent] = {}
@@ -74,11 +90,13 @@ async def _match(
     return assign(waiting, longest_first, room, swarm.strategy)[:slots]
 
 
-async def _waiting(tx: Connection, run_ids: list[str], slots: int, now_ns: int, *, specialized: bool) -> list[Task]:
+async def _waiting(
+    tx: Connection, run_ids: list[str], role: str | None, slots: int, now_ns: int, *, specialized: bool
+) -> list[Task]:
     """The tasks that could start now. In a specialized swarm each role has a queue of its own: a task whose role is
     busy must not hide one whose role is idle."""
-    if not specialized:
-        return await ready.first(tx, run_ids, None, now_ns, slots)
+    if role is not None or not specialized:
+        return await ready.first(tx, run_ids, role, now_ns, slots)
     found: list[Task] = []
     for role in await ready.roles(tx, run_ids, now_ns):
         found += await ready.first(tx, run_ids, role, now_ns, slots)
