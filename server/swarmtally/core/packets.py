@@ -194,7 +194,7 @@ class Packets:
         """The prompt, small enough to be sent: JSON writes some characters as up to six."""
         inputs = await inputs_of(self._database, task.task_id)
         low, budget, high = 0, PROMPT_BYTES, PROMPT_BYTES
-        for _ in range(PACKINGS):
+        for number in range(PACKINGS):
             try:
                 prompt = await pack(self._packer, run, task, inputs, budget)
             except ContextExceeded:
@@ -207,7 +207,8 @@ class Packets:
             if written <= SHARE_BYTES:
                 return prompt
             high = min(budget, prompt.size_bytes)
-            guess = high * SHARE_BYTES // written - 1
+            # As if all of it were written alike; and where that is not so, what is too much, byte for byte.
+            guess = high - (written - SHARE_BYTES) if number else high * SHARE_BYTES // written
             budget = guess if guess > low else (low + high) // 2
         raise ContextExceeded(f"task {task.key} cannot be told in {SHARE_BYTES} bytes; shorten it")
 
