@@ -53,7 +53,7 @@ class TaskView(View):
     status: str
     """blocked, ready, running, succeeded, failed or cancelled."""
     attempts: int
-    """Attempts counted so far; those lost with their process are not."""
+    """Attempts counted so far; those lost with their process, and packets that expired, are not."""
     started_at: str | None
     """When its last attempt started (UTC)."""
     duration_s: float | None
@@ -257,8 +257,8 @@ def run_view(
 
 WORK = (
     "Do each packet now: follow its prompt, then call work_report with its task_id, its lease and what you made as "
-    "output (and files, if it is code); with claim 1 the answer brings the next packet. Go on until the run has ended. "
-    "Sub-agents can share the work: each calls work_claim with this run_id."
+    "output; code goes into files (path to text) instead of fenced blocks, not twice. With claim 1 the answer brings "
+    "the next packet. Go on until the run is over. Sub-agents can share the work: each calls work_claim with this run_id."
 )
 """What a client that holds packets does."""
 

@@ -19,6 +19,11 @@ OUTPUT_LIMIT = 1_000_000
 
 ERROR_LIMIT = 500
 
+NEXT = (
+    "Recorded. Do the next the same way: follow its prompt, then work_report with its task_id and lease, and claim 1."
+)
+"""What a client does that reported a packet and got another; it knows the rest."""
+
 Tokens = Annotated[int, Field(ge=0, le=FIGURE_LIMIT)]
 Limit = Annotated[int, Field(description="Packets at most; fewer when prompts are long", ge=1, le=CLAIM_LIMIT)]
 SwarmId = Annotated[str | None, Field(description="Only this swarm's", max_length=100)]
@@ -61,7 +66,7 @@ class ReportedView(View):
     memory_key: str | None
     """What was made is retrieved under this key; null when it failed."""
     path: str | None
-    """Where it lies on disk; null when the run has no out_dir."""
+    """Where it lies on disk, its files in the folder beside it; null without out_dir, or when it cannot be written."""
     run_id: str
     """Its run."""
     run_status: str
@@ -123,7 +128,10 @@ async def work_report(
     ] = None,
     files: Annotated[
         dict[str, str] | None,
-        Field(description="Files you made: relative path to text", max_length=FILES_LIMIT),
+        Field(
+            description="Files you made, instead of fenced blocks in output: relative path to text",
+            max_length=FILES_LIMIT,
+        ),
     ] = None,
     error: Annotated[
         str | None, Field(description="Instead: why it cannot be done", min_length=1, max_length=10_000)
@@ -194,6 +202,8 @@ def _next_step(claimed: Claimed, role: str | None) -> str:
 def _after_report(status: str, run_id: str, claimed: Claimed | None) -> str:
     if status not in ("waiting_for_host", "paused"):
         return f"The run is over ({status}): see what came of it with run_status, run_id {run_id}."
+    if claimed is not None and claimed.packets:
+        return NEXT
     if claimed is None:
         return f"Recorded. Go on with work_claim, run_id {run_id}, until the run is over."
     return _next_step(claimed, None)
