@@ -173,6 +173,19 @@ async def test_a_report_that_is_wrong_records_nothing_and_leaves_the_packet_with
         assert (await report(client, packet))["run_status"] == "succeeded"
 
 
+def test_halves_of_characters_are_replaced_and_whole_ones_kept(raw: RawServer) -> None:
+    raw.shake_hands()
+    (packet,) = raw.call("sparc_run", mode="coder", task="Login")["structuredContent"]["packets"]
+    named = {"task_id": packet["task_id"], "lease": packet["lease"]}
+    text = "half \ud83d one, \udc00 other, whole \U0001f600, \\ud800 spelled, \\\ud800 both"
+    answer = raw.call("work_report", **named, output=text, files={"a": "x\udc00"})
+    assert not answer["isError"], answer
+    key = answer["structuredContent"]["memory_key"]
+    stored = raw.call("memory_usage", action="retrieve", key=key)["structuredContent"]["value"]
+    assert stored.startswith("half \ufffd one, \ufffd other, whole \U0001f600, \\ud800 spelled, \\\ufffd both")
+    assert stored.endswith("x\ufffd\n```")
+
+
 @pytest.mark.parametrize("text", ["Build it. " * 500, '"\\\n\t' * 2_000, "\x01\x7f" * 2_000, "😀é" * 2_000])
 async def test_what_a_call_returns_fits_a_model_s_context(tmp_path: Path, text: str) -> None:
     tasks = [f"{number}: {text}" for number in range(25)]

@@ -258,7 +258,8 @@ def run_view(
 WORK = (
     "Do each packet now: follow its prompt, then call work_report with its task_id, its lease and what you made as "
     "output; code goes into files (path to text) instead of fenced blocks, not twice. With claim 1 the answer brings "
-    "the next packet. Go on until the run is over. Sub-agents can share the work: each calls work_claim with this run_id."
+    "the next packet. Go on until the run is over. Sub-agents can share the work: each calls work_claim with this "
+    "run_id."
 )
 """What a client that holds packets does."""
 

@@ -44,6 +44,9 @@ SHARE_BYTES = 52_000
 PACKINGS = 8
 """How often a prompt is packed until it is small enough to be sent."""
 
+CLAIM_TRIES = 20
+"""How often a claim looks again because other clients were faster."""
+
 NO_FIGURES = "the client that did the work gave no figures"
 
 
@@ -137,9 +140,13 @@ class Packets:
         for run in looked_at:
             await self._settle(run)
         found: list[Packet] = []
-        # Another client may be faster between looking and taking; then there is something else to look at.
-        while not found and (offers := await self._offers(looked_at, role, limit)):
-            found = await self._database.write(partial(self._hand_out, offers=offers))
+        for _ in range(CLAIM_TRIES):
+            offers = await self._offers(looked_at, role, limit)
+            if offers:
+                found = await self._database.write(partial(self._hand_out, offers=offers))
+            # Another client may be faster between looking and taking; then there is something else to take.
+            if found or not offers:
+                break
 
         async def unit(tx: Connection) -> Claimed:
             left = await runs.unfinished_of_host(tx, self._project, swarm_id, run_id)
