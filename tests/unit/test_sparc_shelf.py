@@ -15,7 +15,7 @@ from swarmtally.domain.errors import PathRefused
 from swarmtally.domain.files import File
 from swarmtally.domain.run import BackendChoice, Run, RunKind, RunStatus
 from swarmtally.domain.task import Artefact
-from swarmtally.sparc.shelf import FolderShelf, allowed_roots, resolve_out_dir
+from swarmtally.sparc.shelf import FolderShelf, _create_in_place, allowed_roots, resolve_out_dir
 
 SHELF: Shelf = FolderShelf()
 
@@ -161,6 +161,13 @@ def test_a_process_killed_while_writing_leaves_no_half_file(run: Run, folder: Pa
     assert killed.returncode == -signal.SIGXFSZ
     assert put(run, replace(ARTEFACT, text="x" * 5_000)) == str(target)
     assert target.read_text() == "x" * 5_000
+
+
+def test_where_a_file_system_has_no_links_nothing_is_overwritten_either(tmp_path: Path) -> None:
+    target = tmp_path / "a.md"
+    assert _create_in_place(target, b"mine")
+    assert not _create_in_place(target, b"another")
+    assert target.read_bytes() == b"mine"
 
 
 def test_a_hundred_names_are_tried(run: Run, folder: Path) -> None:

@@ -301,7 +301,7 @@ class Packets:
             claim=Claim(task, found.agent_id, found.number, found.epoch),
             started_ns=found.claimed_ns,
             ended_ns=now_ns,
-            exec_ns=now_ns - found.claimed_ns,
+            exec_ns=max(0, now_ns - found.claimed_ns),
             text=None if report.error is not None else report.output,
             files=report.files,
             error=report.error,
