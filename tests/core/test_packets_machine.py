@@ -190,6 +190,18 @@ class PacketMachine(RuleBasedStateMachine):
     def time_passes(self, minutes: int) -> None:
         self.host.clock.pass_minutes(minutes)
 
+    @precondition(lambda self: any(one.state == "out" for one in self.model.packets))
+    @rule(data=st.data(), noticed=st.booleans(), reports=st.booleans())
+    def a_client_is_late(self, data: st.DataObject, noticed: bool, reports: bool) -> None:
+        """Its packet has run out; it asks for more time, or reports, and maybe somebody has claimed before."""
+        self.time_passes(16)
+        if noticed:
+            self.claim(client=1, limit=1)
+        if reports:
+            self.report(data=data, client=0, good=True, figures=True)
+        else:
+            self.renew(data=data, client=0)
+
     @rule()
     def cancel(self) -> None:
         if self.model.run in FINAL:

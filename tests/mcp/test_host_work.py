@@ -201,6 +201,27 @@ async def test_what_a_call_returns_fits_a_model_s_context(tmp_path: Path, text: 
             assert f"{int(packet['key'].removeprefix('coder_')) - 1}: {text.strip()[:20]}" in packet["prompt"]
 
 
+async def test_a_run_of_many_tasks_is_told_within_a_model_s_context(tmp_path: Path) -> None:
+    out = tmp_path / ("a-folder-with-a-long-name" * 8)
+    async with in_memory(tmp_path, allow=[str(out)]) as client:
+        await call(client, "swarm_init", max_agents=20)
+        tasks = [f"task {number}" for number in range(110)]
+        run = await call(client, "sparc_concurrent", mode="coder", tasks=tasks, out_dir=str(out))
+        todo = list(run["packets"])
+        while todo:
+            packet = todo.pop()
+            if int(packet["key"].removeprefix("coder_")) % 3 == 0:
+                wrong = {"task_id": packet["task_id"], "lease": packet["lease"], "error": "é" * 900}
+                todo += (await call(client, "work_report", **wrong, claim=2))["packets"]
+            else:
+                todo += (await report(client, packet, claim=2))["packets"]
+        state = (await call(client, "run_status", run_id=run["run_id"]))["run"]
+        assert (state["status"], state["tasks"]["total"]) == ("failed", 110)
+        assert f"Only the first {len(state['timeline'])} tasks are listed." in state["next_step"]
+        assert f"Only the first {len(state['artefacts'])} deliverables are listed." in state["next_step"]
+        assert min(len(state["timeline"]), len(state["artefacts"])) > 15
+
+
 async def test_packets_of_short_tasks_come_ten_at_once(tmp_path: Path) -> None:
     async with in_memory(tmp_path) as client:
         await call(client, "swarm_init", max_agents=20)

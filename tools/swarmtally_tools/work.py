@@ -12,7 +12,8 @@ from swarmtally.domain.files import FILES_LIMIT, checked_files
 from swarmtally.domain.text import one_line, storable
 from swarmtally.domain.usage import FIGURE_LIMIT, TokenUsage
 from swarmtally_tools.definition import Tool, View, tool
-from swarmtally_tools.run_views import WORK, PacketView, TaskCounts, packet_view, task_counts
+from swarmtally_tools.packet_views import WORK, PacketView, packet_view
+from swarmtally_tools.run_views import TaskCounts, task_counts
 
 OUTPUT_LIMIT = 1_000_000
 """The longest text of a report, in characters."""
