@@ -193,10 +193,13 @@ class PacketMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(one.state == "out" for one in self.model.packets))
     @rule(data=st.data(), noticed=st.booleans(), reports=st.booleans())
     def a_client_is_late(self, data: st.DataObject, noticed: bool, reports: bool) -> None:
-        """Its packet has run out; it asks for more time, or reports, and maybe somebody has claimed before."""
+        """Its packet has run out; it asks for more time, or reports, and maybe somebody has noticed before."""
         self.time_passes(16)
-        if noticed:
+        if noticed and self.model.run == "waiting_for_host":
+            # A claim from a paused run notices what has expired, and takes nothing.
+            self.pause_or_resume(resume=False)
             self.claim(client=1, limit=1)
+            self.pause_or_resume(resume=True)
         if reports:
             self.report(data=data, client=0, good=True, figures=True)
         else:
