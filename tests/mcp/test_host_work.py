@@ -73,15 +73,16 @@ async def test_a_client_without_a_key_completes_a_whole_pipeline(tmp_path: Path,
         state = (await call(client, "run_status", run_id=run["run_id"]))["run"]
         assert {item["status"] for item in state["timeline"]} == {"succeeded"}
         assert sorted(keys) == sorted(item["key"] for item in state["timeline"])
-        assert len(keys) == 2 + 2 * 4 + 1
+        assert {"spec", "arch", "code_1", "test_1", "doc_2", "review_2", "done"} < set(keys)
         for artefact in state["artefacts"]:
             stored = await call(client, "memory_usage", action="retrieve", key=artefact["memory_key"])
             assert stored["value"].startswith("# Arch" if artefact["name"] == "arch" else f"# {artefact['name']}")
             assert await anyio.Path(artefact["path"]).read_text() in stored["value"]
-        assert (state["usage"]["calls"], state["usage"]["unknown_calls"], state["usage"]["raw_tokens"]) == (11, 9, 300)
+        used = state["usage"]
+        assert (used["calls"], used["unknown_calls"], used["raw_tokens"]) == (len(keys), len(keys) - 2, 300)
         assert (await call(client, "work_claim"))["next_step"].startswith("Nothing is left to do")
     on_disk = sorted(path.name for path in out.rglob("*") if path.is_file())
-    assert len(on_disk) == 11 + 2
+    assert len(on_disk) == len(keys) + 2
     assert {"code_1.py", "code_2.py"} < set(on_disk)
     assert set(rows(tmp_path, "SELECT status, source, reason FROM usage")) == {
         ("reported", "client", None),
