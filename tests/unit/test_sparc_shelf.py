@@ -1,6 +1,9 @@
 """The shelf: files go where they may, and nothing is ever overwritten."""
 
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +12,10 @@ import pytest
 
 from swarmtally.core.ports import Shelf
 from swarmtally.domain.errors import PathRefused
+from swarmtally.domain.files import File
 from swarmtally.domain.run import BackendChoice, Run, RunKind, RunStatus
 from swarmtally.domain.task import Artefact
-from swarmtally.sparc.shelf import FolderShelf, allowed_roots, resolve_out_dir
+from swarmtally.sparc.shelf import FolderShelf, _create_in_place, allowed_roots, resolve_out_dir
 
 SHELF: Shelf = FolderShelf()
 
@@ -91,6 +95,81 @@ def test_a_file_we_did_not_write_is_never_overwritten(run: Run, folder: Path) ->
     assert put(run, ARTEFACT) == str(folder / "05-code-code_1-3.md")
 
 
+FILES = (File("src/cart.py", "print()\n"), File("README.md", "# Cart\n"))
+
+
+def names_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_files_lie_in_the_folder_of_their_deliverable(run: Run, folder: Path) -> None:
+    assert put(run, replace(ARTEFACT, files=FILES)) == str(folder / "05-code-code_1.md")
+    assert (folder / "05-code-code_1" / "src" / "cart.py").read_text() == "print()\n"
+    before = names_below(folder)
+    assert put(run, replace(ARTEFACT, files=FILES)) == str(folder / "05-code-code_1.md")
+    assert names_below(folder) == before
+    assert len(before) == 5
+
+
+@pytest.mark.parametrize("name", ["05-code-code_1.md", "05-code-code_1/README.md", "05-code-code_1/src"])
+def test_where_one_file_is_in_the_way_all_go_elsewhere(run: Run, folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("mine")
+    before = names_below(folder)
+    assert put(run, replace(ARTEFACT, files=FILES)) == str(folder / "05-code-code_1-2.md")
+    assert (folder / name).read_text() == "mine"
+    assert [one for one in names_below(folder) if "code_1-2" not in one] == before, "somebody else's folder was used"
+    assert (folder / "05-code-code_1-2" / "src" / "cart.py").read_text() == "print()\n"
+
+
+@pytest.mark.parametrize("place", ["05-code-code_1", "05-code-code_1/src", "05-code-code_1/src/cart.py"])
+def test_no_link_on_a_file_s_way_leads_outside(run: Run, folder: Path, tmp_path: Path, place: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    (folder / place).symlink_to(outside)
+    with pytest.raises(PathRefused, match="leads out of"):
+        put(run, replace(ARTEFACT, files=FILES))
+    outside.rmdir()
+    with pytest.raises(PathRefused, match="leads out of"):
+        put(run, replace(ARTEFACT, files=FILES))
+    assert not outside.exists()
+
+
+def test_a_link_to_nothing_on_a_file_s_way_is_gone_round(run: Run, folder: Path) -> None:
+    (folder / "05-code-code_1").mkdir()
+    (folder / "05-code-code_1" / "src").symlink_to(folder / "nothing")
+    assert put(run, replace(ARTEFACT, files=FILES)) == str(folder / "05-code-code_1-2.md")
+    assert not (folder / "nothing").exists()
+
+
+KILLED_WHILE_WRITING = """
+import resource, signal, sys
+from pathlib import Path
+from swarmtally.sparc.shelf import _create
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
+_create(Path(sys.argv[1]), b"x" * 5_000)
+"""
+
+
+def test_a_process_killed_while_writing_leaves_no_half_file(run: Run, folder: Path) -> None:
+    pytest.importorskip("resource")
+    target = folder / "05-code-code_1.md"
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(target)], check=False)
+    assert killed.returncode == -signal.SIGXFSZ
+    assert put(run, replace(ARTEFACT, text="x" * 5_000)) == str(target)
+    assert target.read_text() == "x" * 5_000
+
+
+def test_where_a_file_system_has_no_links_nothing_is_overwritten_either(tmp_path: Path) -> None:
+    target = tmp_path / "a.md"
+    assert _create_in_place(target, b"mine")
+    assert not _create_in_place(target, b"another")
+    assert target.read_bytes() == b"mine"
+
+
 def test_a_hundred_names_are_tried(run: Run, folder: Path) -> None:
     for suffix in ("", *(f"-{number}" for number in range(2, 101))):
         (folder / f"05-code-code_1{suffix}.md").touch()
@@ -150,7 +229,6 @@ def test_a_pipe_in_the_way_does_not_block(run: Run, folder: Path) -> None:
 
 def test_half_a_file_is_removed_when_the_disk_is_full(run: Run, folder: Path) -> None:
     resource = pytest.importorskip("resource")
-    signal = pytest.importorskip("signal")
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
     try:

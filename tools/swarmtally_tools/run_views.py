@@ -2,21 +2,32 @@
 
 import shlex
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from swarmtally.app import App
 from swarmtally.core.packets import Packet
-from swarmtally.core.runs import LISTED, Counts, RunState, TaskState
+from swarmtally.core.runs import Counts, RunState, TaskState
 from swarmtally.core.swarms import SwarmState
 from swarmtally.domain.clock import NS_PER_S, iso
 from swarmtally.domain.run import HOST, INTERRUPTED, Run, RunStatus
 from swarmtally.domain.task import Artefact, TaskStatus
 from swarmtally.domain.usage import UsageTotals
 from swarmtally_tools.definition import View
+from swarmtally_tools.packet_views import WORK, PacketView, packet_view
 
 Part = Literal["timeline", "artefacts", "usage"]
 
+Item = TypeVar("Item", bound=View)
+
 PARTS: tuple[Part, ...] = ("timeline", "artefacts", "usage")
+
+TASK_SHOWN = 500
+"""How much of what a run was asked for is shown, in characters: its caller knows it, and packets need the room."""
+
+
+LIST_BYTES = 26_000
+"""The most that a timeline takes, and the most that a list of deliverables does: both and the rest of a run stay below
+what clients put before a model."""
 
 
 class TaskCounts(View):
@@ -50,7 +61,7 @@ class TaskView(View):
     status: str
     """blocked, ready, running, succeeded, failed or cancelled."""
     attempts: int
-    """Attempts counted so far; those lost with their process are not."""
+    """Attempts counted so far; those lost with their process, and packets that expired, are not."""
     started_at: str | None
     """When its last attempt started (UTC)."""
     duration_s: float | None
@@ -112,25 +123,6 @@ class BackendView(View):
     """Why this one."""
 
 
-class PacketView(View):
-    task_id: str
-    """Name it in work_report."""
-    lease: str
-    """Name it in work_report; it is yours until expires_at."""
-    prompt: str
-    """All that is needed to do the task."""
-    deliverable: str
-    """What the prompt asks for."""
-    role: str
-    """The kind of agent the task wants."""
-    key: str
-    """The task's name within its run."""
-    run_id: str
-    """The run it belongs to."""
-    expires_at: str
-    """From then on others may claim it (UTC)."""
-
-
 class RunView(View):
     run_id: str
     """Its id."""
@@ -141,7 +133,7 @@ class RunView(View):
     reason: str | None
     """Why it failed, was paused or cancelled, or what is incomplete."""
     task: str
-    """What was asked for."""
+    """What was asked for, shortened."""
     project: str
     """What it belongs to."""
     swarm_id: str
@@ -157,9 +149,9 @@ class RunView(View):
     tasks: TaskCounts
     """How many are in each state."""
     timeline: list[TaskView] | None
-    """The first 100 tasks in order; null when not asked for."""
+    """The first tasks in order, at most 100 and as many as fit; null when not asked for."""
     artefacts: list[ArtefactView] | None
-    """The first 100 deliverables; null when not asked for."""
+    """The first deliverables, at most 100 and as many as fit; null when not asked for."""
     usage: UsageView | None
     """What its calls used; null when not asked for."""
     packets: list[PacketView]
@@ -219,12 +211,18 @@ def run_view(
 ) -> RunView:
     """A run as tools return it; `notes` go before the next step."""
     run = state.run
+    timeline = _that_fit([_task(item) for item in state.tasks]) if "timeline" in parts else None
+    artefacts = _that_fit([_artefact(item) for item in state.artefacts]) if "artefacts" in parts else None
+    if timeline is not None and len(timeline) < sum(state.counts.values()):
+        notes += f"Only the first {len(timeline)} tasks are listed. "
+    if artefacts is not None and len(artefacts) < state.counts.get(TaskStatus.SUCCEEDED, 0):
+        notes += f"Only the first {len(artefacts)} deliverables are listed. "
     return RunView(
         run_id=run.run_id,
         kind=run.kind,
         status=state.status,
         reason=run.reason,
-        task=run.task,
+        task=_shortened(run.task, TASK_SHOWN),
         project=run.project,
         swarm_id=run.swarm_id,
         backend=BackendView(
@@ -237,8 +235,8 @@ def run_view(
         topology_reason=run.shape_reason,
         messages=state.messages,
         tasks=task_counts(state.counts),
-        timeline=[_task(item) for item in state.tasks] if "timeline" in parts else None,
-        artefacts=[_artefact(item) for item in state.artefacts] if "artefacts" in parts else None,
+        timeline=timeline,
+        artefacts=artefacts,
         usage=usage_view(state.usage) if "usage" in parts else None,
         packets=[packet_view(packet) for packet in packets],
         created_at=iso(run.created_ns),
@@ -252,33 +250,12 @@ def run_view(
     )
 
 
-WORK = (
-    "Do each packet now: follow its prompt, then call work_report with its task_id, its lease and what you made as "
-    "output (and files, if it is code); with claim 1 the answer brings the next packet. Go on until the run has ended. "
-    "Sub-agents can share the work: each calls work_claim with this run_id."
-)
-"""What a client that holds packets does."""
-
-
-def packet_view(packet: Packet) -> PacketView:
-    return PacketView(
-        task_id=packet.task.task_id,
-        lease=packet.lease,
-        prompt=packet.prompt.text,
-        deliverable=packet.prompt.deliverable,
-        role=packet.task.role,
-        key=packet.task.key,
-        run_id=packet.run.run_id,
-        expires_at=iso(packet.expires_ns),
-    )
-
-
 def run_line(run: Run, status: str, counts: Counts) -> RunLine:
     return RunLine(
         run_id=run.run_id,
         kind=run.kind,
         status=status,
-        task=run.task if len(run.task) <= 120 else f"{run.task[:119]}…",
+        task=_shortened(run.task, 120),
         tasks=task_counts(counts),
         created_at=iso(run.created_ns),
     )
@@ -368,7 +345,7 @@ def _artefact(artefact: Artefact) -> ArtefactView:
 
 
 def _next_step(run: Run, state: RunState) -> str:
-    more = f"Only the first {LISTED} tasks are listed. " if sum(state.counts.values()) > LISTED else ""
+    more = ""
     cut = sum(artefact.truncated for artefact in state.artefacts)
     if cut:
         more += f"{cut} deliverables were cut off at the model's output limit: raise it with --max-output-tokens. "
@@ -387,6 +364,21 @@ def _next_step(run: Run, state: RunState) -> str:
     if not state.artefacts:
         return f"{more}Nothing was delivered; the timeline's errors say why."
     return f"{more}Read a deliverable with memory_usage, action retrieve, key {state.artefacts[-1].memory_key}"
+
+
+def _that_fit(items: Sequence[Item]) -> list[Item]:
+    kept: list[Item] = []
+    room = LIST_BYTES
+    for item in items:
+        room -= len(item.model_dump_json().encode()) + 1
+        if room < 0:
+            break
+        kept.append(item)
+    return kept
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def _iso(ns: int | None) -> str | None:

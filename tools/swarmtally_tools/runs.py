@@ -52,7 +52,7 @@ async def run_status(
         float, Field(description="Wait up to this many seconds for the run to end", ge=0, le=WAIT_LIMIT_S)
     ] = 0,
     include: Annotated[
-        list[Part] | None, Field(description="Parts of the run to return; omitted: all", max_length=3)
+        list[Part] | None, Field(description="Parts of the run to return; omitted: all; []: none", max_length=3)
     ] = None,
 ) -> RunStatusView:
     """Progress, timeline, artefacts and token usage of a run; without run_id the newest runs and swarms."""
@@ -61,7 +61,7 @@ async def run_status(
     if run_id is not None:
         if wait_s:
             await runs.wait(run_id, wait_s, tell)
-        view = run_view(app, await runs.show(run_id), include or PARTS)
+        view = run_view(app, await runs.show(run_id), PARTS if include is None else include)
         return RunStatusView(run=view, runs=[], swarms=[], project=view.project, database=view.database, as_of=as_of)
     return RunStatusView(
         run=None,

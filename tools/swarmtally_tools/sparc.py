@@ -111,8 +111,14 @@ async def _execute(app: App, request: SparcRequest, wait_s: float) -> RunView:
     await progress.report(0, None, f"{started.run_id}: started in swarm {started.swarm.swarm_id}")
     if started.host_driven:
         claimed = await (await app.packets()).claim(FIRST_PACKETS, run_id=started.run_id)
-        # What has not begun has no timeline worth a model's attention.
-        return run_view(app, await runs.show(started.run_id), (), notes=notes, packets=claimed.packets)
+        # What has not begun has no timeline worth a model's attention; what could not be told to anybody has.
+        return run_view(
+            app,
+            await runs.show(started.run_id),
+            () if claimed.packets else ("timeline",),
+            notes=notes,
+            packets=claimed.packets,
+        )
     await runs.wait(started.run_id, app.patience(wait_s), tell)
     return run_view(app, await runs.show(started.run_id), notes=notes)
 

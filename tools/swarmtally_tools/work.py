@@ -12,12 +12,18 @@ from swarmtally.domain.files import FILES_LIMIT, checked_files
 from swarmtally.domain.text import one_line, storable
 from swarmtally.domain.usage import FIGURE_LIMIT, TokenUsage
 from swarmtally_tools.definition import Tool, View, tool
-from swarmtally_tools.run_views import WORK, PacketView, TaskCounts, packet_view, task_counts
+from swarmtally_tools.packet_views import WORK, PacketView, packet_view
+from swarmtally_tools.run_views import TaskCounts, task_counts
 
 OUTPUT_LIMIT = 1_000_000
 """The longest text of a report, in characters."""
 
 ERROR_LIMIT = 500
+
+NEXT = (
+    "Recorded. Do the next the same way: follow its prompt, then work_report with its task_id and lease, and claim 1."
+)
+"""What a client does that reported a packet and got another; it knows the rest."""
 
 Tokens = Annotated[int, Field(ge=0, le=FIGURE_LIMIT)]
 Limit = Annotated[int, Field(description="Packets at most; fewer when prompts are long", ge=1, le=CLAIM_LIMIT)]
@@ -61,7 +67,7 @@ class ReportedView(View):
     memory_key: str | None
     """What was made is retrieved under this key; null when it failed."""
     path: str | None
-    """Where it lies on disk; null when the run has no out_dir."""
+    """Where it lies on disk, its files in the folder beside it; null without out_dir, or when it cannot be written."""
     run_id: str
     """Its run."""
     run_status: str
@@ -92,22 +98,22 @@ async def work_claim(
     if (task_id is None) != (lease is None):
         raise InvalidInput("work_claim renews a packet by task_id and lease together; give both or neither")
     if task_id is not None and lease is not None:
-        expires_ns = await packets.renew(task_id, lease)
+        renewed = await packets.renew(task_id, lease)
+        end = iso(renewed.expires_ns)
         return WorkView(
             packets=[],
-            ready=0,
-            out=1,
-            next_expiry_at=iso(expires_ns),
-            next_step=f"The packet is yours until {iso(expires_ns)}: go on with it, then work_report.",
+            ready=renewed.rest.ready,
+            out=renewed.rest.out,
+            next_expiry_at=_iso(renewed.rest.next_expiry_ns),
+            next_step=f"The packet is yours until {end}: go on with it, then work_report.",
             as_of=iso(app.clock.now_ns()),
         )
     claimed = await packets.claim(limit, role=role, swarm_id=swarm_id, run_id=run_id)
-    expiry = claimed.rest.next_expiry_ns
     return WorkView(
         packets=[packet_view(packet) for packet in claimed.packets],
         ready=claimed.rest.ready,
         out=claimed.rest.out,
-        next_expiry_at=None if expiry is None else iso(expiry),
+        next_expiry_at=_iso(claimed.rest.next_expiry_ns),
         next_step=_next_step(claimed, role),
         as_of=iso(app.clock.now_ns()),
     )
@@ -123,7 +129,10 @@ async def work_report(
     ] = None,
     files: Annotated[
         dict[str, str] | None,
-        Field(description="Files you made: relative path to text", max_length=FILES_LIMIT),
+        Field(
+            description="Files you made, instead of fenced blocks in output: relative path to text",
+            max_length=FILES_LIMIT,
+        ),
     ] = None,
     error: Annotated[
         str | None, Field(description="Instead: why it cannot be done", min_length=1, max_length=10_000)
@@ -155,6 +164,8 @@ async def work_report(
 
 
 def _report(output: str | None, files: dict[str, str] | None, error: str | None, used: ReportedUsage | None) -> Report:
+    if error is not None and not error.strip():
+        raise InvalidInput("work_report's error is empty; say why it cannot be done")
     if error is not None and (output or files):
         raise InvalidInput("work_report takes output and files, or error, not both; leave error out if it is done")
     if error is None and not (output or "").strip() and not files:
@@ -172,24 +183,35 @@ def _next_step(claimed: Claimed, role: str | None) -> str:
     if claimed.packets:
         return WORK
     if not claimed.runs:
-        return "No host-driven run has anything left to do. Start one with sparc_pipeline or another sparc_ tool."
+        return "Nothing is left to do: no host-driven run is unfinished. A sparc_ tool starts one."
+    run_id, rest = claimed.runs[0].run_id, claimed.rest
     if all(run.status == "paused" for run in claimed.runs):
-        return f"The run is paused: continue it with run_control, run_id {claimed.runs[0].run_id}, action resume."
-    if claimed.rest.ready:
-        what = f"no ready task wants role {role}" if role else "every agent that could take one is busy"
-        return f"{claimed.rest.ready} packets are ready, but {what}: claim again later, without role."
+        return f"The run is paused: continue it with run_control, run_id {run_id}, action resume."
+    if rest.ready and role:
+        return f"{rest.ready} packets are ready, but none that role {role} can take now: call work_claim without role."
+    if rest.ready:
+        return (
+            f"{rest.ready} packets are ready, but every agent of the swarm has one: report those you hold (claim 1 "
+            "brings the next), or raise the swarm's size with swarm_scale. A sub-agent that holds none can end."
+        )
     return (
-        f"{claimed.rest.out} packets are with others and the rest waits for them: call run_status with run_id "
-        f"{claimed.runs[0].run_id} and wait_s 45, then work_claim again."
+        f"{rest.out} packets are out and what follows waits for them: report those you hold. If you hold none, wait "
+        f"with run_status, run_id {run_id}, wait_s 45, include [], then call work_claim again."
     )
 
 
 def _after_report(status: str, run_id: str, claimed: Claimed | None) -> str:
     if status not in ("waiting_for_host", "paused"):
-        return f"The run has {status}. See what came of it with run_status, run_id {run_id}."
+        return f"The run is over ({status}): see what came of it with run_status, run_id {run_id}."
+    if claimed is not None and claimed.packets:
+        return NEXT
     if claimed is None:
-        return f"Recorded. Go on with work_claim, run_id {run_id}, until the run has ended."
+        return f"Recorded. Go on with work_claim, run_id {run_id}, until the run is over."
     return _next_step(claimed, None)
+
+
+def _iso(ns: int | None) -> str | None:
+    return None if ns is None else iso(ns)
 
 
 TOOLS: tuple[Tool, ...] = (work_claim, work_report)

@@ -6,24 +6,25 @@ claimed again, which moves the fence. A report that comes late but before that i
 """
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio.to_thread
 
 from swarmtally.core import claims, results
-from swarmtally.core.attempt import ERROR_LIMIT, REPACKS, inputs_of, opened_call, pack
+from swarmtally.core.attempt import ERROR_LIMIT, inputs_of, opened_call, pack
 from swarmtally.core.claims import Demand, HeldRun
 from swarmtally.core.ports import Packer, Planner, Prompt, Shelf
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import ContextExceeded, NotFound, PacketRefused, StoreError, SwarmError
-from swarmtally.domain.files import File, rendered
+from swarmtally.domain.files import File
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import HOST, Lease, Run
 from swarmtally.domain.task import Artefact, Claim, Expansion, Outcome, Task
 from swarmtally.domain.text import one_line
 from swarmtally.domain.usage import TokenUsage
-from swarmtally.store import artefacts, packets, runs, usage
+from swarmtally.store import artefacts, packets, runs, swarms, usage
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 from swarmtally.store.packets import Leased, Outstanding
@@ -39,6 +40,12 @@ PROMPT_BYTES = 48_000
 
 SHARE_BYTES = 52_000
 """The most that all prompts of one answer may hold together; the first is always given."""
+
+PACKINGS = 8
+"""How often a prompt is packed until it is small enough to be sent."""
+
+CLAIM_TRIES = 20
+"""How often a claim looks again because other clients were faster."""
 
 NO_FIGURES = "the client that did the work gave no figures"
 
@@ -62,6 +69,14 @@ class Claimed:
     rest: Outstanding
     runs: tuple[Run, ...]
     """The unfinished host-driven runs that were looked at, those just finished not among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A packet that is its holder's until `expires_ns`, and what its run has besides."""
+
+    expires_ns: int
+    rest: Outstanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +134,19 @@ class Packets:
         are all busy, or not so many are ready.
 
         Raises:
-            NotFound: the named run is none of this project.
+            NotFound: the named run or swarm is none of this project.
         """
         looked_at = await self._database.write(lambda tx: self._look(tx, swarm_id, run_id))
         for run in looked_at:
             await self._settle(run)
         found: list[Packet] = []
-        offers = await self._offers(looked_at, role, limit)
-        if offers:
-            found = await self._database.write(lambda tx: self._hand_out(tx, offers))
+        for _ in range(CLAIM_TRIES):
+            offers = await self._offers(looked_at, role, limit)
+            if offers:
+                found = await self._database.write(partial(self._hand_out, offers=offers))
+            # Another client may be faster between looking and taking; then there is something else to take.
+            if found or not offers:
+                break
 
         async def unit(tx: Connection) -> Claimed:
             left = await runs.unfinished_of_host(tx, self._project, swarm_id, run_id)
@@ -139,47 +158,82 @@ class Packets:
     async def _look(self, tx: Connection, swarm_id: str | None, run_id: str | None) -> list[Run]:
         if run_id is not None and await runs.get(tx, self._project, run_id) is None:
             raise NotFound(f"project {self._project} has no run {run_id!r}; list them with run_status")
+        if swarm_id is not None and await swarms.get(tx, self._project, swarm_id) is None:
+            raise NotFound(f"project {self._project} has no swarm {swarm_id!r}; list them with run_status")
         await packets.expire(tx, self._clock.now_ns())
         return await runs.unfinished_of_host(tx, self._project, swarm_id, run_id)
 
     async def _offers(self, looked_at: Sequence[Run], role: str | None, limit: int) -> list[_Offer]:
-        """The ready tasks that should start first, packed; as many as fit one answer."""
+        """The tasks that should start first and have an agent, packed; as many as fit one answer."""
         by_id = {run.run_id: run for run in looked_at}
-        demand = Demand(tuple(map(_held, looked_at)), limit, role=role)
+        while True:
+            offers: list[_Offer] = []
+            size, failed = 0, 0
+            for task in await self._database.read(lambda tx: self._startable(tx, looked_at, role, limit)):
+                run = by_id[task.run_id]
+                try:
+                    prompt = await self._packed(run, task)
+                except StoreError:
+                    raise
+                except SwarmError as error:
+                    failed += await self._fail(run, task, one_line(str(error), ERROR_LIMIT))
+                    continue
+                size += _written(prompt)
+                if offers and size > SHARE_BYTES:
+                    break
+                offers.append(_Offer(run, task, prompt))
+            if offers or not failed:
+                return offers
 
-        async def unit(tx: Connection) -> list[Task]:
-            return await claims.startable(tx, demand, self._clock.now_ns())
-
-        offers: list[_Offer] = []
-        size = 0
-        for task in await self._database.read(unit):
-            run = by_id[task.run_id]
-            try:
-                prompt = await self._packed(run, task)
-            except StoreError:
-                raise
-            except SwarmError as error:
-                await self._database.write(
-                    _failer(run, task, one_line(str(error), ERROR_LIMIT), self._new_id, self._clock)
-                )
-                continue
-            size += len(json.dumps(prompt.text, ensure_ascii=False).encode())
-            if offers and size > SHARE_BYTES:
-                break
-            offers.append(_Offer(run, task, prompt))
-        return offers
+    async def _startable(self, tx: Connection, looked_at: Sequence[Run], role: str | None, limit: int) -> list[Task]:
+        """At most `limit` tasks of all swarms. One whose agents are busy hides nothing of another."""
+        by_swarm: dict[str, list[HeldRun]] = {}
+        for run in looked_at:
+            by_swarm.setdefault(run.swarm_id, []).append(_held(run))
+        found: list[Task] = []
+        for held in by_swarm.values():
+            found += await claims.startable(tx, Demand(tuple(held), limit, role=role), self._clock.now_ns())
+        age = {run.run_id: number for number, run in enumerate(looked_at)}
+        found.sort(key=lambda task: (-task.priority, -task.remaining_path, age[task.run_id], task.ordinal))
+        return found[:limit]
 
     async def _packed(self, run: Run, task: Task) -> Prompt:
-        """The prompt, small enough to be sent: JSON writes some characters as several."""
+        """The prompt, small enough to be sent: JSON writes some characters as up to six."""
         inputs = await inputs_of(self._database, task.task_id)
-        budget = PROMPT_BYTES
-        for _ in range(REPACKS):
-            prompt = await pack(self._packer, run, task, inputs, budget)
-            written = len(json.dumps(prompt.text, ensure_ascii=False).encode())
+        low, budget, high = 0, PROMPT_BYTES, PROMPT_BYTES
+        for number in range(PACKINGS):
+            try:
+                prompt = await pack(self._packer, run, task, inputs, budget)
+            except ContextExceeded:
+                if budget == PROMPT_BYTES:
+                    raise
+                # The guess was too low: what JSON writes longer stands in the part that can be cut.
+                low, budget = budget, (budget + high) // 2
+                continue
+            written = _written(prompt)
             if written <= SHARE_BYTES:
                 return prompt
-            budget = min(budget, prompt.size_bytes) * SHARE_BYTES // written - 1
+            high = min(budget, prompt.size_bytes)
+            # As if all of it were written alike; and where that is not so, what is too much, byte for byte.
+            guess = high - (written - SHARE_BYTES) if number else high * SHARE_BYTES // written
+            budget = guess if guess > low else (low + high) // 2
         raise ContextExceeded(f"task {task.key} cannot be told in {SHARE_BYTES} bytes; shorten it")
+
+    async def _fail(self, run: Run, task: Task, error: str) -> int:
+        """Fail a task that cannot be told to anybody: it would otherwise be ready for ever. Returns how many failed."""
+
+        async def unit(tx: Connection) -> int:
+            now_ns = self._clock.now_ns()
+            held, only = _held(run), frozenset({task.task_id})
+            outcomes = [
+                Outcome(claim=claim, started_ns=now_ns, ended_ns=now_ns, exec_ns=0, error=error)
+                for claim in await claims.claim(tx, Demand((held,), 1, only), self._new_id, now_ns)
+            ]
+            return await results.record(tx, {run.run_id: held}, outcomes, now_ns)
+
+        failed = await self._database.write(unit)
+        await self._settle(run)
+        return failed
 
     async def _hand_out(self, tx: Connection, offers: Sequence[_Offer]) -> list[Packet]:
         now_ns = self._clock.now_ns()
@@ -196,22 +250,23 @@ class Packets:
         order = list(offered)
         return sorted(found, key=lambda packet: order.index(packet.task.task_id))
 
-    async def renew(self, task_id: str, lease: str) -> int:
-        """Give the packet's holder its whole time again; returns the new end (ns).
+    async def renew(self, task_id: str, lease: str) -> Renewed:
+        """Give the packet's holder its whole time again.
 
         Raises:
             NotFound, PacketRefused: there is no such packet, or it is no longer its holder's.
         """
 
-        async def unit(tx: Connection) -> int:
+        async def unit(tx: Connection) -> Renewed:
             now_ns = self._clock.now_ns()
             found = await self._open_packet(tx, task_id, lease)
-            if found.status == "expired":
+            if found.status == "expired" or found.expires_ns <= now_ns:
                 raise PacketRefused(
                     task_id, "its lease has ended and others may claim it", "report it now, or claim it again"
                 )
             await packets.renew(tx, task_id, found.number, now_ns + LEASE_NS)
-            return now_ns + LEASE_NS
+            rest = await packets.outstanding(tx, [found.task.run_id], now_ns)
+            return Renewed(now_ns + LEASE_NS, rest)
 
         return await self._database.write(unit)
 
@@ -226,8 +281,7 @@ class Packets:
         run = await self._database.read(lambda tx: self._get(tx, found.task.run_id))
         following = None
         if report.error is None and found.task.expands:
-            whole = rendered(report.output, report.files)
-            following = await anyio.to_thread.run_sync(self._planner.expand, run, found.task, whole)
+            following = await anyio.to_thread.run_sync(self._planner.expand, run, found.task, _told(report))
         await self._database.write(lambda tx: self._record(tx, run, lease, found.task, report, following))
         await self._settle(run)
 
@@ -247,7 +301,7 @@ class Packets:
             claim=Claim(task, found.agent_id, found.number, found.epoch),
             started_ns=found.claimed_ns,
             ended_ns=now_ns,
-            exec_ns=now_ns - found.claimed_ns,
+            exec_ns=max(0, now_ns - found.claimed_ns),
             text=None if report.error is not None else report.output,
             files=report.files,
             error=report.error,
@@ -285,31 +339,29 @@ class Packets:
         """Write the run's new files and finish it when everything has ended. What a crash left is done here too."""
         unshelved: dict[str, str] = {}
         if run.out_dir is not None:
-            try:
-                for artefact in await self._database.read(lambda tx: artefacts.unwritten(tx, run.run_id)):
+            for artefact in await self._database.read(lambda tx: artefacts.unwritten(tx, run.run_id)):
+                try:
                     path = await self._shelf.put(run, artefact)
                     await self._database.write(artefacts.path_setter(artefact.artefact_id, path))
-            except StoreError:
-                raise
-            except (SwarmError, OSError) as error:
-                unshelved[run.run_id] = f"files not written: {error}"
+                except StoreError:
+                    raise
+                except (SwarmError, OSError) as error:
+                    # One that cannot be written must not keep the others from their place.
+                    unshelved.setdefault(run.run_id, f"files not written: {error}")
         held = _held(run)
         await self._database.write(lambda tx: results.finish_runs(tx, [held], unshelved, self._clock.now_ns()))
 
 
-def _failer(run: Run, task: Task, error: str, new_id: NewId, clock: Clock) -> Callable[[Connection], Awaitable[None]]:
-    """Fail a task that cannot be told to anybody: it would otherwise be ready for ever."""
-
-    async def unit(tx: Connection) -> None:
-        now_ns = clock.now_ns()
-        held = _held(run)
-        for claim in await claims.claim(tx, Demand((held,), 1, frozenset({task.task_id})), new_id, now_ns):
-            outcome = Outcome(claim=claim, started_ns=now_ns, ended_ns=now_ns, exec_ns=0, error=error)
-            await results.record(tx, {run.run_id: held}, [outcome], now_ns)
-
-    return unit
-
-
 def _held(run: Run) -> HeldRun:
-    """A host-driven run as claims and results take it: nobody's, so its epoch is the only fence."""
     return HeldRun(run, Lease(run.run_id, run.lease_epoch, HOST))
+
+
+def _told(report: Report) -> str:
+    """What a report says in words: a document that came as a file is as good as one that came as output."""
+    documents = [file.text for file in report.files if file.path.lower().endswith((".md", ".markdown", ".txt"))]
+    return "\n\n".join([report.output, *documents])
+
+
+def _written(prompt: Prompt) -> int:
+    """The bytes its text takes in a result."""
+    return len(json.dumps(prompt.text, ensure_ascii=False).encode())

@@ -22,7 +22,7 @@ from swarmtally.domain.errors import StoreError, SwarmError
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import HEARTBEAT_S, LEASE_NS, Lease, Run
 from swarmtally.domain.task import Claim, Outcome
-from swarmtally.store import artefacts, ready, runs
+from swarmtally.store import artefacts, packets, ready, runs
 from swarmtally.store.connection import Connection
 
 log = structlog.get_logger(__name__)
@@ -152,6 +152,8 @@ class Scheduler:
         await results.record(tx, held, outcomes, now_ns)
         checked = [held[run_id] for run_id in held if run_id in touched]
         finished, waiting = await results.finish_runs(tx, checked, self._unshelved, now_ns)
+        # Agents of packets that nobody reported in time are ours to use again.
+        await packets.expire(tx, now_ns)
         started: list[Claim] = []
         for demand in self._demands(skip=finished):
             started += await claims.claim(tx, demand, self._new_id, now_ns)
@@ -278,6 +280,7 @@ class Scheduler:
             return ours
 
         ours = await self._shop.database.write(unit)
+        self._wake.set()  # a packet's lease may have ended, which nothing tells of
         for lease in held:
             # Those that ended while we asked are not ours any more, and need no warning.
             if lease.run_id not in ours and lease.run_id in self._runs:

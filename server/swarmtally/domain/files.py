@@ -1,6 +1,7 @@
 """Files that come with a deliverable: text under relative paths that are safe on every system."""
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,14 @@ FILES_LIMIT_BYTES = 4 * 1024 * 1024
 PATH_LIMIT = 200
 """The longest path, in characters."""
 
+PART_LIMIT_BYTES = 200
+"""The longest part of a path: file systems end at 255 bytes."""
+
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+_DEVICE = re.compile(
+    r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?", re.IGNORECASE
+)
+_GIT = re.compile(r"\.git|git~[0-9]+")
 _FENCE = re.compile(r"^`{3,}", re.MULTILINE)
 
 
@@ -46,7 +53,7 @@ def checked_files(files: Mapping[str, str]) -> tuple[File, ...]:
         fault = _fault(path)
         if fault is not None:
             raise InvalidInput(f"files: path {path[:PATH_LIMIT]!r} {fault}; use a relative path such as src/app.py")
-        key = path.casefold()
+        key = _same(path)
         if key in names:
             raise InvalidInput(f"files: {path!r} and {names[key]!r} are one file on some systems; rename one")
         names[key] = path
@@ -86,9 +93,21 @@ def _fault(path: str) -> str | None:
     for part in path.split("/"):
         if part in ("", ".", ".."):
             return "has an empty part, . or .."
-        if part.casefold() == ".git" or _DEVICE.fullmatch(part) or part.endswith((" ", ".")) or len(part) > 120:
-            return f"has a part that is not allowed ({part[:120]!r})"
+        if _GIT.fullmatch(_seen(part)) or _DEVICE.fullmatch(part) or part.endswith((" ", ".")):
+            return f"has a part that is not allowed ({part!r})"
+        if len(part.encode()) > PART_LIMIT_BYTES:
+            return f"has a part of {len(part.encode())} bytes; at most {PART_LIMIT_BYTES} are allowed"
     return None
+
+
+def _same(path: str) -> str:
+    """What two paths share that are one file on some system: macOS and Windows tell neither case nor accents apart."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
+
+
+def _seen(part: str) -> str:
+    """`part` as a file system reads it that passes over characters nobody sees."""
+    return _same("".join(char for char in part if unicodedata.category(char) != "Cf"))
 
 
 def _folders(path: str) -> list[str]:

@@ -7,6 +7,7 @@ worker threads are no daemons: one that waits for stdin would keep the process a
 
 import asyncio
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -23,8 +24,15 @@ BACKLOG_BYTES = 1 << 20
 """Bytes accepted and not written yet, before a sender waits or a log line is dropped."""
 
 
+_SURROGATES = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+"""Escaped backslashes, escaped pairs, and halves of pairs."""
+
+
 class LineReader:
-    """The lines that arrive on a descriptor, as text; bytes that are no UTF-8 become U+FFFD. Iterate once.
+    """The lines of JSON that arrive on a descriptor, as text; bytes that are no UTF-8, and halves of surrogate pairs,
+    become U+FFFD: JavaScript sends such halves, and no answer can be given to what cannot be parsed. Iterate once.
 
     Args:
         fd: read until its end.
@@ -49,7 +57,7 @@ class LineReader:
             if line is None:
                 return
             self._room.release()
-            yield line.decode(errors="replace")
+            yield _whole(line.decode(errors="replace"))
 
     def _read(self) -> None:
         # A closed loop raises RuntimeError: then nobody takes lines any more.
@@ -65,6 +73,12 @@ class LineReader:
     def _take(self, line: bytes | None) -> None:
         self._lines.append(line)
         self._arrived.set()
+
+
+def _whole(line: str) -> str:
+    if "\\ud" not in line and "\\uD" not in line:
+        return line
+    return _SURROGATES.sub(lambda found: "\\ufffd" if found["half"] else found[0], line)
 
 
 class LineWriter:

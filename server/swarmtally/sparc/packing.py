@@ -139,7 +139,8 @@ def disarmed(text: str) -> str:
 
 
 def _asked(task: Task, mode: Mode, missing: Sequence[str]) -> str:
-    lines = [f"Task: {task.text}", f"Deliverable: {mode.deliverable}"]
+    # A component's name comes from an artefact.
+    lines = [f"Task: {disarmed(task.text)}", f"Deliverable: {mode.deliverable}"]
     if missing:
         lines.append(f"Missing: {', '.join(missing)} (delivered nothing; say what follows from that)")
     return "\n".join(lines)

@@ -7,8 +7,9 @@ there when it writes; a program of the same user that swaps folders in between c
 
 import os
 import re
+import secrets
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,11 +85,10 @@ def _put(out_dir: Path, run_id: str, artefact: Artefact) -> str:
         _refuse_outside(folder, base)
         _make_folders(folder)
         for name in _names(stem):
-            if not _put_files(base, folder / name, artefact.files):
-                continue
             target = folder / f"{name}.md"
-            _refuse_outside(target, base)
-            if _create(target, content) or _holds(target, content):
+            wanted = {**_files_below(folder / name, artefact.files), target: content}
+            # All are looked at before the first is written: a folder of somebody else's gets none of them.
+            if all(_may_be(one, text, folder, base) for one, text in wanted.items()) and _write(wanted):
                 return str(target)
     except OSError as error:
         raise PathRefused(
@@ -102,19 +102,29 @@ def _names(stem: str) -> Iterator[str]:
     yield from (f"{stem}-{number}" for number in range(2, _TRIES + 1))
 
 
-def _put_files(base: Path, folder: Path, files: Sequence[File]) -> bool:
-    """Write `files` below `folder`; False when a file that is not ours stands in the way. Their paths were checked."""
-    for file in files:
-        target = folder.joinpath(*file.path.split("/"))
-        # Link by link: the first folder made through one would already lie outside.
-        for parent in reversed([one for one in target.parents if one.is_relative_to(folder)]):
-            _refuse_outside(parent, base)
-            if not parent.is_dir():
-                if parent.exists():
-                    return False
-                parent.mkdir(0o755, exist_ok=True)
-        _refuse_outside(target, base)
-        content = file.text.encode()
+def _files_below(folder: Path, files: Sequence[File]) -> dict[Path, bytes]:
+    """What is to lie below `folder`. The files' paths were checked when they were reported."""
+    return {folder.joinpath(*file.path.split("/")): file.text.encode() for file in files}
+
+
+def _may_be(target: Path, content: bytes, folder: Path, base: Path) -> bool:
+    """Whether nothing that is not ours stands where `target` goes, nor where a folder above it, below `folder`, goes.
+
+    Raises:
+        PathRefused: one of them is a link that leads out of `base`.
+    """
+    for parent in reversed([one for one in target.parents if one.is_relative_to(folder)]):
+        _refuse_outside(parent, base)
+        if os.path.lexists(parent) and not parent.is_dir():
+            return False
+    _refuse_outside(target, base)
+    return not os.path.lexists(target) or _holds(target, content)
+
+
+def _write(wanted: Mapping[Path, bytes]) -> bool:
+    """Make the files; False when something else has come in the way since it was looked."""
+    for target, content in wanted.items():
+        _make_folders(target.parent)
         if not (_create(target, content) or _holds(target, content)):
             return False
     return True
@@ -137,18 +147,41 @@ def _refuse_outside(target: Path, base: Path) -> None:
 
 
 def _create(target: Path, content: bytes) -> bool:
-    """Make the file; False when something of that name is there."""
+    """Make the file, whole from its first moment; False when something of that name is there.
+
+    Two processes may write the same artefact at once: neither must see half of it and take it for another's.
+    """
+    part = target.with_name(f".{secrets.token_hex(8)}.part")
+    _write_new(part, content)
     try:
-        opened = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY, 0o644)
+        # Unlike a rename this never replaces what is there.
+        os.link(part, target)
     except FileExistsError:
         return False
+    except OSError:
+        return _create_in_place(target, content)
+    finally:
+        part.unlink()
+    return True
+
+
+def _create_in_place(target: Path, content: bytes) -> bool:
+    """The same where the file system has no links."""
+    try:
+        _write_new(target, content)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _write_new(target: Path, content: bytes) -> None:
+    opened = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY, 0o644)
     try:
         with open(opened, "wb") as file:  # noqa: PTH123 (Path.open takes no descriptor)
             file.write(content)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    return True
 
 
 def _holds(target: Path, content: bytes) -> bool:

@@ -125,11 +125,12 @@ async def revive(tx: Connection, task_id: str, number: int) -> None:
 
 
 async def outstanding(tx: Connection, run_ids: Sequence[str], now_ns: int) -> Outstanding:
-    """What the runs have to give. A packet whose time is over counts as one that could be claimed."""
+    """What the runs have to give: paused ones nothing. A packet whose time is over could be claimed."""
     row = await tx.row(
-        "SELECT COALESCE(SUM(task.status = 'ready' OR expires_ns <= :now), 0) AS ready,"
+        "SELECT COALESCE(SUM(run.status <> 'paused' AND (task.status = 'ready' OR expires_ns <= :now)), 0) AS ready,"
         " COALESCE(SUM(expires_ns > :now), 0) AS out, MIN(CASE WHEN expires_ns > :now THEN expires_ns END) AS next"
-        " FROM task LEFT JOIN attempt ON attempt.task_id = task.task_id AND attempt.status = 'running'"
+        " FROM task JOIN run ON run.run_id = task.run_id"
+        " LEFT JOIN attempt ON attempt.task_id = task.task_id AND attempt.status = 'running'"
         " WHERE task.run_id IN (SELECT value FROM json_each(:ids)) AND task.status IN ('ready', 'running')",
         {"ids": as_json(run_ids), "now": now_ns},
     )
