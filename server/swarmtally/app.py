@@ -20,7 +20,7 @@ from swarmtally.core.memory import Memory
 from swarmtally.core.project import DEFAULT_PROJECT, git_root
 from swarmtally.core.swarms import Swarms
 from swarmtally.domain.clock import Clock, SystemClock
-from swarmtally.domain.errors import InvalidInput
+from swarmtally.domain.errors import InvalidInput, StoreError
 from swarmtally.domain.ids import NewId, id_factory
 from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import HEARTBEAT_S, HOST, BackendChoice, NewRun, RunKind
@@ -257,10 +257,15 @@ class App:
         Raises:
             SwarmError: this process has no model to execute runs with.
         """
+        import structlog
+
         choice = await anyio.to_thread.run_sync(self.choose, None)
         runs = await self.runs()
         while True:
-            await runs.adopt(choice)
+            try:
+                await runs.adopt(choice)
+            except StoreError as error:
+                structlog.get_logger(__name__).error("store.failed", error=str(error))
             await anyio.sleep(HEARTBEAT_S)
 
     async def pause_held(self, why: str) -> list[str]:

@@ -12,13 +12,13 @@ from swarmtally.core.ports import Backend
 from swarmtally.core.scheduler import WATCH_S, Scheduler
 from swarmtally.core.spawning import add_agents, new_agents
 from swarmtally.domain.clock import Clock
-from swarmtally.domain.errors import NotFound, RoleMissing, RunFinished, RunHeld
+from swarmtally.domain.errors import InvalidInput, NotFound, RoleMissing, StoreError, SwarmError
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import HEARTBEAT_S, HOST, INTERRUPTED, LEASE_NS, BackendChoice, Lease, NewRun, Run, RunStatus
 from swarmtally.domain.swarm import Strategy, Swarm
 from swarmtally.domain.task import Artefact, NewTask, Task, TaskStatus
 from swarmtally.domain.usage import UsageTotals
-from swarmtally.store import agents, artefacts, events, messages, packets, runs, tasks, usage
+from swarmtally.store import agents, artefacts, events, messages, packets, runs, swarms, tasks, usage
 from swarmtally.store.connection import Connection, Row
 from swarmtally.store.database import Database
 from swarmtally.store.events import Event
@@ -44,12 +44,14 @@ class Progress:
     running: tuple[Task, ...]
     claimable: int
     """Packets a client could claim now."""
+    abandoned: bool
+    """No process executes it."""
 
     @property
     def settled(self) -> bool:
         """Whether it goes no further unless somebody does something."""
         if self.run.status is RunStatus.PAUSED:
-            return not self.running
+            return not self.running or self.abandoned
         return self.run.status.final or self.status == INTERRUPTED or self.claimable > 0
 
 
@@ -134,7 +136,7 @@ class Runs:
         dead = await leases.dead_owners(self._database)
 
         async def unit(tx: Connection) -> None:
-            await leases.free_abandoned(tx, dead, now_ns)
+            await leases.free_abandoned(tx, dead, self._executed(), now_ns)
             if swarm.strategy is Strategy.SPECIALIZED:
                 await _serve_roles(tx, swarm, roles, self._new_id, now_ns)
             await runs.insert(tx, run)
@@ -143,10 +145,21 @@ class Runs:
             )
             await tasks.insert(tx, scope(run), plan, now_ns)
 
-        await self._database.write(unit)
+        try:
+            await self._database.write(unit)
+        except anyio.get_cancelled_exc_class():
+            # It may have been committed, and then somebody has to have it; else the scheduler's next turn drops it.
+            self._execute(run, backend)
+            raise
+        self._execute(run, backend)
+        return run.run_id
+
+    def _execute(self, run: Run, backend: Backend | None) -> None:
         if backend is not None:
             self._scheduler.hold(run, Lease(run.run_id, run.lease_epoch, self._owner), backend)
-        return run.run_id
+
+    def _executed(self) -> set[str]:
+        return {lease.run_id for lease in self._scheduler.held()}
 
     async def cancel(self, run_id: str) -> int:
         """Cancel what has not ended of a run, whoever executes it; see `control.cancel`."""
@@ -158,9 +171,11 @@ class Runs:
 
     async def pause(self, run_id: str) -> bool:
         """Have no further task of a run start, whoever executes it; see `control.pause`."""
-        return await self._database.write(
+        paused = await self._database.write(
             lambda tx: control.pause(tx, self._project, run_id, control.BY_REQUEST, self._clock.now_ns())
         )
+        self._scheduler.look()
+        return paused
 
     async def pause_held(self, reason: str) -> list[str]:
         """Pause the unfinished runs that this process executes; returns their ids."""
@@ -193,17 +208,38 @@ class Runs:
             # Opened before anything is changed: where that fails, nothing is.
             backend = await self._open_backend(found.backend)
 
+        done: list[tuple[control.Resumed, Run]] = []
+
         async def unit(tx: Connection) -> tuple[control.Resumed, Run]:
             now_ns = self._clock.now_ns()
             resumed = await how(tx, self._project, run_id, self._owner, dead, now_ns)
-            await leases.free_abandoned(tx, dead, now_ns)
-            return resumed, await self._get(tx, run_id)
+            run = await self._get(tx, run_id)
+            if resumed.again:
+                await self._serve_again(tx, run, now_ns)
+            await leases.free_abandoned(tx, dead, self._executed() | {run_id}, now_ns)
+            done.append((resumed, run))
+            return resumed, run
 
-        resumed, run = await self._database.write(unit)
+        try:
+            resumed, run = await self._database.write(unit)
+        except anyio.get_cancelled_exc_class():
+            # As in `start`: it may have been committed.
+            for resumed, run in done:
+                if resumed.lease is not None and backend is not None:
+                    self._scheduler.hold(run, resumed.lease, backend)
+            raise
         if resumed.lease is not None:
             await self._hold(run, resumed.lease, backend)
         self._scheduler.look()
         return resumed
+
+    async def _serve_again(self, tx: Connection, run: Run, now_ns: int) -> None:
+        """Give a run that is retried what it was given at its start: its swarm may have changed since."""
+        swarm = await swarms.get(tx, self._project, run.swarm_id)
+        if swarm is None:
+            raise InvalidInput(f"swarm {run.swarm_id} of run {run.run_id} was deleted; start a new run")
+        if swarm.strategy is Strategy.SPECIALIZED:
+            await _serve_roles(tx, swarm, await tasks.roles_wanted(tx, run.run_id), self._new_id, now_ns)
 
     async def _hold(self, run: Run, lease: Lease, backend: Backend | None) -> None:
         """Execute a run whose lease is ours; when its backend cannot be opened, let go of it again."""
@@ -220,11 +256,16 @@ class Runs:
         found = await self._database.read(lambda tx: runs.to_execute(tx, self._project))
         taken = []
         for run in found:
-            if run.backend.same_model(choice) and leases.is_free(run, dead, self._clock.now_ns()):
+            ours = self._scheduler.holds(run.run_id)
+            if run.backend.same_model(choice) and not ours and leases.is_free(run, dead, self._clock.now_ns()):
                 try:
-                    await self.resume(run.run_id)
-                except (RunHeld, RunFinished):
-                    continue  # another process was faster
+                    await self._go_on(run.run_id, control.adopt)
+                except StoreError:
+                    raise
+                except SwarmError as error:
+                    # Another process or a user was faster, or its model cannot be had now.
+                    log.warning("run.not_adopted", run_id=run.run_id, error=str(error))
+                    continue
                 log.info("run.adopted", run_id=run.run_id)
                 taken.append(run.run_id)
         return taken
@@ -325,6 +366,7 @@ class Runs:
                 known=sum(counts.values()),
                 running=tuple(await tasks.running(tx, run_id, LISTED)),
                 claimable=claimable,
+                abandoned=leases.is_free(run, dead, self._clock.now_ns()),
             )
 
         return await self._database.read(unit)
