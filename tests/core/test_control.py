@@ -108,24 +108,6 @@ async def test_pausing_lets_calls_end_and_starts_nothing_until_resumed(tmp_path:
         assert kinds == ["run.queued", "run.running", "run.paused", "run.unpaused", "run.succeeded"]
 
 
-async def test_whoever_waits_is_told_of_a_pause_at_once(tmp_path: Path) -> None:
-    """The run's only task waits for its next attempt: nothing but the pause itself can wake who waits."""
-    backend = ScriptedBackend(lambda key, asked: BackendFailure("busy", transient=True, retry_after_s=100))
-    async with swarmed(tmp_path, backend) as swarm:
-        run_id = await swarm.start(task("a"))
-        looks: list[str] = []
-
-        async def tell(state: Progress) -> None:
-            looks.append(state.status)
-
-        with anyio.fail_after(4):  # below the 5 s after which it would look by itself
-            async with anyio.create_task_group() as group:
-                group.start_soon(swarm.runs.wait, run_id, None, tell)
-                while not await swarm.rows("SELECT 1 FROM task WHERE status = 'ready' AND not_before_ns > 0"):
-                    await anyio.lowlevel.checkpoint()
-                await swarm.runs.pause(run_id)
-
-
 async def test_waiting_for_a_paused_run_ends_although_its_process_died_with_calls_under_way(tmp_path: Path) -> None:
     async with swarmed(tmp_path, ScriptedBackend(gate=anyio.Event())) as swarm, swarmed(tmp_path) as other:
         run_id = await swarm.start(task("a"))
@@ -148,12 +130,18 @@ async def test_a_paused_run_whose_process_is_gone_goes_on_in_the_callers(tmp_pat
 
 
 async def test_a_run_paused_before_its_first_task_is_queued_again_when_resumed(tmp_path: Path) -> None:
-    async with swarmed(tmp_path, ScriptedBackend()) as swarm:
-        async with anyio.create_task_group() as group:
-            run_id = await swarm.start(task("a"))
-            group.start_soon(swarm.runs.pause, run_id)
-        await swarm.runs.resume(run_id)
-        assert (await ended(swarm, run_id)).status == "succeeded"
+    gate = anyio.Event()
+    async with swarmed(tmp_path, ScriptedBackend(gate=gate)) as swarm:
+        await swarm.init(max_agents=1)
+        await swarm.start(task("a"))
+        await swarm.backend.met.wait()
+        second = await swarm.start(task("b"))
+        await swarm.runs.pause(second)
+        assert (await swarm.runs.show(second)).status == "paused"
+        await swarm.runs.resume(second)
+        assert (await swarm.runs.show(second)).status == "queued"
+        gate.set()
+        assert (await ended(swarm, second)).status == "succeeded"
 
 
 async def test_retrying_does_failed_and_cancelled_tasks_again_and_nothing_else(tmp_path: Path) -> None:

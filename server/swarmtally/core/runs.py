@@ -171,11 +171,9 @@ class Runs:
 
     async def pause(self, run_id: str) -> bool:
         """Have no further task of a run start, whoever executes it; see `control.pause`."""
-        paused = await self._database.write(
+        return await self._database.write(
             lambda tx: control.pause(tx, self._project, run_id, control.BY_REQUEST, self._clock.now_ns())
         )
-        self._scheduler.look()
-        return paused
 
     async def pause_held(self, reason: str) -> list[str]:
         """Pause the unfinished runs that this process executes; returns their ids."""
