@@ -47,10 +47,19 @@ def test_who_leaves_follows_the_rules_in_their_order(
             assert not (alike and agent.status is AgentStatus.BUSY and one.status is AgentStatus.IDLE)
             if one.role == agent.role and one.status == agent.status:
                 assert staying.index(one) < staying.index(agent), "the newest of a role goes first"
-    if role is None and all(agent.status is AgentStatus.IDLE for agent in staying) and others:
-        sizes = Counter(agent.role for agent in left)
-        for agent in gone:
-            assert sizes[agent.role] >= max(sizes.values()) - 1, "the most common role goes first"
+
+
+@given(st.lists(st.sampled_from(ROLES), min_size=1, max_size=12), st.integers(0, 12))
+def test_the_newest_agent_of_the_most_common_role_leaves_first(roles: list[str], wanted: int) -> None:
+    staying = [an_agent(number, role, AgentStatus.IDLE) for number, role in enumerate(roles)]
+    left = list(staying)
+    for agent in to_drain(staying, min(wanted, len(staying) - 1), None):
+        sizes = Counter(one.role for one in left)
+        newest = {one.role: one for one in left[1:]}
+        most = max(sizes[role] for role in newest)
+        candidates = [one for one in newest.values() if sizes[one.role] == most]
+        assert agent == max(candidates, key=staying.index)
+        left.remove(agent)
 
 
 async def sizes(swarm: Swarmed) -> tuple[int, int]:
@@ -151,10 +160,10 @@ async def test_a_run_whose_swarm_is_drained_to_nothing_and_grown_again_ends_well
 async def test_a_waiting_task_starts_as_soon_as_its_own_process_makes_room_for_it(tmp_path: Path) -> None:
     async with swarmed(tmp_path, ScriptedBackend(gate=anyio.Event())) as swarm:
         await swarm.init(max_agents=1)
-        await swarm.start(task("a"), task("b"))
-        await until(swarm, "SELECT 1 FROM usage")
-        await swarm.swarms.scale(2, None, None)
-        await until(swarm, "SELECT COUNT(*) AS n FROM usage GROUP BY run_id HAVING n = 2")
+        await swarm.start(task("a"), task("b"), task("c"), task("d"))
+        for size in (1, 2, 3, 4):
+            await swarm.swarms.scale(size, None, None)
+            await until(swarm, f"SELECT COUNT(*) AS n FROM usage GROUP BY run_id HAVING n = {size}")
 
 
 async def test_a_specialized_swarm_keeps_the_last_agent_of_a_role_that_a_run_needs(tmp_path: Path) -> None:
