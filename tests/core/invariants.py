@@ -16,6 +16,10 @@ ALWAYS = {
         "SELECT attempt.task_id FROM attempt LEFT JOIN agent USING (agent_id)"
         " WHERE attempt.status = 'running' AND agent.task_id IS NOT attempt.task_id"
     ),
+    "a running attempt was begun under the present hold on its run": (
+        "SELECT attempt.task_id FROM attempt JOIN task USING (task_id) JOIN run USING (run_id)"
+        " WHERE attempt.status = 'running' AND epoch <> lease_epoch"
+    ),
     "no two running attempts name one agent": (
         "SELECT agent_id FROM attempt WHERE status = 'running' GROUP BY agent_id HAVING COUNT(*) > 1"
     ),
