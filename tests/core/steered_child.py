@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import structlog
 
 from swarmtally.core.ports import Prompt, Reply
 from swarmtally.domain.errors import BackendFailure, NoSwarm, SwarmError
@@ -76,7 +77,7 @@ async def main(folder: Path, seed: int) -> None:
             await swarm.swarms.find(None)
         except NoSwarm:
             await swarm.init(max_agents=3)
-        print("ready", flush=True)
+        print("ready", flush=True)  # stdout is for the answers alone
         while line := await anyio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
             try:
                 await obey(swarm, *json.loads(line))
@@ -87,4 +88,5 @@ async def main(folder: Path, seed: int) -> None:
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     anyio.run(main, Path(sys.argv[1]), int(sys.argv[2]))

@@ -323,7 +323,9 @@ class Runs:
         return await self._database.read(unit)
 
     def _shown(self, run: Run, dead: frozenset[str]) -> str:
-        return run.shown_status(self._clock.now_ns(), dead)
+        # Ours goes on even where its lease ran out while the machine slept: the next heartbeat renews it.
+        held = self._scheduler.holds(run.run_id)
+        return str(run.status) if held else run.shown_status(self._clock.now_ns(), dead)
 
     async def wait(self, run_id: str, timeout_s: float | None, on_progress: OnProgress | None = None) -> Progress:
         """Return when nothing more is to be waited for, at the latest after `timeout_s` (None: without limit).

@@ -152,7 +152,9 @@ class Database:
         """Changes when another process has written, or this one has (a few µs; poll it, compare within a process)."""
         writer = self._writer
         assert writer is not None
-        row = await writer.row("SELECT data_version AS others, total_changes() AS own FROM pragma_data_version")
+        sql = "SELECT data_version AS others, total_changes() AS own FROM pragma_data_version"
+        # Even that can find the file locked: another process recovers it when one was killed.
+        row = await writer.patiently(lambda: writer.row(sql))
         assert row is not None
         return row["others"], row["own"]
 
