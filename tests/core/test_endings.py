@@ -5,7 +5,9 @@ from pathlib import Path
 
 import anyio
 import anyio.lowlevel
+import pytest
 
+from swarmtally.domain.errors import DiskFull
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Artefact, TaskStatus
 from swarmtally.store.connection import Connection
@@ -114,3 +116,15 @@ async def test_files_that_could_not_be_written_before_a_cancel_are_written_after
         run = await end(swarm, run_id)
         assert (run.status, run.reason) == ("succeeded", None)
         assert sorted(shelf.put_away) == ["a", "b"]
+
+
+async def test_a_fault_of_the_database_is_told_of_the_runs_it_ended_and_of_no_other(tmp_path: Path) -> None:
+    gate = anyio.Event()
+    async with swarmed(tmp_path) as swarm, swarmed(tmp_path, ScriptedBackend(gate=gate)) as other:
+        run_id = await swarm.start(task("a"), task("b"))
+        elsewhere = await other.start(task("c"))
+        swarm.scheduler._fail(DiskFull("swarm.db"))  # what it does when a write meets a full disk
+        with pytest.raises(DiskFull):
+            await swarm.runs.wait(run_id, None)
+        gate.set()
+        assert (await end(swarm, elsewhere)).status == "succeeded"

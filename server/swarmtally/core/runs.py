@@ -344,8 +344,9 @@ class Runs:
             if on_progress is not None and state != shown:
                 await on_progress(progress)
                 shown = state
-            if not ours and self._scheduler.fault is not None and not progress.run.status.final:
-                raise self._scheduler.fault
+            fault = None if ours else self._scheduler.take_fault(run_id)
+            if fault is not None and not progress.run.status.final:
+                raise fault
             if progress.settled or anyio.current_time() >= deadline:
                 return progress
             # Our scheduler tells of changes; a run of another process is looked at.

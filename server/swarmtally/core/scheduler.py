@@ -70,12 +70,11 @@ class Scheduler:
         self._timers: set[int] = set()
         self._wake = anyio.Event()
         self._changed = anyio.Event()
-        self.fault: StoreError | None = None
-        """Why the database could not be written any more, when that happened: held runs have been let go."""
+        self._faults: dict[str, StoreError] = {}
 
     def hold(self, run: Run, lease: Lease, backend: Backend) -> None:
         """Take a run whose lease is ours into the loop."""
-        self.fault = None
+        self._faults.pop(run.run_id, None)
         # It may be held from an earlier epoch that the loop has not seen end yet.
         self._drop(run.run_id)
         self._runs[run.run_id] = _Held(HeldRun(run, lease), backend)
@@ -83,6 +82,10 @@ class Scheduler:
 
     def holds(self, run_id: str) -> bool:
         return run_id in self._runs
+
+    def take_fault(self, run_id: str) -> StoreError | None:
+        """Why we let go of the run, when the database could not be written any more; told once."""
+        return self._faults.pop(run_id, None)
 
     def held(self) -> list[Lease]:
         """Our hold on each run of this process."""
@@ -308,7 +311,7 @@ class Scheduler:
     def _fail(self, error: StoreError) -> None:
         """The database cannot be written: stop everything, so that nothing runs unrecorded; resume continues."""
         log.error("store.failed", error=str(error))
-        self.fault = error
+        self._faults |= dict.fromkeys(self._runs, error)
         self._outcomes.clear()
         for run_id in list(self._runs):
             self._drop(run_id)
