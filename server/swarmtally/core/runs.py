@@ -367,7 +367,7 @@ class Runs:
                 known=sum(counts.values()),
                 running=tuple(await tasks.running(tx, run_id, LISTED)),
                 claimable=claimable,
-                abandoned=leases.is_free(run, dead, self._clock.now_ns()),
+                abandoned=not self._scheduler.holds(run_id) and leases.is_free(run, dead, self._clock.now_ns()),
             )
 
         return await self._database.read(unit)
