@@ -7,8 +7,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from swarmtally.domain.errors import DiskFull
-from swarmtally.domain.run import Run
+from swarmtally.core.runs import Runs
+from swarmtally.domain.clock import SystemClock
+from swarmtally.domain.errors import DiskFull, NoBackend, RunFinished
+from swarmtally.domain.ids import id_factory
+from swarmtally.domain.run import BackendChoice, Run
 from swarmtally.domain.task import Artefact, TaskStatus
 from swarmtally.store.connection import Connection
 from tests.core.harness import ScriptedBackend, Swarmed, swarmed, task
@@ -128,3 +131,50 @@ async def test_a_fault_of_the_database_is_told_of_the_runs_it_ended_and_of_no_ot
             await swarm.runs.wait(run_id, None)
         gate.set()
         assert (await end(swarm, elsewhere)).status == "succeeded"
+
+
+@pytest.mark.parametrize("opens", [True, False])
+async def test_a_run_cancelled_while_its_backend_is_opened_to_go_on_stays_cancelled(
+    tmp_path: Path, opens: bool
+) -> None:
+    opening, gate = anyio.Event(), anyio.Event()
+
+    async def open_slowly(choice: BackendChoice) -> ScriptedBackend:
+        opening.set()
+        await gate.wait()
+        if not opens:
+            raise NoBackend("no key; set one")
+        return ScriptedBackend()
+
+    async with swarmed(tmp_path, ScriptedBackend(gate=anyio.Event())) as swarm:
+        run_id = await swarm.start(task("a"))
+        await swarm.backend.met.wait()
+    async with swarmed(tmp_path) as swarm:
+        clock, new_id = SystemClock(), id_factory()
+        runs = Runs(swarm.database, clock, new_id, "test", "here:1:1", swarm.scheduler, open_slowly)
+        resuming = asyncio.create_task(runs.resume(run_id))
+        await opening.wait()
+        await swarm.runs.cancel(run_id)
+        before = [tuple(row) for row in await swarm.rows("SELECT * FROM run, task, attempt")]
+        gate.set()
+        with pytest.raises(RunFinished if opens else NoBackend):
+            await resuming
+        assert [tuple(row) for row in await swarm.rows("SELECT * FROM run, task, attempt")] == before
+        assert not swarm.scheduler.holds(run_id)
+
+
+async def test_a_paused_run_of_another_machine_goes_on_there_or_once_its_lease_has_ended(tmp_path: Path) -> None:
+    async with swarmed(tmp_path, ScriptedBackend(gate=anyio.Event())) as swarm:
+        run_id = await swarm.start(task("a"))
+        await swarm.backend.met.wait()
+        await swarm.runs.pause(run_id)
+    async with swarmed(tmp_path) as swarm:
+        far = f"UPDATE run SET lease_owner = 'far:1:1', lease_expires_ns = {2**62}"
+        await swarm.database.write(lambda tx: tx.rows(far))
+        await swarm.runs.resume(run_id)
+        assert not swarm.scheduler.holds(run_id)
+        assert (await swarm.runs.show(run_id)).status == "running"
+        await swarm.database.write(lambda tx: tx.rows("UPDATE run SET lease_expires_ns = 1"))
+        assert (await swarm.runs.show(run_id)).status == "interrupted"
+        await swarm.runs.resume(run_id)
+        assert (await end(swarm, run_id)).status == "succeeded"
