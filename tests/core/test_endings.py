@@ -123,8 +123,10 @@ async def test_files_that_could_not_be_written_before_a_cancel_are_written_after
 
 async def test_a_fault_of_the_database_is_told_of_the_runs_it_ended_and_of_no_other(tmp_path: Path) -> None:
     gate = anyio.Event()
-    async with swarmed(tmp_path) as swarm, swarmed(tmp_path, ScriptedBackend(gate=gate)) as other:
+    held = ScriptedBackend(gate=anyio.Event())
+    async with swarmed(tmp_path, held) as swarm, swarmed(tmp_path, ScriptedBackend(gate=gate)) as other:
         run_id = await swarm.start(task("a"), task("b"))
+        await held.met.wait()
         elsewhere = await other.start(task("c"))
         swarm.scheduler._fail(DiskFull("swarm.db"))  # what it does when a write meets a full disk
         with pytest.raises(DiskFull):
