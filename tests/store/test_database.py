@@ -256,12 +256,12 @@ async def test_a_read_that_outlives_the_database_closes_its_connection(path, clo
         await database.write(adding("late"))
 
 
-async def test_data_version_tells_that_another_process_has_written(database, path, clock):
-    before = await database.data_version()
-    assert await database.data_version() == before
+async def test_changes_tell_that_another_process_has_written(database, path, clock):
+    before = await database.changes()
+    assert await database.changes() == before
     async with open_database(path, clock) as other:
         await other.write(adding("a"))
-    assert await database.data_version() != before
+    assert await database.changes() != before
 
 
 async def test_a_write_waits_for_another_process_to_let_go(database, path):

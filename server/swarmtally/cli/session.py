@@ -2,16 +2,18 @@
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import TypeVar
+from types import FrameType
+from typing import NoReturn, TypeVar
 
 import anyio
 
 from swarmtally.app import App, open_app
 from swarmtally.cli import options
-from swarmtally.cli.failures import Interrupted
+from swarmtally.cli.failures import INTERRUPTED, Interrupted
 from swarmtally.cli.live import LiveLine
 from swarmtally.core.progress import listening
 from swarmtally_tools.definition import View
@@ -61,6 +63,7 @@ def execute(operation: Callable[[App], Awaitable[T]], *, logs: bool = True) -> T
                 try:
                     return await operation(app)
                 except anyio.get_cancelled_exc_class():
+                    signal.signal(signal.SIGINT, _leave)
                     # Ctrl-C. What this process executes is paused, so that its end is one the user has chosen.
                     with anyio.CancelScope(shield=True):
                         watch.paused = await app.pause_held("by Ctrl-C")
@@ -71,6 +74,12 @@ def execute(operation: Callable[[App], Awaitable[T]], *, logs: bool = True) -> T
             return anyio.run(inside)
     except KeyboardInterrupt:
         raise Interrupted(_farewell(watch, given)) from None
+
+
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    """A second Ctrl-C: the user will not wait, for instance for a database that another program has locked."""
+    os.write(2, b"swarmtally: left at once; what was under way shows as interrupted\n")
+    os._exit(INTERRUPTED)
 
 
 def status(view: View) -> int:

@@ -9,7 +9,7 @@ import structlog
 
 from swarmtally.core.ports import Backend, Inputs, Packer, Planner, Prompt, Reply
 from swarmtally.domain.clock import NS_PER_S, Clock
-from swarmtally.domain.errors import BackendFailure, ContextExceeded, StoreError, SwarmError
+from swarmtally.domain.errors import AttemptOver, BackendFailure, ContextExceeded, StoreError, SwarmError
 from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Claim, Expansion, Outcome, Task
@@ -108,6 +108,8 @@ async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, inputs
     for repack in range(REPACKS + 1):
         prompt = await pack(shop.packer, run, claim.task, inputs, budget)
         usage_id = await _open(shop, run, claim, backend, prompt)
+        if usage_id is None:
+            raise AttemptOver(claim.task.task_id, claim.number)
         call = await _send(usage_id, backend, prompt)
         if not isinstance(call.failure, ContextExceeded) or repack == REPACKS:
             return call
@@ -140,10 +142,10 @@ async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
     return _Call(usage_id, reply.usage.credible(), text=storable(reply.text), truncated=reply.truncated)
 
 
-async def _open(shop: Workshop, run: Run, claim: Claim, backend: Backend, prompt: Prompt) -> int:
+async def _open(shop: Workshop, run: Run, claim: Claim, backend: Backend, prompt: Prompt) -> int | None:
     call = opened_call(run, claim, (backend.info.name, backend.info.model), prompt, shop.clock.now_ns())
 
-    async def unit(tx: Connection) -> int:
+    async def unit(tx: Connection) -> int | None:
         return await usage.open_call(tx, call)
 
     return await shop.database.write(unit)

@@ -30,7 +30,7 @@ class Resumed:
 
 
 class Resuming(Protocol):
-    """`resume` or `retry`."""
+    """`resume`, `adopt` or `retry`."""
 
     async def __call__(
         self, tx: Connection, project: str, run_id: str, owner: str, dead: AbstractSet[str], now_ns: int
@@ -85,6 +85,18 @@ async def resume(tx: Connection, project: str, run_id: str, owner: str, dead: Ab
             return Resumed(0, None)
     elif run.backend.name == HOST:
         raise InvalidInput(f"run {run_id} is not paused; its work waits for clients: claim it with work_claim")
+    return Resumed(0, await leases.take_over(tx, project, run_id, owner, dead, now_ns))
+
+
+async def adopt(tx: Connection, project: str, run_id: str, owner: str, dead: AbstractSet[str], now_ns: int) -> Resumed:
+    """Go on with a run that was interrupted, not with one that somebody has paused meanwhile.
+
+    Raises:
+        RunFinished, RunHeld, InvalidInput: another process or a user was faster.
+    """
+    run = await _unfinished(tx, project, run_id, "adopt")
+    if run.status not in (RunStatus.QUEUED, RunStatus.RUNNING):
+        raise InvalidInput(f"run {run_id} is {run.status}: it was not interrupted; go on with run_control resume")
     return Resumed(0, await leases.take_over(tx, project, run_id, owner, dead, now_ns))
 
 

@@ -63,11 +63,14 @@ async def give_up(tx: Connection, held: Run, lease: Lease, now_ns: int) -> None:
         await _change_hands(tx, run, None, 0, _let_go(run), now_ns)
 
 
-async def free_abandoned(tx: Connection, dead: AbstractSet[str], now_ns: int) -> list[str]:
-    """Let go of the runs whose process is gone, in any project: their agents must not stay busy for ever."""
+async def free_abandoned(tx: Connection, dead: AbstractSet[str], executed: AbstractSet[str], now_ns: int) -> list[str]:
+    """Let go of the runs whose process is gone, in any project: their agents must not stay busy for ever.
+
+    `executed` are the runs of this process: their leases may have ended while the machine slept, and they go on.
+    """
     freed = []
     for run in await runs.leased_unfinished(tx):
-        if is_free(run, dead, now_ns):
+        if run.run_id not in executed and is_free(run, dead, now_ns):
             await _change_hands(tx, run, None, 0, _let_go(run), now_ns)
             freed.append(run.run_id)
     return freed

@@ -10,15 +10,15 @@ from swarmtally.core import control, leases
 from swarmtally.core.leases import scope
 from swarmtally.core.ports import Backend
 from swarmtally.core.scheduler import WATCH_S, Scheduler
-from swarmtally.core.spawning import add_agents, new_agents
+from swarmtally.core.spawning import serve_roles
 from swarmtally.domain.clock import Clock
-from swarmtally.domain.errors import NotFound, RoleMissing, RunFinished, RunHeld, SwarmError
+from swarmtally.domain.errors import InvalidInput, NotFound, StoreError, SwarmError
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import HEARTBEAT_S, HOST, INTERRUPTED, LEASE_NS, BackendChoice, Lease, NewRun, Run, RunStatus
 from swarmtally.domain.swarm import Strategy, Swarm
 from swarmtally.domain.task import Artefact, NewTask, Task, TaskStatus
 from swarmtally.domain.usage import UsageTotals
-from swarmtally.store import agents, artefacts, events, messages, packets, runs, tasks, usage
+from swarmtally.store import artefacts, events, messages, packets, runs, swarms, tasks, usage
 from swarmtally.store.connection import Connection, Row
 from swarmtally.store.database import Database
 from swarmtally.store.events import Event
@@ -44,12 +44,14 @@ class Progress:
     running: tuple[Task, ...]
     claimable: int
     """Packets a client could claim now."""
+    abandoned: bool
+    """No process executes it."""
 
     @property
     def settled(self) -> bool:
         """Whether it goes no further unless somebody does something."""
         if self.run.status is RunStatus.PAUSED:
-            return not self.running
+            return not self.running or self.abandoned
         return self.run.status.final or self.status == INTERRUPTED or self.claimable > 0
 
 
@@ -134,19 +136,30 @@ class Runs:
         dead = await leases.dead_owners(self._database)
 
         async def unit(tx: Connection) -> None:
-            await leases.free_abandoned(tx, dead, now_ns)
+            await leases.free_abandoned(tx, dead, self._executed(), now_ns)
             if swarm.strategy is Strategy.SPECIALIZED:
-                await _serve_roles(tx, swarm, roles, self._new_id, now_ns)
+                await serve_roles(tx, swarm, roles, self._new_id, now_ns)
             await runs.insert(tx, run)
             await events.record(
                 tx, [Event(now_ns, f"run.{run.status}", run.project, run.swarm_id, run.run_id, detail=run.kind)]
             )
             await tasks.insert(tx, scope(run), plan, now_ns)
 
-        await self._database.write(unit)
+        try:
+            await self._database.write(unit)
+        except anyio.get_cancelled_exc_class():
+            # It may have been committed, and then somebody has to have it; else the scheduler's next turn drops it.
+            self._execute(run, backend)
+            raise
+        self._execute(run, backend)
+        return run.run_id
+
+    def _execute(self, run: Run, backend: Backend | None) -> None:
         if backend is not None:
             self._scheduler.hold(run, Lease(run.run_id, run.lease_epoch, self._owner), backend)
-        return run.run_id
+
+    def _executed(self) -> set[str]:
+        return {lease.run_id for lease in self._scheduler.held()}
 
     async def cancel(self, run_id: str) -> int:
         """Cancel what has not ended of a run, whoever executes it; see `control.cancel`."""
@@ -193,17 +206,38 @@ class Runs:
             # Opened before anything is changed: where that fails, nothing is.
             backend = await self._open_backend(found.backend)
 
+        done: list[tuple[control.Resumed, Run]] = []
+
         async def unit(tx: Connection) -> tuple[control.Resumed, Run]:
             now_ns = self._clock.now_ns()
             resumed = await how(tx, self._project, run_id, self._owner, dead, now_ns)
-            await leases.free_abandoned(tx, dead, now_ns)
-            return resumed, await self._get(tx, run_id)
+            run = await self._get(tx, run_id)
+            if resumed.again:
+                await self._serve_again(tx, run, now_ns)
+            await leases.free_abandoned(tx, dead, self._executed() | {run_id}, now_ns)
+            done.append((resumed, run))
+            return resumed, run
 
-        resumed, run = await self._database.write(unit)
+        try:
+            resumed, run = await self._database.write(unit)
+        except anyio.get_cancelled_exc_class():
+            # As in `start`: it may have been committed.
+            for resumed, run in done:
+                if resumed.lease is not None and backend is not None:
+                    self._scheduler.hold(run, resumed.lease, backend)
+            raise
         if resumed.lease is not None:
             await self._hold(run, resumed.lease, backend)
         self._scheduler.look()
         return resumed
+
+    async def _serve_again(self, tx: Connection, run: Run, now_ns: int) -> None:
+        """Give a run that is retried what it was given at its start: its swarm may have changed since."""
+        swarm = await swarms.get(tx, self._project, run.swarm_id)
+        if swarm is None:
+            raise InvalidInput(f"swarm {run.swarm_id} of run {run.run_id} was deleted; start a new run")
+        if swarm.strategy is Strategy.SPECIALIZED:
+            await serve_roles(tx, swarm, await tasks.roles_wanted(tx, run.run_id), self._new_id, now_ns)
 
     async def _hold(self, run: Run, lease: Lease, backend: Backend | None) -> None:
         """Execute a run whose lease is ours; when its backend cannot be opened, let go of it again."""
@@ -230,11 +264,16 @@ class Runs:
         found = await self._database.read(lambda tx: runs.to_execute(tx, self._project))
         taken = []
         for run in found:
-            if run.backend.same_model(choice) and leases.is_free(run, dead, self._clock.now_ns()):
+            ours = self._scheduler.holds(run.run_id)
+            if run.backend.same_model(choice) and not ours and leases.is_free(run, dead, self._clock.now_ns()):
                 try:
-                    await self.resume(run.run_id)
-                except (RunHeld, RunFinished):
-                    continue  # another process was faster
+                    await self._go_on(run.run_id, control.adopt)
+                except StoreError:
+                    raise
+                except SwarmError as error:
+                    # Another process or a user was faster, or its model cannot be had now.
+                    log.warning("run.not_adopted", run_id=run.run_id, error=str(error))
+                    continue
                 log.info("run.adopted", run_id=run.run_id)
                 taken.append(run.run_id)
         return taken
@@ -294,7 +333,9 @@ class Runs:
         return await self._database.read(unit)
 
     def _shown(self, run: Run, dead: frozenset[str]) -> str:
-        return run.shown_status(self._clock.now_ns(), dead)
+        # Ours goes on even where its lease ran out while the machine slept: the next heartbeat renews it.
+        held = self._scheduler.holds(run.run_id)
+        return str(run.status) if held else run.shown_status(self._clock.now_ns(), dead)
 
     async def wait(self, run_id: str, timeout_s: float | None, on_progress: OnProgress | None = None) -> Progress:
         """Return when nothing more is to be waited for, at the latest after `timeout_s` (None: without limit).
@@ -313,8 +354,9 @@ class Runs:
             if on_progress is not None and state != shown:
                 await on_progress(progress)
                 shown = state
-            if not ours and self._scheduler.fault is not None and not progress.run.status.final:
-                raise self._scheduler.fault
+            fault = None if ours else self._scheduler.take_fault(run_id)
+            if fault is not None and not progress.run.status.final:
+                raise fault
             if progress.settled or anyio.current_time() >= deadline:
                 return progress
             # Our scheduler tells of changes; a run of another process is looked at.
@@ -335,25 +377,10 @@ class Runs:
                 known=sum(counts.values()),
                 running=tuple(await tasks.running(tx, run_id, LISTED)),
                 claimable=claimable,
+                abandoned=not self._scheduler.holds(run_id) and leases.is_free(run, dead, self._clock.now_ns()),
             )
 
         return await self._database.read(unit)
-
-
-async def _serve_roles(tx: Connection, swarm: Swarm, roles: Sequence[str], new_id: NewId, now_ns: int) -> None:
-    """Give a specialized swarm one agent of each role it lacks.
-
-    Raises:
-        RoleMissing: there is no room for them all; none is added.
-    """
-    present = await agents.roles(tx, swarm.swarm_id)
-    lacking = tuple(role for role in dict.fromkeys(roles) if role not in present)
-    if not lacking:
-        return
-    if not await agents.make_room(tx, swarm.swarm_id, len(lacking)):
-        room = swarm.max_agents - await agents.count(tx, swarm.swarm_id)
-        raise RoleMissing(swarm.swarm_id, lacking, room)
-    await add_agents(tx, swarm, new_agents(new_id, swarm, lacking, now_ns))
 
 
 def _task_state(task: Task, attempt: Row | None, used: UsageTotals | None) -> TaskState:

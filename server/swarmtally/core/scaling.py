@@ -112,8 +112,11 @@ async def _refuse_to_strand(tx: Connection, swarm: Swarm, staying: Sequence[Agen
         return
     gone = {agent.agent_id for agent in drained}
     remaining = {agent.role for agent in staying if agent.agent_id not in gone}
-    for role in await swarms.roles_wanted(tx, swarm.swarm_id):
-        if role not in remaining and any(agent.role == role for agent in drained):
+    last = sorted({agent.role for agent in drained} - remaining)
+    unplanned = await swarms.has_unplanned_tasks(tx, swarm.swarm_id)
+    wanted = await swarms.roles_wanted(tx, swarm.swarm_id)
+    for role in last:
+        if unplanned or role in wanted:
             raise InvalidInput(
                 f"swarm {swarm.swarm_id} is specialized, and its last agent of role {role} is needed by an unfinished "
                 "run; wait for the run, cancel it with run_control, or choose a larger target_size"

@@ -2,7 +2,7 @@
 
 Each turn is one write transaction: it records what came in since the last, finishes what is finished, and claims new
 tasks for every free slot. Between turns nothing is polled, except that a process which holds runs looks every 100 ms
-whether another process has changed the database, because agents are shared.
+whether the database has changed, because agents are shared: with other processes, and with its own tools.
 """
 
 from collections import Counter
@@ -22,13 +22,14 @@ from swarmtally.domain.errors import StoreError, SwarmError
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import HEARTBEAT_S, LEASE_NS, Lease, Run
 from swarmtally.domain.task import Claim, Outcome
+from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import artefacts, packets, ready, runs
 from swarmtally.store.connection import Connection
 
 log = structlog.get_logger(__name__)
 
 WATCH_S = 0.1
-"""How often another process's writes are looked for while runs are held."""
+"""How often others' writes are looked for while runs are held."""
 
 
 @dataclass(slots=True)
@@ -46,11 +47,11 @@ class _Turn:
     """What one transaction did."""
 
     claims: list[Claim]
-    finished: list[str]
+    finished: list[Lease]
     waiting: list[str]
     """Runs with artefacts that do not lie in their out_dir yet."""
-    lost: list[str]
-    """Runs that are not ours any more: cancelled, or taken over."""
+    lost: list[Lease]
+    """Those of runs that are not ours any more: cancelled, or taken over."""
     due_ns: int | None
 
 
@@ -69,24 +70,29 @@ class Scheduler:
         self._timers: set[int] = set()
         self._wake = anyio.Event()
         self._changed = anyio.Event()
-        self.fault: StoreError | None = None
-        """Why the database could not be written any more, when that happened: held runs have been let go."""
+        self._faults: dict[str, StoreError] = {}
 
     def hold(self, run: Run, lease: Lease, backend: Backend) -> None:
         """Take a run whose lease is ours into the loop."""
-        self.fault = None
+        self._faults.pop(run.run_id, None)
+        # It may be held from an earlier epoch that the loop has not seen end yet.
+        self._drop(run.run_id)
         self._runs[run.run_id] = _Held(HeldRun(run, lease), backend)
         self._touch(run.run_id)
 
     def holds(self, run_id: str) -> bool:
         return run_id in self._runs
 
+    def take_fault(self, run_id: str) -> StoreError | None:
+        """Why we let go of the run, when the database could not be written any more; told once."""
+        return self._faults.pop(run_id, None)
+
     def held(self) -> list[Lease]:
         """Our hold on each run of this process."""
         return [item.held.lease for item in self._runs.values()]
 
     def look(self) -> None:
-        """Have the next turn see what this process has changed by itself; others' writes are noticed anyway."""
+        """Have the next turn see what this process has changed by itself, and whether runs are finished by that."""
         self._touched.update(self._runs)
         self._wake.set()
 
@@ -115,6 +121,10 @@ class Scheduler:
         touched, self._touched = self._touched, set()
         try:
             turn = await self._shop.database.write(lambda tx: self._turn(tx, outcomes, touched))
+        except anyio.get_cancelled_exc_class():
+            # Not recorded, or recorded already and refused the second time: `_let_go` keeps what came in.
+            self._outcomes = outcomes + self._outcomes
+            raise
         except StoreError as error:
             self._fail(error)
             return
@@ -131,14 +141,11 @@ class Scheduler:
         """Do what the turn decided."""
         for claim in turn.claims:
             held = self._runs.get(claim.task.run_id)
-            if held is not None:
+            if held is not None and held.held.lease.epoch == claim.epoch:
                 self._busy[id(held.backend)] += 1
                 group.start_soon(self._work, held, claim)
-        for run_id in turn.finished:
-            self._runs.pop(run_id, None)
-            self._unshelved.pop(run_id, None)
-        for run_id in turn.lost:
-            self._drop(run_id)
+        for lease in (*turn.finished, *turn.lost):
+            self._drop_hold(lease)
         for run_id in turn.waiting:
             self._shelve_soon(group, run_id)
         if turn.due_ns is not None and turn.due_ns not in self._timers:
@@ -159,8 +166,8 @@ class Scheduler:
             started += await claims.claim(tx, demand, self._new_id, now_ns)
         due_ns = await ready.next_retry_ns(tx, list(held), now_ns)
         ours = await runs.still_held(tx, [item.lease for item in held.values()])
-        lost = [run_id for run_id in held if run_id not in ours and run_id not in finished]
-        return _Turn(started, finished, waiting, lost, due_ns)
+        lost = [item.lease for run_id, item in held.items() if run_id not in ours and run_id not in finished]
+        return _Turn(started, [held[run_id].lease for run_id in finished], waiting, lost, due_ns)
 
     async def _record_singly(self, outcomes: list[Outcome]) -> None:
         """Record each outcome on its own; one that cannot be becomes a failure of its task."""
@@ -171,10 +178,11 @@ class Scheduler:
                 text=None,
                 error="its result could not be recorded",
                 retry_at_ns=None,
-                usage=None,
                 following=None,
             )
-            for each in (outcome, failed):
+            # What was spent is recorded with the failure, unless that is what cannot be.
+            unknown = replace(failed, usage=TokenUsage(reason=failed.error))
+            for each in (outcome, failed, unknown):
                 try:
                     await self._shop.database.write(_recorder(held, each, self._shop.clock.now_ns()))
                     break
@@ -231,7 +239,8 @@ class Scheduler:
         except StoreError as error:
             self._fail(error)
         except (SwarmError, OSError) as error:
-            self._unshelved[run.run_id] = f"files not written: {error}"
+            if self._runs.get(run.run_id) is held:
+                self._unshelved[run.run_id] = f"files not written: {error}"
         finally:
             held.shelving = False
             self._touch(run.run_id)
@@ -242,14 +251,14 @@ class Scheduler:
         self._wake.set()
 
     async def _watch(self) -> None:
-        """Wake the loop when another process has written: an agent may be idle again."""
+        """Wake the loop when anybody has written: an agent may be idle again, or there is room for one."""
         seen = None
         while True:
             await anyio.sleep(WATCH_S)
             if not self._runs:
                 continue
             try:
-                now = await self._shop.database.data_version()
+                now = await self._shop.database.changes()
             except StoreError as error:
                 self._fail(error)
                 continue
@@ -276,19 +285,27 @@ class Scheduler:
 
         async def unit(tx: Connection) -> set[str]:
             ours = await runs.renew_leases(tx, held, now_ns + LEASE_NS)
-            await leases.free_abandoned(tx, dead, now_ns)
+            await leases.free_abandoned(tx, dead, ours, now_ns)
             return ours
 
         ours = await self._shop.database.write(unit)
         self._wake.set()  # a packet's lease may have ended, which nothing tells of
         for lease in held:
             # Those that ended while we asked are not ours any more, and need no warning.
-            if lease.run_id not in ours and lease.run_id in self._runs:
+            if lease.run_id not in ours and self._drop_hold(lease):
                 log.warning("lease.lost", run_id=lease.run_id, epoch=lease.epoch)
-                self._drop(lease.run_id)
+
+    def _drop_hold(self, lease: Lease) -> bool:
+        """Drop the run unless it has come back to us since, under a later epoch; whether it was dropped."""
+        item = self._runs.get(lease.run_id)
+        if item is None or item.held.lease.epoch != lease.epoch:
+            return False
+        self._drop(lease.run_id)
+        return True
 
     def _drop(self, run_id: str) -> None:
         held = self._runs.pop(run_id, None)
+        self._unshelved.pop(run_id, None)
         if held is not None:
             for scope in list(held.calls):
                 scope.cancel()
@@ -297,7 +314,7 @@ class Scheduler:
     def _fail(self, error: StoreError) -> None:
         """The database cannot be written: stop everything, so that nothing runs unrecorded; resume continues."""
         log.error("store.failed", error=str(error))
-        self.fault = error
+        self._faults |= dict.fromkeys(self._runs, error)
         self._outcomes.clear()
         for run_id in list(self._runs):
             self._drop(run_id)
@@ -309,7 +326,7 @@ class Scheduler:
     async def _let_go(self) -> None:
         held, now_ns = list(self._runs.values()), self._shop.clock.now_ns()
         outcomes, self._outcomes = self._outcomes, []
-        if not held:
+        if not held and not outcomes:
             return
 
         async def unit(tx: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from swarmtally.domain.errors import RoleMissing
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.swarm import Agent, AgentStatus, Swarm
 from swarmtally.store import agents, events
@@ -57,3 +58,19 @@ async def add_agents(tx: Connection, swarm: Swarm, made: Sequence[Agent]) -> Non
             for agent in made
         ],
     )
+
+
+async def serve_roles(tx: Connection, swarm: Swarm, roles: Sequence[str], new_id: NewId, now_ns: int) -> None:
+    """Give a specialized swarm one agent of each role it lacks.
+
+    Raises:
+        RoleMissing: there is no room for them all; none is added.
+    """
+    present = await agents.roles(tx, swarm.swarm_id)
+    lacking = tuple(role for role in dict.fromkeys(roles) if role not in present)
+    if not lacking:
+        return
+    if not await agents.make_room(tx, swarm.swarm_id, len(lacking)):
+        room = swarm.max_agents - await agents.count(tx, swarm.swarm_id)
+        raise RoleMissing(swarm.swarm_id, lacking, room)
+    await add_agents(tx, swarm, new_agents(new_id, swarm, lacking, now_ns))

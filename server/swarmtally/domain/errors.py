@@ -10,6 +10,7 @@ SwarmError
 ├── VersionConflict           a compare-and-set lost
 ├── RunHeld                   another living process runs it
 ├── RunFinished               nothing is left to resume, pause or cancel
+├── AttemptOver               the run was cancelled or taken over before a task's call was sent
 ├── PacketRefused             a report or renewal names a lease that no longer counts
 ├── PathRefused               a path lies outside the allowed roots
 ├── ModelMissing              the embedded model is not there, or not what was asked for
@@ -93,6 +94,11 @@ class RunFinished(SwarmError):
         super().__init__(
             f"run {run_id} {was} {status}; nothing is left to {verb}{retry}. See it with runs show {run_id}"
         )
+
+
+class AttemptOver(SwarmError):
+    def __init__(self, task_id: str, number: int) -> None:
+        super().__init__(f"attempt {number} of task {task_id} was over before its call was sent; see its run's status")
 
 
 class PacketRefused(SwarmError):

@@ -148,12 +148,15 @@ class Database:
         if found > SCHEMA_VERSION:
             raise NewerSchema(str(self.path), found, SCHEMA_VERSION)
 
-    async def data_version(self) -> int:
-        """A number that changes when another process has written (5 µs; poll it, do not compare across processes)."""
+    async def changes(self) -> tuple[int, int]:
+        """Changes when another process has written, or this one has (a few µs; poll it, compare within a process)."""
         writer = self._writer
         assert writer is not None
-        row = await writer.row("PRAGMA data_version")
-        return int(row["data_version"]) if row else 0
+        sql = "SELECT data_version AS others, total_changes() AS own FROM pragma_data_version"
+        # Even that can find the file locked: another process recovers it when one was killed.
+        row = await writer.patiently(lambda: writer.row(sql))
+        assert row is not None
+        return row["others"], row["own"]
 
     async def start(self) -> None:
         """Open the writer and bring the schema up to date."""

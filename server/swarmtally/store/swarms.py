@@ -90,3 +90,13 @@ async def roles_wanted(tx: Connection, swarm_id: str) -> list[str]:
         {"swarm_id": swarm_id},
     )
     return [row["role"] for row in rows]
+
+
+async def has_unplanned_tasks(tx: Connection, swarm_id: str) -> bool:
+    """Whether an unfinished run of the swarm will make tasks of roles that nobody knows yet."""
+    row = await tx.row(
+        "SELECT 1 FROM run JOIN task ON task.run_id = run.run_id"
+        " WHERE run.swarm_id = :swarm_id AND run.finished_ns IS NULL AND task.finished_ns IS NULL AND task.expands",
+        {"swarm_id": swarm_id},
+    )
+    return row is not None

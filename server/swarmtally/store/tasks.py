@@ -308,6 +308,9 @@ async def reset(tx: Connection, scope: RunScope, now_ns: int) -> int:
         " ready_ns = NULL WHERE run_id = :run_id AND status IN ('failed', 'cancelled') RETURNING task_id",
         {"run_id": scope.run_id},
     )
+    ready = await tx.rows(
+        "SELECT task_id FROM task WHERE run_id = :run_id AND status = 'ready'", {"run_id": scope.run_id}
+    )
     rows = await tx.rows(
         "UPDATE task SET pending = waits.n, status = CASE waits.n WHEN 0 THEN 'ready' ELSE 'blocked' END,"
         " ready_ns = CASE waits.n WHEN 0 THEN COALESCE(ready_ns, :now) END"
@@ -319,16 +322,26 @@ async def reset(tx: Connection, scope: RunScope, now_ns: int) -> int:
         " WHERE task.task_id = waits.task_id RETURNING task.task_id, task.status",
         {"run_id": scope.run_id, "now": now_ns},
     )
-    reset_ids = {row["task_id"] for row in again}
+    moved = {(row["task_id"], str(TaskStatus.BLOCKED)) for row in ready}
+    moved |= {(row["task_id"], str(status)) for row in again for status in (TaskStatus.BLOCKED, TaskStatus.READY)}
     await events.record(
         tx,
         [
             scope.event(now_ns, f"task.{row['status']}", row["task_id"], None, "retried")
             for row in rows
-            if row["task_id"] in reset_ids
+            if (row["task_id"], row["status"]) in moved
         ],
     )
     return len(again)
+
+
+async def roles_wanted(tx: Connection, run_id: str) -> list[str]:
+    """The roles that the run's unfinished tasks want."""
+    rows = await tx.rows(
+        "SELECT DISTINCT role FROM task WHERE run_id = :run_id AND finished_ns IS NULL ORDER BY role",
+        {"run_id": run_id},
+    )
+    return [row["role"] for row in rows]
 
 
 async def counts(tx: Connection, run_ids: Sequence[str]) -> dict[str, dict[TaskStatus, int]]:

@@ -26,17 +26,17 @@ class OpenedCall:
     digested: int
 
 
-async def open_call(tx: Connection, call: OpenedCall) -> int:
-    """Record a call before it is sent and return its usage_id."""
+async def open_call(tx: Connection, call: OpenedCall) -> int | None:
+    """Record a call before it is sent and return its usage_id; None when its attempt is over: it must not be sent."""
     row = await tx.row(
         "INSERT INTO usage (run_id, task_id, number, agent_id, backend, model, opened_ns, status,"
         "                   prompt_bytes, prompt_sha256, digested)"
-        " VALUES (:run_id, :task_id, :number, :agent_id, :backend, :model, :opened_ns, 'open',"
-        "         :prompt_bytes, :prompt_sha256, :digested) RETURNING usage_id",
+        " SELECT :run_id, :task_id, :number, :agent_id, :backend, :model, :opened_ns, 'open',"
+        "        :prompt_bytes, :prompt_sha256, :digested"
+        " FROM attempt WHERE task_id = :task_id AND number = :number AND status = 'running' RETURNING usage_id",
         asdict(call),
     )
-    assert row is not None
-    return int(row["usage_id"])
+    return int(row["usage_id"]) if row else None
 
 
 async def close_call(tx: Connection, usage_id: int, usage: TokenUsage, now_ns: int) -> None:
