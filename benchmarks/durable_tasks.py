@@ -4,7 +4,6 @@ rows in one commit a task."""
 import sqlite3
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import anyio
 
 from swarmtally.core import owner
 from swarmtally.core.attempt import Workshop
-from swarmtally.core.ports import BackendInfo, Prompt, Reply
+from swarmtally.core.ports import BackendInfo, Inputs, Prompt, Reply
 from swarmtally.core.runs import Runs
 from swarmtally.core.scheduler import Scheduler
 from swarmtally.core.swarms import Swarms
@@ -21,7 +20,7 @@ from swarmtally.domain.ids import id_factory
 from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import BackendChoice, NewRun, Run, RunKind
 from swarmtally.domain.swarm import Strategy, Topology
-from swarmtally.domain.task import Artefact, NewTask, Task
+from swarmtally.domain.task import Artefact, Expansion, NewTask, Task
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import location
 from swarmtally.store.database import open_database
@@ -88,16 +87,14 @@ class NullBackend:
 
 @dataclass(frozen=True)
 class TextPacker:
-    def pack(
-        self, run: Run, task: Task, upstream: Sequence[Artefact], missing: Sequence[str], budget_bytes: int
-    ) -> Prompt:
+    def pack(self, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:
         return Prompt("", (task.text,))
 
 
 @dataclass(frozen=True)
 class NoPlanner:
-    def expand(self, run: Run, task: Task, output: str) -> Sequence[NewTask]:
-        return ()
+    def expand(self, run: Run, task: Task, output: str) -> Expansion:
+        return Expansion(())
 
 
 @dataclass(frozen=True)

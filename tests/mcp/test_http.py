@@ -136,3 +136,18 @@ async def test_what_is_no_endpoint_is_not_found(tmp_path: Path, transport: Trans
         root = listening.url.rpartition("/")[0]
         assert (await post(f"{root}/nothing")).status_code == 404
         assert (await post(f"{root}/sse", content=HELLO)).status_code == (404 if transport == "http" else 405)
+
+
+async def test_a_client_without_a_key_does_a_whole_pipeline(tmp_path: Path, transport: Transport, mode: Mode) -> None:
+    async with served(tmp_path, transport) as listening, client_of(listening.url, mode) as client:
+        view = answered(await client.call_tool("sparc_pipeline", {"task": "Shop with cart, checkout, and search"}))
+        packets, reported = list(view["packets"]), 0
+        while packets:
+            packet = packets.pop()
+            made = {"output": f"# {packet['key']}", "claim": 1}
+            named = {"task_id": packet["task_id"], "lease": packet["lease"]}
+            view = answered(await client.call_tool("work_report", {**named, **made}))
+            packets += view["packets"]
+            reported += 1
+    assert (view["run_status"], view["tasks"]["succeeded"]) == ("succeeded", reported)
+    assert reported > 15

@@ -69,8 +69,26 @@ async function talk(client, transport) {
   const started = performance.now();
   for (let number = 0; number < 100; number++) await call("memory_usage", { action: "retrieve", key: "k" });
   const call_ms = ((performance.now() - started) / 100).toFixed(2);
+  const done = await pipeline(call);
   await client.close();
-  return `protocol ${version}, ${tools.length} tools, ${call_ms} ms a call; wrong argument: ${wrong.content[0].text}`;
+  return `protocol ${version}, ${tools.length} tools, ${call_ms} ms a call; pipeline ${done}; wrong argument: ${wrong.content[0].text}`;
+}
+
+// The client does the work: every packet of a pipeline, until the run has ended.
+async function pipeline(call) {
+  const run = (await call("sparc_pipeline", { task: "Notes app with sync, search, and sharing" })).structuredContent;
+  assert.equal(run.status, "waiting_for_host");
+  let told;
+  for (const packets = [...run.packets]; packets.length; ) {
+    const { task_id, lease, key } = packets.shift();
+    const files = key.startsWith("code") ? { "src/app.js": "// made\n" } : undefined;
+    const answer = await call("work_report", { task_id, lease, output: `# ${key}`, files, claim: 1 });
+    assert.ok(!answer.isError, answer.content[0].text);
+    told = answer.structuredContent;
+    packets.push(...told.packets);
+  }
+  assert.equal(told.run_status, "succeeded");
+  return `${told.run_status}, ${told.tasks.succeeded} tasks`;
 }
 
 const http = await serve("http");
