@@ -125,7 +125,7 @@ async def test_a_batch_in_an_adaptive_swarm_is_decided_at_its_start(
 
 async def test_the_router_refuses_what_no_edge_carries(open_test_app: OpenTestApp) -> None:
     order = JoiningOrder.of(["a_hub", "a_left", "a_right"])
-    message = Message("hand_over", "p", "s", "r", "t_1", "t_0", "a_left", "a_right", 1, 1, 0, 0)
+    message = Message("data_transfer", "p", "s", "r", "t_1", "t_0", "a_left", "a_right", 1, 1, 0)
     async with open_test_app() as app:
         with pytest.raises(NoEdge, match="a_hub"):
             await app.database.write(lambda tx: router.send(tx, Shape.STAR, order, [message]))

@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Iterable
 
-from swarmtally.domain.errors import BackendFailure, ContextExceeded, SwarmError
+from swarmtally.domain.errors import BackendFailure, ContextExceeded, FailureCause, SwarmError
 from swarmtally.domain.usage import TokenUsage
 
 MESSAGE_LIMIT = 300
@@ -84,13 +84,14 @@ def _from_api(error: Exception, model: str, scrub: Scrubber, usage: TokenUsage |
     if isinstance(error, ai.ModelNotFoundError):
         return _final(scrub, f"{model} was not found{said}; check the name and the base URL: {detail}", usage)
     if isinstance(error, ai.ModelRequestTimeout):
-        return _transient(scrub, f"{model} did not answer within {error.timeout:g} s", usage)
+        return _transient(scrub, f"{model} did not answer within {error.timeout:g} s", usage, FailureCause.TIMEOUT)
     if _api_is_transient(error, status):
         return BackendFailure(
             scrub(f"{model} could not answer now{said}: {detail}"),
             transient=True,
             retry_after_s=error.retry_after,
             usage=usage,
+            cause=_cause(error, status),
         )
     return _final(scrub, f"{model} rejected the request{said}: {detail}", usage)
 
@@ -107,12 +108,25 @@ def _api_is_transient(error: Exception, status: int | None) -> bool:
     return status is None or status in _TRANSIENT_STATUS or status >= 500
 
 
+def _cause(error: Exception, status: int | None) -> FailureCause:
+    from pydantic_ai import exceptions as ai
+
+    if status == 429 or isinstance(error, ai.ModelRateLimitError):
+        return FailureCause.RATE_LIMIT
+    if isinstance(error, ai.ModelConnectionError):
+        return FailureCause.NETWORK
+    if isinstance(error, (ai.ModelServerError, ai.ModelUnavailableError)) or (status is not None and status >= 500):
+        return FailureCause.SERVER
+    return FailureCause.OTHER
+
+
 def _from_transport(error: Exception, model: str, scrub: Scrubber, usage: TokenUsage | None) -> SwarmError | None:
     """Errors of the wire that a provider's SDK let through unwrapped."""
     import httpx2
 
     if isinstance(error, (httpx2.HTTPError, httpx2.StreamError, OSError, EOFError, json.JSONDecodeError)):
-        return _transient(scrub, f"the connection to {model} failed: {str(error) or type(error).__name__}", usage)
+        said = str(error) or type(error).__name__
+        return _transient(scrub, f"the connection to {model} failed: {said}", usage, FailureCause.NETWORK)
     return None
 
 
@@ -135,5 +149,7 @@ def _final(scrub: Scrubber, text: str, usage: TokenUsage | None = None) -> Backe
     return BackendFailure(scrub(text), transient=False, usage=usage)
 
 
-def _transient(scrub: Scrubber, text: str, usage: TokenUsage | None = None) -> BackendFailure:
-    return BackendFailure(scrub(text), transient=True, usage=usage)
+def _transient(
+    scrub: Scrubber, text: str, usage: TokenUsage | None = None, cause: FailureCause = FailureCause.OTHER
+) -> BackendFailure:
+    return BackendFailure(scrub(text), transient=True, usage=usage, cause=cause)

@@ -1,8 +1,7 @@
 """One attempt at a task: pack its prompt, open its usage row, call the backend, and say what came of it."""
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio.to_thread
 import structlog
@@ -15,9 +14,9 @@ from swarmtally.domain.run import Run
 from swarmtally.domain.task import Claim, Expansion, Outcome, Task
 from swarmtally.domain.text import one_line, storable
 from swarmtally.domain.usage import TokenUsage
-from swarmtally.store import artefacts, usage
+from swarmtally.store import artefacts, messages, usage
 from swarmtally.store.artefacts import Upstream
-from swarmtally.store.connection import Connection
+from swarmtally.store.connection import Connection, as_json
 from swarmtally.store.database import Database
 from swarmtally.store.usage import OpenedCall
 
@@ -35,6 +34,10 @@ ERROR_LIMIT = 500
 
 REPACKS = 4
 """How often a prompt that did not fit is packed again, each time to two thirds of the size."""
+
+
+HASH_DIGITS = 12
+"""How much of a hash is kept where it only tells beginnings of prompts of one run apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,42 @@ class _Call:
 
     usage_id: int
     usage: TokenUsage
+    exec_ns: int = 0
     text: str | None = None
     truncated: bool = False
     failure: BackendFailure | None = None
 
 
+@dataclass(slots=True)
+class _Calls:
+    """When the attempt's calls were under way: more than one where a prompt did not fit."""
+
+    started_ns: int | None = None
+    ended_ns: int | None = None
+    exec_ns: int | None = None
+    _since: int = 0
+
+    def begin(self, clock: Clock) -> None:
+        self.started_ns = self.started_ns or clock.now_ns()
+        self._since = clock.monotonic_ns()
+
+    def end(self, clock: Clock) -> int:
+        """Note the end of a call; returns what it took."""
+        took = clock.monotonic_ns() - self._since
+        self.ended_ns, self.exec_ns = clock.now_ns(), (self.exec_ns or 0) + took
+        return took
+
+
 async def attempt(shop: Workshop, run: Run, claim: Claim, backend: Backend) -> Outcome:
     """Do the claim's task once. Every failure becomes an outcome; only cancellation and store errors get out."""
-    started_ns, started = shop.clock.now_ns(), shop.clock.monotonic_ns()
+    begun_ns = shop.clock.now_ns()
+    calls = _Calls()
     call: _Call | None = None
     text: str | None = None
     following: Expansion | None = None
     failure: BackendFailure | None = None
     try:
-        call = await _call(shop, run, claim, backend, await inputs_of(shop.database, claim.task.task_id))
+        call = await _call(shop, run, claim, backend, calls)
         text, failure = call.text, call.failure
         if text is not None and claim.task.expands:
             following = await anyio.to_thread.run_sync(shop.planner.expand, run, claim.task, text)
@@ -79,14 +104,17 @@ async def attempt(shop: Workshop, run: Run, claim: Claim, backend: Backend) -> O
         failure = BackendFailure(str(error), transient=False)
     return Outcome(
         claim=claim,
-        started_ns=started_ns,
-        ended_ns=shop.clock.now_ns(),
-        exec_ns=shop.clock.monotonic_ns() - started,
+        begun_ns=begun_ns,
+        started_ns=calls.started_ns,
+        ended_ns=calls.ended_ns or shop.clock.now_ns(),
+        exec_ns=calls.exec_ns,
         text=text,
         error=_shown(failure) if failure else None,
         retry_at_ns=_retry_at_ns(shop, claim, failure) if failure else None,
         usage_id=call.usage_id if call else None,
         usage=call.usage if call else None,
+        call_ns=call.exec_ns if call else None,
+        cause=failure.cause if failure else None,
         truncated=call.truncated if call else False,
         following=following,
     )
@@ -102,15 +130,20 @@ async def inputs_of(database: Database, task_id: str) -> Inputs:
     return Inputs(found.needed, found.seen, found.missing)
 
 
-async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, inputs: Inputs) -> _Call:
+async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls: _Calls) -> _Call:
+    inputs = await inputs_of(shop.database, claim.task.task_id)
+    held_ns = shop.clock.now_ns()
     info = backend.info
     budget = max(1, info.context_tokens - info.max_output_tokens) * BYTES_PER_TOKEN
     for repack in range(REPACKS + 1):
         prompt = await pack(shop.packer, run, claim.task, inputs, budget)
-        usage_id = await _open(shop, run, claim, backend, prompt)
+        received_ns = held_ns if repack == 0 and (inputs.needed or inputs.seen) else None
+        usage_id = await _open(shop, run, claim, backend, prompt, received_ns)
         if usage_id is None:
             raise AttemptOver(claim.task.task_id, claim.number)
+        calls.begin(shop.clock)
         call = await _send(usage_id, backend, prompt)
+        call = replace(call, exec_ns=calls.end(shop.clock))
         if not isinstance(call.failure, ContextExceeded) or repack == REPACKS:
             return call
         await _close(shop, call)
@@ -142,10 +175,15 @@ async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
     return _Call(usage_id, reply.usage.credible(), text=storable(reply.text), truncated=reply.truncated)
 
 
-async def _open(shop: Workshop, run: Run, claim: Claim, backend: Backend, prompt: Prompt) -> int | None:
+async def _open(
+    shop: Workshop, run: Run, claim: Claim, backend: Backend, prompt: Prompt, received_ns: int | None
+) -> int | None:
+    """Open the call's usage row; with it goes the record that what was sent to the agent has arrived."""
     call = opened_call(run, claim, (backend.info.name, backend.info.model), prompt, shop.clock.now_ns())
 
     async def unit(tx: Connection) -> int | None:
+        if received_ns is not None:
+            await messages.receive(tx, claim.task.task_id, claim.number, received_ns)
         return await usage.open_call(tx, call)
 
     return await shop.database.write(unit)
@@ -153,8 +191,9 @@ async def _open(shop: Workshop, run: Run, claim: Claim, backend: Backend, prompt
 
 def opened_call(run: Run, claim: Claim, who: tuple[str, str], prompt: Prompt, now_ns: int) -> OpenedCall:
     """The usage row of a call about to be made; `who` are the backend's name and model."""
-    whole = prompt.text.encode()
     backend, model = who
+    prefix = prompt.prefix()
+    whole_bytes, whole_sha256 = prefix[-1]
     return OpenedCall(
         run_id=run.run_id,
         task_id=claim.task.task_id,
@@ -163,15 +202,16 @@ def opened_call(run: Run, claim: Claim, who: tuple[str, str], prompt: Prompt, no
         backend=backend,
         model=model,
         opened_ns=now_ns,
-        prompt_bytes=len(whole),
-        prompt_sha256=hashlib.sha256(whole).hexdigest(),
+        prompt_bytes=whole_bytes,
+        prompt_sha256=whole_sha256,
         digested=len(prompt.digested),
+        prefix=as_json([(size, digest[:HASH_DIGITS]) for size, digest in prefix]),
     )
 
 
 async def _close(shop: Workshop, call: _Call) -> None:
     async def unit(tx: Connection) -> None:
-        await usage.close_call(tx, call.usage_id, call.usage, shop.clock.now_ns())
+        await usage.close_call(tx, call.usage_id, call.usage, shop.clock.now_ns(), call.exec_ns)
 
     await shop.database.write(unit)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from swarmtally.core.assignment import Assignment, Bound, assign
 from swarmtally.core.leases import scope
+from swarmtally.core.ports import BackendInfo
 from swarmtally.core.router import hand_over
 from swarmtally.core.spawning import add_agents, new_agents
 from swarmtally.domain.ids import NewId
@@ -34,6 +35,8 @@ class Demand:
     """The tasks to choose from; None: all that are ready."""
     role: str | None = None
     """The role of the tasks to choose from; None: any."""
+    info: BackendInfo | None = None
+    """What the runs share; None: clients do the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ async def claim(tx: Connection, demand: Demand, new_id: NewId, now_ns: int) -> l
     """
     claims: list[Claim] = []
     for match in await _matches(tx, demand, now_ns):
-        claims += await _start(tx, match, new_id, now_ns)
+        claims += await _start(tx, match, demand.info, new_id, now_ns)
     return claims
 
 
@@ -137,7 +140,7 @@ async def _waiting(tx: Connection, asked: Ready, slots: int, now_ns: int, *, spe
     return sorted(found, key=lambda task: (-task.priority, -task.remaining_path, task.created_ns, task.ordinal))
 
 
-async def _start(tx: Connection, match: _Match, new_id: NewId, now_ns: int) -> list[Claim]:
+async def _start(tx: Connection, match: _Match, info: BackendInfo | None, new_id: NewId, now_ns: int) -> list[Claim]:
     if not match.assignments:
         return []
     swarm = match.swarm
@@ -150,7 +153,14 @@ async def _start(tx: Connection, match: _Match, new_id: NewId, now_ns: int) -> l
     pairs = [(item.task, (item.agent or next(fresh)).agent_id) for item in match.assignments]
     taken = await agents.take(tx, [(agent_id, task.task_id) for task, agent_id in pairs])
     assert len(taken) == len(pairs), "an idle agent was taken inside our own write transaction"
-    begun = await runs.begin(tx, list(dict.fromkeys(task.run_id for task, _ in pairs)), now_ns)
+    begun = await runs.begin(
+        tx,
+        list(dict.fromkeys(task.run_id for task, _ in pairs)),
+        info.max_parallel if info else None,
+        info.bound if info else None,
+        swarm.max_agents,
+        now_ns,
+    )
     await events.record(
         tx, [Event(now_ns, "run.running", row["project"], row["swarm_id"], row["run_id"]) for row in begun]
     )

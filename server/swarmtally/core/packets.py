@@ -24,7 +24,7 @@ from swarmtally.domain.run import HOST, Lease, Run
 from swarmtally.domain.task import Artefact, Claim, Expansion, Outcome, Task
 from swarmtally.domain.text import one_line
 from swarmtally.domain.usage import TokenUsage
-from swarmtally.store import artefacts, packets, runs, swarms, usage
+from swarmtally.store import artefacts, messages, packets, runs, swarms, usage
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 from swarmtally.store.packets import Leased, Outstanding
@@ -226,7 +226,7 @@ class Packets:
             now_ns = self._clock.now_ns()
             held, only = _held(run), frozenset({task.task_id})
             outcomes = [
-                Outcome(claim=claim, started_ns=now_ns, ended_ns=now_ns, exec_ns=0, error=error)
+                Outcome(claim=claim, started_ns=None, ended_ns=now_ns, exec_ns=None, error=error)
                 for claim in await claims.claim(tx, Demand((held,), 1, only), self._new_id, now_ns)
             ]
             return await results.record(tx, {run.run_id: held}, outcomes, now_ns)
@@ -245,6 +245,7 @@ class Packets:
         for claim in await claims.claim(tx, demand, self._new_id, now_ns):
             offer = offered[claim.task.task_id]
             await usage.open_call(tx, opened_call(offer.run, claim, (HOST, HOST), offer.prompt, now_ns))
+            await messages.receive(tx, claim.task.task_id, claim.number, now_ns)
             found.append(Packet(offer.run, claim.task, self._new_id("l"), offer.prompt, expires_ns))
             await packets.lease(tx, [(claim.task.task_id, claim.number, found[-1].lease)], expires_ns)
         order = list(offered)

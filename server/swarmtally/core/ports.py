@@ -1,5 +1,6 @@
 """What the core asks of the layers above it. Programs and tests bring their own by having these methods."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -41,6 +42,17 @@ class Prompt:
     def text(self) -> str:
         """All of it as one text."""
         return "\n\n".join((self.system, *self.parts))
+
+    def prefix(self) -> list[tuple[int, str]]:
+        """How long the beginnings of `text` are that end with its parts, in bytes, and their sha256, shortest first."""
+        whole, size = hashlib.sha256(), 0
+        found = []
+        for number, part in enumerate((self.system, *self.parts)):
+            encoded = (f"\n\n{part}" if number else part).encode()
+            whole.update(encoded)
+            size += len(encoded)
+            found.append((size, whole.hexdigest()))
+        return found
 
     @property
     def size_bytes(self) -> int:

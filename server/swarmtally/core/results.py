@@ -21,7 +21,7 @@ async def record(tx: Connection, held: dict[str, HeldRun], outcomes: Sequence[Ou
     """
     for outcome in outcomes:
         if outcome.usage_id is not None and outcome.usage is not None:
-            await usage.close_call(tx, outcome.usage_id, outcome.usage, now_ns)
+            await usage.close_call(tx, outcome.usage_id, outcome.usage, now_ns, outcome.call_ns)
     if not outcomes:
         return 0
     fences = await tasks.end_attempts(tx, outcomes, now_ns)

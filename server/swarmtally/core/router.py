@@ -15,7 +15,11 @@ from swarmtally.store import agents, messages, runs
 from swarmtally.store.connection import Connection, Row
 from swarmtally.store.messages import Message
 
-HAND_OVER = "hand_over"
+DATA_TRANSFER = "data_transfer"
+"""What a task needs reaches the agent that does it."""
+
+COORDINATION = "coordination"
+"""What its topology shows a task besides, and what goes to the hub for merging."""
 
 
 async def send(tx: Connection, shape: Shape, order: JoiningOrder, given: Sequence[Message]) -> None:
@@ -56,7 +60,7 @@ def _hops(swarm: Swarm, shape: Shape, order: JoiningOrder, claim: Claim, deliver
     path = route(shape, order, source, claim.agent_id)
     return [
         Message(
-            kind=HAND_OVER,
+            kind=COORDINATION if delivered["sees"] or claim.task.hub else DATA_TRANSFER,
             project=swarm.project,
             swarm_id=swarm.swarm_id,
             run_id=claim.task.run_id,
@@ -66,9 +70,7 @@ def _hops(swarm: Swarm, shape: Shape, order: JoiningOrder, claim: Claim, deliver
             receiver=receiver,
             hop=number,
             hops=len(path) - 1,
-            # The first leaves when its content is there; each hop is received as the next leaves.
-            sent_ns=delivered["finished_ns"] if number == 1 else now_ns,
-            received_ns=now_ns,
+            sent_ns=now_ns,
         )
         for number, (sender, receiver) in enumerate(pairwise(path), start=1)
     ]

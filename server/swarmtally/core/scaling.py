@@ -8,7 +8,7 @@ from swarmtally.core.spawning import add_agents, new_agents
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.swarm import Agent, AgentStatus, Strategy, Swarm
-from swarmtally.store import agents, events, swarms
+from swarmtally.store import agents, events, runs, swarms
 from swarmtally.store.connection import Connection
 from swarmtally.store.events import Event
 
@@ -52,6 +52,7 @@ async def scale(tx: Connection, swarm: Swarm, target: int, role: str | None, new
         await agents.keep(tx, [agent.agent_id for agent in kept])
         if target > limit:
             await swarms.set_max_agents(tx, swarm.swarm_id, target)
+            await runs.widen(tx, swarm.swarm_id, target)
         missing = target - len(staying) - len(kept)
         if missing:
             roles = [role or _most_common(staying)] * missing

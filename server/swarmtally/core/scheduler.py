@@ -199,9 +199,9 @@ class Scheduler:
             if run_id not in skip:
                 groups.setdefault(id(item.backend), []).append(item)
         return [
-            Demand(tuple(item.held for item in group), group[0].backend.info.max_parallel - self._busy[key])
+            Demand(tuple(item.held for item in group), info.max_parallel - self._busy[key], info=info)
             for key, group in groups.items()
-            if group[0].backend.info.max_parallel > self._busy[key]
+            if (info := group[0].backend.info).max_parallel > self._busy[key]
         ]
 
     async def _work(self, held: _Held, claim: Claim) -> None:

@@ -28,6 +28,8 @@ SwarmError
     └── NewerSchema           a newer swarmtally has migrated the file
 """
 
+from enum import StrEnum
+
 from swarmtally.domain.usage import TokenUsage
 
 
@@ -118,6 +120,20 @@ class NoBackend(SwarmError):
     """Nothing can do the work: no model was named, no key is set, no embedded model was pulled."""
 
 
+class FailureCause(StrEnum):
+    """Why a call failed, as far as figures tell failures apart."""
+
+    RATE_LIMIT = "rate_limit"
+    """The provider takes no more calls for now."""
+    TIMEOUT = "timeout"
+    """No answer in time."""
+    NETWORK = "network"
+    """The provider could not be reached, or the connection broke."""
+    SERVER = "server"
+    """The provider failed."""
+    OTHER = "other"
+
+
 class BackendFailure(SwarmError):
     """A call to a model failed. A transient failure is tried again; `usage` is what was reported all the same."""
 
@@ -128,11 +144,13 @@ class BackendFailure(SwarmError):
         transient: bool,
         retry_after_s: float | None = None,
         usage: TokenUsage | None = None,
+        cause: FailureCause = FailureCause.OTHER,
     ) -> None:
         super().__init__(message)
         self.transient = transient
         self.retry_after_s = retry_after_s
         self.usage = usage
+        self.cause = cause
 
 
 class ContextExceeded(BackendFailure):

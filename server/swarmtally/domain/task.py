@@ -6,6 +6,7 @@ from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from swarmtally.domain.errors import FailureCause
 from swarmtally.domain.files import File, rendered
 from swarmtally.domain.topology import Shape
 from swarmtally.domain.usage import TokenUsage
@@ -128,14 +129,23 @@ class Outcome:
     """What came of a claim: `text` when it succeeded, else `error`; `retry_at_ns` when the failure was transient."""
 
     claim: Claim
-    started_ns: int
+    started_ns: int | None
+    """The first call was sent to the backend; None when none was."""
     ended_ns: int
-    exec_ns: int
+    """The last call came back, or it was clear that none would be sent."""
+    exec_ns: int | None
+    """What the calls took, monotonic; None when none was sent."""
+    begun_ns: int | None = None
+    """The agent took it up; None for a client's packet."""
+    cause: FailureCause | None = None
+    """Of a failure."""
     text: str | None = None
     error: str | None = None
     retry_at_ns: int | None = None
     usage_id: int | None = None
     usage: TokenUsage | None = None
+    call_ns: int | None = None
+    """What the last call took, whose usage that is."""
     truncated: bool = False
     files: tuple[File, ...] = ()
     following: Expansion | None = None

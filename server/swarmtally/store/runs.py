@@ -101,13 +101,37 @@ async def taking_tasks(tx: Connection, leases: Sequence[Lease]) -> set[str]:
     return {row["run_id"] for row in rows}
 
 
-async def begin(tx: Connection, run_ids: Sequence[str], now_ns: int) -> list[Row]:
-    """Mark runs whose first task was claimed: a queued one runs. Returns those that had not begun."""
+async def begin(
+    tx: Connection, run_ids: Sequence[str], max_parallel: int | None, bound: str | None, max_agents: int, now_ns: int
+) -> list[Row]:
+    """Mark runs whose first task was claimed: a queued one runs. Returns those that had not begun.
+
+    Args:
+        max_parallel: how many calls their backend takes at once; None: no limit is known.
+        bound: what its calls wait for, `latency` or `compute`.
+        max_agents: of their swarm.
+    """
     return await tx.rows(
-        "UPDATE run SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END, started_ns = :now"
+        "UPDATE run SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END, started_ns = :now,"
+        " max_parallel = :max_parallel, bound = :bound, places = MIN(:max_agents, COALESCE(:max_parallel, :max_agents))"
         " WHERE run_id IN (SELECT value FROM json_each(:ids)) AND started_ns IS NULL"
         " RETURNING run_id, project, swarm_id",
-        {"ids": as_json(run_ids), "now": now_ns},
+        {
+            "ids": as_json(run_ids),
+            "max_parallel": max_parallel,
+            "bound": bound,
+            "max_agents": max_agents,
+            "now": now_ns,
+        },
+    )
+
+
+async def widen(tx: Connection, swarm_id: str, max_agents: int) -> None:
+    """Have the swarm's unfinished runs remember that more agents were allowed."""
+    await tx.rows(
+        "UPDATE run SET places = MAX(places, MIN(:max_agents, COALESCE(max_parallel, :max_agents)))"
+        " WHERE swarm_id = :swarm_id AND finished_ns IS NULL AND started_ns IS NOT NULL",
+        {"swarm_id": swarm_id, "max_agents": max_agents},
     )
 
 

@@ -102,12 +102,13 @@ async def start_attempts(
         {"given": given},
     )
     rows = await tx.rows(
-        "INSERT INTO attempt (task_id, number, epoch, agent_id, status, claimed_ns)"
+        "INSERT INTO attempt (task_id, number, epoch, agent_id, status, claimed_ns, ready_ns)"
         " SELECT json_extract(given.value, '$[0]'),"
         "        1 + COALESCE((SELECT MAX(number) FROM attempt"
         "                      WHERE attempt.task_id = json_extract(given.value, '$[0]')), 0),"
-        "        :epoch, json_extract(given.value, '$[1]'), 'running', :now"
-        " FROM json_each(:given) AS given WHERE true RETURNING task_id, number",
+        "        :epoch, json_extract(given.value, '$[1]'), 'running', :now, task.ready_ns"
+        " FROM json_each(:given) AS given JOIN task ON task.task_id = json_extract(given.value, '$[0]')"
+        " WHERE true RETURNING task_id, number",
         {"given": given, "epoch": epoch, "now": now_ns},
     )
     numbers = {row["task_id"]: row["number"] for row in rows}
@@ -129,16 +130,20 @@ async def end_attempts(tx: Connection, outcomes: Sequence[Outcome], now_ns: int)
             "number": outcome.claim.number,
             "epoch": outcome.claim.epoch,
             "status": "failed" if outcome.text is None else "succeeded",
+            "begun_ns": outcome.begun_ns,
             "started_ns": outcome.started_ns,
             "ended_ns": outcome.ended_ns,
             "exec_ns": outcome.exec_ns,
             "error": outcome.error,
+            "cause": outcome.cause,
+            "final": outcome.retry_at_ns is None,
         }
         for outcome in outcomes
     ]
     rows = await tx.rows(
         "UPDATE attempt SET status = given.status, started_ns = given.started_ns, ended_ns = given.ended_ns,"
-        " exec_ns = given.exec_ns, error = given.error, committed_ns = :now"
+        " exec_ns = given.exec_ns, error = given.error, begun_ns = given.begun_ns, cause = given.cause,"
+        " final = given.final, committed_ns = :now"
         + _given(*given[0])
         + " WHERE attempt.task_id = given.task_id AND attempt.number = given.number"
         " AND attempt.epoch = given.epoch AND attempt.status = 'running'"

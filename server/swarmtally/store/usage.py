@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.usage import TokenUsage, UsageStatus, UsageTotals
 from swarmtally.store.connection import Connection, as_json
 
@@ -24,30 +25,46 @@ class OpenedCall:
     prompt_bytes: int
     prompt_sha256: str
     digested: int
+    prefix: str | None = None
+    """JSON [[bytes, hash], …]: how long the prompt's beginnings are, part by part, and what they hash to."""
 
 
 async def open_call(tx: Connection, call: OpenedCall) -> int | None:
     """Record a call before it is sent and return its usage_id; None when its attempt is over: it must not be sent."""
     row = await tx.row(
         "INSERT INTO usage (run_id, task_id, number, agent_id, backend, model, opened_ns, status,"
-        "                   prompt_bytes, prompt_sha256, digested)"
+        "                   prompt_bytes, prompt_sha256, digested, prefix)"
         " SELECT :run_id, :task_id, :number, :agent_id, :backend, :model, :opened_ns, 'open',"
-        "        :prompt_bytes, :prompt_sha256, :digested"
+        "        :prompt_bytes, :prompt_sha256, :digested, :prefix"
         " FROM attempt WHERE task_id = :task_id AND number = :number AND status = 'running' RETURNING usage_id",
         asdict(call),
     )
     return int(row["usage_id"]) if row else None
 
 
-async def close_call(tx: Connection, usage_id: int, usage: TokenUsage, now_ns: int) -> None:
-    """Record what a call used. Never refused, also when its result is: what was spent was spent."""
+LONGEST_CALL_NS = 3_600 * NS_PER_S
+"""A call open for longer than this was left behind by a process that died, and stands in nobody's way."""
+
+# Whoever was under way meanwhile is either still open or closed after this one was opened.
+_OTHERS = "SELECT 1 FROM usage AS other WHERE other.backend = usage.backend AND other.model = usage.model"
+_ALONE = (
+    f"CASE WHEN :exec_ns IS NOT NULL THEN NOT EXISTS ({_OTHERS} AND other.closed_ns > usage.opened_ns) AND"
+    f" NOT EXISTS ({_OTHERS} AND other.closed_ns IS NULL AND other.usage_id <> usage.usage_id"
+    "              AND other.opened_ns > usage.opened_ns - :longest_ns) END"
+)
+
+
+async def close_call(tx: Connection, usage_id: int, usage: TokenUsage, now_ns: int, exec_ns: int | None = None) -> None:
+    """Record what a call used, and what it took. Never refused, also when its result is: what was spent was spent."""
     await tx.rows(
         "UPDATE usage SET closed_ns = :now, status = :status, input_tokens = :input_tokens,"
         " output_tokens = :output_tokens, cache_read_tokens = :cache_read_tokens,"
         " cache_write_tokens = :cache_write_tokens, reasoning_tokens = :reasoning_tokens, reason = :reason,"
-        " source = :source WHERE usage_id = :usage_id",
+        f" source = :source, exec_ns = :exec_ns, alone = {_ALONE} WHERE usage_id = :usage_id",
         {
             **asdict(usage),
+            "exec_ns": exec_ns,
+            "longest_ns": LONGEST_CALL_NS,
             "usage_id": usage_id,
             "now": now_ns,
             "status": UsageStatus.REPORTED if usage.known else UsageStatus.UNKNOWN,
