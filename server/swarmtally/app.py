@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from swarmtally.core.bookkeeping import Bookkeeper
 from swarmtally.core.memory import Memory
 from swarmtally.core.swarms import Swarms
 from swarmtally.domain.clock import Clock, SystemClock
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from swarmtally.core.packets import Packets
     from swarmtally.core.ports import Backend
     from swarmtally.core.runs import Runs
+    from swarmtally.insight.performance import Report
     from swarmtally.sparc.modes import ModeCatalog
+    from swarmtally.store.explanations import Explanation
 
 CONTEXT_LIMIT = 100
 """The most shared texts one run may have."""
@@ -65,6 +68,30 @@ class SparcRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class PerformanceRequest:
+    """What `performance_report` asks for: a timeframe up to `as_of` (ISO 8601; None: now), of a swarm or of all.
+
+    `explain` names figures whose query is wanted; `runs` and `tasks` say how many of them are listed.
+    """
+
+    timeframe: str
+    swarm_id: str | None = None
+    as_of: str | None = None
+    explain: tuple[str, ...] = ()
+    runs: int = 0
+    tasks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """A report, the moment it is of, and the queries asked for."""
+
+    report: "Report"
+    as_of_ns: int
+    explained: "tuple[Explanation, ...]"
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """A run that was started, in which swarm, and whether that swarm was made for it."""
 
@@ -86,6 +113,7 @@ class App:
         self.clock = clock
         self.swarms = Swarms(database, clock, new_id, settings.project)
         self.memory = Memory(database, clock)
+        self.books = Bookkeeper(database, clock, settings.retention)
         self._new_id = new_id
         self._retry = retry
         self._group = group
@@ -94,6 +122,7 @@ class App:
         self._catalog: ModeCatalog | None = None
         self._backends: dict[BackendChoice, Backend] = {}
         self._opening = anyio.Lock()
+        self._keeping_books = False
 
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""
@@ -125,6 +154,7 @@ class App:
             )
             scheduler = Scheduler(shop, FolderShelf(), self._new_id)
             self._group.start_soon(scheduler.run)
+            self._keep_books()
             this_process = await anyio.to_thread.run_sync(owner.this_process)
             self._runs = Runs(
                 self.database,
@@ -146,6 +176,7 @@ class App:
             from swarmtally.sparc.shelf import FolderShelf
 
             catalog = await self.catalog()
+            self._keep_books()
             self._packets = Packets(
                 self.database,
                 self.clock,
@@ -156,6 +187,30 @@ class App:
                 FolderShelf(),
             )
         return self._packets
+
+    def _keep_books(self) -> None:
+        """Have what happens in this process measured in the background."""
+        if not self._keeping_books:
+            self._keeping_books = True
+            self._group.start_soon(self.books.run)
+
+    async def performance(self, request: PerformanceRequest) -> Performance:
+        """The figures of the project's recorded rows; see `swarmtally.insight.performance`.
+
+        Raises:
+            InvalidInput: the timeframe, the moment or a figure's name means nothing.
+            NotFound: the project has and had no such swarm.
+        """
+        from swarmtally.insight.performance import explained, report
+        from swarmtally.insight.window import window_of
+
+        window = window_of(request.timeframe, request.as_of, self.clock.now_ns())
+        await self.books.measure_ended()
+        found = await report(
+            self.database, self.settings.project, request.swarm_id, window, runs=request.runs, tasks=request.tasks
+        )
+        queries = await explained(self.database, self.settings.project, request.swarm_id, window, request.explain)
+        return Performance(found, window.until_ns, queries)
 
     async def adopt(self) -> None:
         """Take over the project's interrupted runs of this process's own model, now and whenever there is one.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from swarmtally.core.project import DEFAULT_PROJECT, git_root
 from swarmtally.domain.errors import InvalidInput
+from swarmtally.domain.retention import Retention
 from swarmtally.store import location
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Settings:
     environ: Mapping[str, str]
     adopt: bool = False
     """Take over interrupted runs of the same model by itself."""
+    retention: Retention = field(default_factory=Retention)
+    """How long rows are kept."""
     backends: "Mapping[str, Backend]" = field(default_factory=dict)
     """Backends that the program brought itself, by name; closed by who made them."""
 
@@ -82,6 +85,7 @@ class Settings:
             data_dir=folder,
             environ=environ,
             adopt=adopt,
+            retention=_retention(environ),
         )
 
 
@@ -90,6 +94,14 @@ def data_dir() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("swarmtally", appauthor=False))
+
+
+def _retention(environ: Mapping[str, str]) -> Retention:
+    usual = Retention()
+    return Retention(
+        runs_days=_whole_number(environ, "SWARMTALLY_KEEP_DAYS") or usual.runs_days,
+        details_days=_whole_number(environ, "SWARMTALLY_KEEP_DETAIL_DAYS") or usual.details_days,
+    )
 
 
 def _paths(text: str | None) -> list[str]:

@@ -19,6 +19,7 @@ MODULES = {
     "work_claim": "work",
     "work_report": "work",
     "run_control": "runs",
+    "performance_report": "performance",
 }
 """Tool name → module of this package. A test holds it against each module's TOOLS."""
 

@@ -21,6 +21,8 @@ class RunKind(StrEnum):
     BATCH = "batch"
     CONCURRENT = "concurrent"
     PIPELINE = "pipeline"
+    CALIBRATION = "calibration"
+    """Calls made one after another to learn what one takes alone; counted in no figure but that and tokens."""
 
 
 class RunStatus(StrEnum):

@@ -75,6 +75,16 @@ async def delete(tx: Connection, project: str, swarm_id: str) -> None:
     await tx.rows("DELETE FROM swarm WHERE swarm_id = :swarm_id", {"swarm_id": swarm_id})
 
 
+async def known(tx: Connection, project: str, swarm_id: str) -> bool:
+    """Whether the project has the swarm, or runs of it from before it was deleted."""
+    row = await tx.row(
+        "SELECT EXISTS (SELECT 1 FROM swarm WHERE swarm_id = :swarm_id AND project = :project)"
+        " OR EXISTS (SELECT 1 FROM run WHERE swarm_id = :swarm_id AND project = :project) AS known",
+        {"project": project, "swarm_id": swarm_id},
+    )
+    return bool(row and row["known"])
+
+
 async def set_max_agents(tx: Connection, swarm_id: str, max_agents: int) -> None:
     await tx.rows(
         "UPDATE swarm SET max_agents = :max_agents WHERE swarm_id = :swarm_id",

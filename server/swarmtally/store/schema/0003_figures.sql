@@ -9,10 +9,15 @@ ALTER TABLE run ADD COLUMN max_parallel INTEGER;  -- calls its backend takes at 
 ALTER TABLE run ADD COLUMN bound TEXT CHECK (bound IN ('latency', 'compute'));  -- what its calls wait for
 ALTER TABLE run ADD COLUMN places INTEGER;        -- the most tasks that agents, roles and backend allowed at once
 
+ALTER TABLE run ADD COLUMN measured_ns INTEGER;   -- the finished_ns that run_measure has a row for
+CREATE INDEX run_unmeasured ON run (finished_ns)
+  WHERE finished_ns IS NOT NULL AND (measured_ns IS NULL OR measured_ns <> finished_ns);
+
 ALTER TABLE usage ADD COLUMN exec_ns INTEGER;     -- monotonic, of this one call
 ALTER TABLE usage ADD COLUMN alone INTEGER;       -- 1: no other call of its backend and model was under way meanwhile
 ALTER TABLE usage ADD COLUMN prefix TEXT;         -- JSON [[bytes, hash], …]: the prompt's beginnings, part by part
 CREATE INDEX usage_of_model ON usage (backend, model, closed_ns);
+CREATE INDEX usage_alone ON usage (backend, model, closed_ns) WHERE alone = 1;
 
 -- A message travels when the task it is for starts, and has arrived when that task's agent holds it.
 CREATE TABLE message_new (
@@ -46,13 +51,15 @@ CREATE TABLE run_measure (
   project TEXT NOT NULL,
   swarm_id TEXT NOT NULL,
   kind TEXT NOT NULL,
+  status TEXT NOT NULL,                 -- how the run ended
   backend TEXT NOT NULL,
   model TEXT NOT NULL,
   succeeded INTEGER NOT NULL,           -- tasks that ended so, in this stretch
   failed INTEGER NOT NULL,
   cancelled INTEGER NOT NULL,
   attempts INTEGER NOT NULL,            -- that ended, lost and cancelled ones too
-  retries INTEGER NOT NULL,             -- attempts after another of the same task had failed
+  results INTEGER NOT NULL,             -- of those, attempts that succeeded or failed
+  retried INTEGER NOT NULL,             -- of those, attempts that failed and were followed by another
   busy_ns INTEGER NOT NULL,             -- claim to commit, all attempts
   work_ns INTEGER NOT NULL,             -- exec of the attempts that ended their task
   critical_path_ns INTEGER NOT NULL,    -- longest dependent chain of those
@@ -62,7 +69,15 @@ CREATE TABLE run_measure (
   calls_unknown INTEGER NOT NULL,       -- without
   fresh_tokens INTEGER NOT NULL,        -- input a sequential order would have left uncached
   output_tokens INTEGER NOT NULL,
-  durations BLOB,                       -- packed waits, execs, overheads and latencies; see insight/packed.py
+  -- Durations in ns, ascending, eight bytes each, little end first; NULL: none.
+  waits BLOB,
+  execs BLOB,
+  overheads BLOB,
+  assignments BLOB,                     -- latencies of messages by kind
+  updates BLOB,
+  errors BLOB,
+  transfers BLOB,                       -- this and the next as long as messages are kept
+  coordinations BLOB,
   PRIMARY KEY (run_id, ended_ns)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX run_measure_by_end ON run_measure (project, ended_ns);

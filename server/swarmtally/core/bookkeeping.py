@@ -1,0 +1,102 @@
+"""Work in the background that figures rest on: measuring runs that ended, and deleting what is kept no longer.
+
+Both go in small steps, a transaction each, so that work under way is never kept waiting; both can be done by any
+process at any time, and what one did not get to is done by the next.
+"""
+
+import anyio
+import anyio.to_thread
+import structlog
+
+from swarmtally.domain.clock import NS_PER_S, Clock
+from swarmtally.domain.errors import StoreError
+from swarmtally.domain.measures import RunFacts, RunSums, measure
+from swarmtally.domain.retention import Retention
+from swarmtally.store import measures, retention
+from swarmtally.store.connection import Connection
+from swarmtally.store.database import Database
+from swarmtally.store.measures import EndedRun
+
+log = structlog.get_logger(__name__)
+
+EVERY_S = 2.0
+"""How often ended runs are looked for."""
+
+RETENTION_EVERY_S = 600.0
+"""How often rows too old to be kept are looked for."""
+
+BATCH = 50
+"""The most runs looked up at once."""
+
+LARGE_RUN = 500
+"""From so many attempts on a run is measured in a worker thread: it would hold up the event loop."""
+
+REST_S = 0.05
+"""The pause between two steps of deleting, in which others write."""
+
+DAY_NS = 86_400 * NS_PER_S
+
+
+class Bookkeeper:
+    """Keeps the books of one database."""
+
+    def __init__(self, database: Database, clock: Clock, kept: Retention) -> None:
+        self._database = database
+        self._clock = clock
+        self._kept = kept
+
+    async def run(self) -> None:
+        """Keep the books until cancelled. Never raises: what failed is tried again later."""
+        next_deletion = anyio.current_time()
+        while True:
+            try:
+                await self.measure_ended()
+                if anyio.current_time() >= next_deletion:
+                    await self.delete_old()
+                    next_deletion = anyio.current_time() + RETENTION_EVERY_S
+            except StoreError as error:
+                log.warning("bookkeeping.failed", error=str(error))
+            await anyio.sleep(EVERY_S)
+
+    async def measure_ended(self) -> int:
+        """Measure all runs that ended and were not measured yet; returns how many."""
+        measured = 0
+        while found := await self._database.read(lambda tx: measures.unmeasured(tx, BATCH)):
+            for ended in found:
+                await self._measure(ended)
+            measured += len(found)
+        return measured
+
+    async def _measure(self, ended: EndedRun) -> None:
+        async def facts(tx: Connection) -> RunFacts:
+            return await measures.facts(tx, ended)
+
+        rows = await self._database.read(facts)
+        sums = (
+            measure(rows, ended.ended_ns)
+            if len(rows.attempts) < LARGE_RUN
+            else await anyio.to_thread.run_sync(measure, rows, ended.ended_ns)
+        )
+        await self._keep(ended, sums)
+
+    async def _keep(self, ended: EndedRun, sums: RunSums) -> None:
+        async def unit(tx: Connection) -> None:
+            await measures.insert(tx, ended, sums)
+
+        await self._database.write(unit)
+
+    async def delete_old(self) -> int:
+        """Delete what is kept no longer, step by step; returns how many rows of messages, samples and runs."""
+        now_ns = self._clock.now_ns()
+        deleted = 0
+        for step, days in (
+            (retention.delete_messages, self._kept.details_days),
+            (retention.delete_samples, self._kept.details_days),
+            (retention.forget_message_latencies, self._kept.details_days),
+            (retention.delete_run_parts, self._kept.runs_days),
+        ):
+            before_ns = now_ns - days * DAY_NS
+            while gone := await self._database.write(lambda tx, step=step, before=before_ns: step(tx, before)):  # type: ignore[misc]
+                deleted += gone
+                await anyio.sleep(REST_S)
+        return deleted

@@ -1,0 +1,254 @@
+"""What a run's recorded rows add up to: the definitions behind the figures, as pure functions over them.
+
+They are docs/measures.md in code. All durations are integer nanoseconds.
+"""
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from graphlib import TopologicalSorter
+from typing import Any
+
+KINDS = ("task_assignment", "status_update", "error_handling", "data_transfer", "coordination")
+"""The kinds of messages. The first three are timed with their attempts; the others have rows of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFacts:
+    """An attempt's recorded times; None: not recorded, or not yet."""
+
+    task_id: str
+    number: int
+    status: str
+    final: bool
+    claimed_ns: int
+    ready_ns: int | None
+    begun_ns: int | None
+    started_ns: int | None
+    ended_ns: int | None
+    committed_ns: int | None
+    exec_ns: int | None
+    expires_ns: int | None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "AttemptFacts":
+        given = {field.name: row[field.name] for field in fields(cls)}
+        return cls(**{**given, "final": bool(row["final"])})
+
+    @property
+    def has_result(self) -> bool:
+        return self.status in ("succeeded", "failed")
+
+    @property
+    def wait_ns(self) -> int | None:
+        """Ready to claimed."""
+        return None if self.ready_ns is None else max(0, self.claimed_ns - self.ready_ns)
+
+    @property
+    def overhead_ns(self) -> int | None:
+        """Claim to commit, without the time its calls took."""
+        if self.committed_ns is None or self.exec_ns is None or self.begun_ns is None:
+            return None
+        return max(0, self.committed_ns - self.claimed_ns - self.exec_ns)
+
+    def busy_until_ns(self, as_of_ns: int) -> int:
+        """Until when it kept its agent busy: a packet's agent is free again when its lease ends."""
+        ends = [as_of_ns]
+        if self.committed_ns is not None:
+            ends.append(self.committed_ns)
+        if self.expires_ns is not None:
+            ends.append(self.expires_ns)
+        return min(ends)
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """A model call of an attempt. `prefix` are the prompt's beginnings, (bytes, hash), shortest first."""
+
+    task_id: str
+    number: int
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    exec_ns: int | None
+    prompt_bytes: int
+    prefix: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFacts:
+    """A message that has arrived. `received_ns` is None while it is on its way."""
+
+    kind: str
+    sent_ns: int
+    received_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """All durations of one kind each, in nanoseconds and in no order."""
+
+    waits: list[int]
+    execs: list[int]
+    overheads: list[int]
+    assignments: list[int]
+    updates: list[int]
+    errors: list[int]
+    transfers: list[int]
+    coordinations: list[int]
+
+
+DURATIONS = tuple(field.name for field in fields(Durations))
+
+LATENCY_OF = dict(zip(KINDS, ("assignments", "updates", "errors", "transfers", "coordinations"), strict=True))
+"""Message kind → the field of `Durations` with its latencies."""
+
+
+def durations(attempts: Iterable[AttemptFacts], messages: Iterable[MessageFacts]) -> Durations:
+    """The durations of attempts that ended, and the latencies of messages that arrived."""
+    found = Durations([], [], [], [], [], [], [], [])
+    for attempt in attempts:
+        _add(found.waits, attempt.wait_ns)
+        if not attempt.has_result:
+            continue
+        _add(found.execs, attempt.exec_ns)
+        _add(found.overheads, attempt.overhead_ns)
+        if attempt.begun_ns is not None and attempt.ended_ns is not None and attempt.committed_ns is not None:
+            _add(found.assignments, attempt.begun_ns - attempt.claimed_ns)
+            told = found.updates if attempt.status == "succeeded" else found.errors
+            _add(told, attempt.committed_ns - attempt.ended_ns)
+    for message in messages:
+        if message.received_ns is not None:
+            getattr(found, LATENCY_OF[message.kind]).append(max(0, message.received_ns - message.sent_ns))
+    return found
+
+
+def _add(to: list[int], value: int | None) -> None:
+    # The wall clock may be set back between two readings: no latency is below nothing.
+    if value is not None:
+        to.append(max(0, value))
+
+
+def packed(values: Sequence[int]) -> bytes | None:
+    """`values` in ascending order, eight bytes each, little end first; None when there are none."""
+    if not values:
+        return None
+    whole = array("q", sorted(values))
+    if _BIG_ENDIAN:
+        whole.byteswap()
+    return whole.tobytes()
+
+
+_BIG_ENDIAN = array("q", [1]).tobytes()[0] == 0
+
+
+def critical_path_ns(exec_ns: Mapping[str, int], dependencies: Iterable[tuple[str, str]]) -> int:
+    """The longest dependent chain of `exec_ns` (task_id → ns), over (task_id, depends_on)."""
+    before: dict[str, set[str]] = {task_id: set() for task_id in exec_ns}
+    for task_id, depends_on in dependencies:
+        if task_id in before and depends_on in before:
+            before[task_id].add(depends_on)
+    longest: dict[str, int] = {}
+    for task_id in TopologicalSorter(before).static_order():
+        longest[task_id] = exec_ns[task_id] + max((longest[other] for other in before[task_id]), default=0)
+    return max(longest.values(), default=0)
+
+
+def fresh_tokens(calls: Sequence[CallFacts]) -> int:
+    """The input tokens that the same calls, one after another in this order, would have left uncached.
+
+    Where none of them read from a cache, nobody caches: all of it. Else a call shares with those before it the parts
+    its prompt begins with; never more is counted than it really left uncached, so what a cache did beyond that is not
+    turned into a speed-up.
+    """
+    caches = any(call.cache_read_tokens for call in calls)
+    seen: set[tuple[int, str]] = set()
+    fresh = 0
+    for call in calls:
+        tokens = call.input_tokens or 0
+        shared = max((size for size, digest in call.prefix if (size, digest) in seen), default=0)
+        seen.update(call.prefix)
+        if caches:
+            alone = round(tokens * (1 - min(shared, call.prompt_bytes) / max(1, call.prompt_bytes)))
+            tokens = min(alone, max(0, tokens - (call.cache_read_tokens or 0)))
+        fresh += tokens
+    return fresh
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What happened in a run since `since_ns` (when it ended before; 0 at first), up to its end.
+
+    `attempts` are those committed since; `calls` stand in the plan's order.
+    """
+
+    attempts: tuple[AttemptFacts, ...]
+    dependencies: tuple[tuple[str, str], ...]
+    calls: tuple[CallFacts, ...]
+    messages: tuple[MessageFacts, ...]
+    cancelled: int
+    places: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSums:
+    """A run's sums, the columns of `run_measure` that are computed."""
+
+    begun_ns: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    attempts: int
+    results: int
+    retried: int
+    busy_ns: int
+    work_ns: int
+    critical_path_ns: int
+    makespan_ns: int | None
+    places: int | None
+    calls: int
+    calls_unknown: int
+    fresh_tokens: int
+    output_tokens: int
+    durations: Durations
+
+
+def measure(facts: RunFacts, ended_ns: int) -> RunSums:
+    """The sums of a run that ended at `ended_ns`."""
+    attempts = facts.attempts
+    final = {attempt.task_id: attempt for attempt in attempts if attempt.final and attempt.has_result}
+    exec_ns = {task_id: attempt.exec_ns or 0 for task_id, attempt in final.items()}
+    ended = [attempt.committed_ns for attempt in attempts if attempt.committed_ns is not None]
+    begun_ns = min((attempt.claimed_ns for attempt in attempts), default=ended_ns)
+    counted = [call for call in facts.calls if _final(call, final)]
+    known = [call for call in counted if _known(call)]
+    with_call = {call.task_id for call in known}
+    return RunSums(
+        begun_ns=begun_ns,
+        succeeded=sum(attempt.status == "succeeded" for attempt in final.values()),
+        failed=sum(attempt.status == "failed" for attempt in final.values()),
+        cancelled=facts.cancelled,
+        attempts=len(attempts),
+        results=sum(attempt.has_result for attempt in attempts),
+        retried=sum(attempt.status == "failed" and not attempt.final for attempt in attempts),
+        busy_ns=sum(max(0, attempt.busy_until_ns(ended_ns) - attempt.claimed_ns) for attempt in attempts),
+        work_ns=sum(exec_ns.values()),
+        critical_path_ns=critical_path_ns(exec_ns, facts.dependencies),
+        makespan_ns=max(ended) - begun_ns if ended else None,
+        places=facts.places,
+        calls=len(known),
+        calls_unknown=sum(
+            attempt.status == "succeeded" and attempt.task_id not in with_call for attempt in final.values()
+        ),
+        fresh_tokens=fresh_tokens(known),
+        output_tokens=sum(call.output_tokens or 0 for call in known),
+        durations=durations(attempts, facts.messages),
+    )
+
+
+def _final(call: CallFacts, final: Mapping[str, AttemptFacts]) -> bool:
+    return call.task_id in final and final[call.task_id].number == call.number
+
+
+def _known(call: CallFacts) -> bool:
+    return call.exec_ns is not None and call.input_tokens is not None and call.output_tokens is not None

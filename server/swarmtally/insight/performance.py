@@ -1,0 +1,235 @@
+"""The performance report: all figures of a window and their trends, from one consistent state of the database."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from operator import itemgetter
+
+import anyio.to_thread
+import numpy as np
+
+from swarmtally.domain.clock import NS_PER_S
+from swarmtally.domain.errors import InvalidInput, NotFound
+from swarmtally.domain.measures import DURATIONS, LATENCY_OF, Durations, durations
+from swarmtally.insight.figures import HOST_MODEL, Figures, Rows, Stretch, figures
+from swarmtally.insight.speed import LEAST_CALLS, MOST_CALLS, Alone, fit
+from swarmtally.insight.statistics import Ints, percentiles
+from swarmtally.insight.window import NS_PER_MS, Window
+from swarmtally.store import explanations, measures, swarms
+from swarmtally.store.connection import Connection, Row
+from swarmtally.store.database import Database
+from swarmtally.store.explanations import Explanation
+from swarmtally.store.measures import Asked, RawRows
+
+TRENDS = {"hour": 3_600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
+"""The windows of the trends, in seconds; each is compared with the one before it."""
+
+FAST_MS = 50
+"""Messages faster than this are counted apart: the promise users know."""
+
+LEAST_FOR = {0.5: 1, 0.95: 20, 0.99: 100}
+"""How many rows a percentile needs to say more than the largest of them would."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How durations are spread, in ns; a percentile is None where there are too few."""
+
+    n: int
+    p50_ns: int | None
+    p95_ns: int | None
+    p99_ns: int | None
+    max_ns: int | None
+    fast: float | None
+    """The share below `FAST_MS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A window's figures, the spread of its durations (by the names of `Durations`), what was used, and the trends:
+    by name of the window its figures and those of the window before."""
+
+    window: Window
+    figures: Figures
+    spreads: Mapping[str, Spread]
+    resources: Row
+    trends: Mapping[str, tuple[Figures, Figures]]
+    runs: tuple[Row, ...]
+    timeline: tuple[Row, ...]
+    """Of the newest of `runs`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read; computing goes on without the database."""
+
+    rows: Rows
+    raw: RawRows
+    packed: Sequence[Row]
+    lone: Mapping[tuple[str, str], Sequence[Row]]
+    resources: Row
+    runs: tuple[Row, ...]
+    timeline: tuple[Row, ...]
+
+
+async def report(
+    database: Database, project: str, swarm_id: str | None, window: Window, *, runs: int = 0, tasks: int = 0
+) -> Report:
+    """The report of a project, or of one of its swarms. Ended runs have been measured (`Bookkeeper.measure_ended`).
+
+    Raises:
+        NotFound: the project has and had no such swarm.
+
+    Args:
+        runs: how many of the runs that ended last are named.
+        tasks: how many tasks of the newest of them are shown in time.
+    """
+    windows = _windows(window)
+
+    async def unit(tx: Connection) -> _Read:
+        return await _read(tx, project, swarm_id, window, windows, (runs, tasks))
+
+    return await anyio.to_thread.run_sync(_compute, await database.read(unit), window)
+
+
+async def explained(
+    database: Database, project: str, swarm_id: str | None, window: Window, figures: Sequence[str]
+) -> tuple[Explanation, ...]:
+    """The queries of some figures, run.
+
+    Raises:
+        InvalidInput: one of them is none of the figures.
+    """
+    for figure in figures:
+        if figure not in explanations.QUERIES:
+            raise InvalidInput(f"explain: no figure {figure[:64]!r}; there are {', '.join(explanations.QUERIES)}")
+    asked = Asked(project, swarm_id, window.since_ns, window.until_ns)
+
+    async def unit(tx: Connection) -> list[Explanation]:
+        return [await explanations.explain(tx, figure, asked) for figure in figures]
+
+    return tuple(await database.read(unit))
+
+
+def _windows(window: Window) -> list[Window]:
+    found = [window]
+    for seconds in TRENDS.values():
+        found += _pair(window.until_ns, seconds)
+    return found
+
+
+def _pair(until_ns: int, seconds: int) -> tuple[Window, Window]:
+    length = seconds * NS_PER_S
+    return Window(until_ns - length, until_ns), Window(until_ns - 2 * length, until_ns - length)
+
+
+async def _read(
+    tx: Connection,
+    project: str,
+    swarm_id: str | None,
+    window: Window,
+    windows: Sequence[Window],
+    shown: tuple[int, int],
+) -> _Read:
+    asked = Asked(project, swarm_id, window.since_ns, window.until_ns)
+    if swarm_id is not None and not await swarms.known(tx, project, swarm_id):
+        raise NotFound(f"project {project} has no swarm {swarm_id!r}; list them with run_status")
+    widest = Asked(project, swarm_id, min(each.since_ns for each in windows), window.until_ns)
+    stretches = [_stretch(row) for row in await measures.measured(tx, widest)]
+    edges = np.array(sorted({edge for each in windows for edge in (each.since_ns, each.until_ns)}), dtype=np.int64)
+    raw_runs = set(await measures.under_way(tx, asked))
+    raw_runs.update(stretch.run_id for stretch in stretches if _straddles(stretch, edges))
+    raw = await measures.raw(tx, sorted(raw_runs))
+    alive: dict[Window, int] = {}
+    present: set[str] = set()
+    for each in windows:
+        alive[each], present = await measures.alive_ns(tx, Asked(project, swarm_id, each.since_ns, each.until_ns))
+    kept = [stretch for stretch in stretches if stretch.ended_ns <= window.until_ns]
+    models = {(stretch.backend, stretch.model) for stretch in kept if stretch.backend != HOST_MODEL}
+    lone = {key: await measures.lone_calls(tx, asked, *key, limit=MOST_CALLS) for key in sorted(models)}
+    newest = await measures.newest_runs(tx, asked, shown[0]) if shown[0] else []
+    return _Read(
+        rows=Rows(
+            stretches=tuple(stretches),
+            raw_runs=frozenset(raw_runs),
+            attempts=raw.attempts,
+            cancelled=raw.cancelled,
+            alive_ns=alive,
+            swarms=frozenset(present),
+        ),
+        raw=raw,
+        packed=await measures.durations(tx, asked, sorted(raw_runs)),
+        lone=lone,
+        resources=await measures.resources(tx, asked),
+        runs=tuple(newest),
+        timeline=tuple(await measures.timeline(tx, newest[0]["run_id"], shown[1])) if newest else (),
+    )
+
+
+def _stretch(row: Row) -> Stretch:
+    return Stretch(*_COLUMNS(row))
+
+
+_COLUMNS = itemgetter(*(field.name for field in fields(Stretch)))
+
+
+def _straddles(stretch: Stretch, edges: Ints) -> bool:
+    """Whether a window begins or ends while the stretch lasts."""
+    return bool(np.searchsorted(edges, stretch.begun_ns, "right") < np.searchsorted(edges, stretch.ended_ns, "left"))
+
+
+def _compute(read: _Read, window: Window) -> Report:
+    alone = {key: _fit(rows) for key, rows in read.lone.items() if len(rows) >= LEAST_CALLS}
+    rows = replace(read.rows, alone=alone, lone={key: len(rows) for key, rows in read.lone.items()})
+    return Report(
+        window=window,
+        figures=figures(rows, window),
+        spreads=_spreads(read, window),
+        resources=read.resources,
+        trends={
+            name: (figures(rows, now), figures(rows, before))
+            for name, (now, before) in ((name, _pair(window.until_ns, seconds)) for name, seconds in TRENDS.items())
+        },
+        runs=read.runs,
+        timeline=read.timeline,
+    )
+
+
+def _fit(rows: Sequence[Row]) -> Alone:
+    features = np.array([(row["uncached"], row["output_tokens"]) for row in rows], dtype=np.float64)
+    return fit(features, np.array([row["exec_ns"] for row in rows], dtype=np.float64) / NS_PER_S)
+
+
+def _spreads(read: _Read, window: Window) -> dict[str, Spread]:
+    raw = _raw_durations(read.raw, window)
+    found = {}
+    for name in DURATIONS:
+        blob = b"".join(row[name] for row in read.packed if row[name] is not None)
+        values = np.concatenate([np.frombuffer(blob, dtype="<i8"), np.array(getattr(raw, name), dtype=np.int64)])
+        found[name] = spread(values.astype(np.int64))
+    return found
+
+
+def _raw_durations(raw: RawRows, window: Window) -> Durations:
+    return durations(
+        (attempt for _, attempt in raw.attempts if window.holds(attempt.committed_ns)),
+        (message for message in raw.messages if window.holds(message.received_ns)),
+    )
+
+
+def spread(values: Ints) -> Spread:
+    """The spread of durations in ns; their order may change."""
+    if not values.size:
+        return Spread(0, None, None, None, None, None)
+    shares = [share for share, least in LEAST_FOR.items() if values.size >= least]
+    found = dict(zip(shares, percentiles(values, tuple(shares)), strict=True))
+    return Spread(
+        n=int(values.size),
+        p50_ns=found.get(0.5),
+        p95_ns=found.get(0.95),
+        p99_ns=found.get(0.99),
+        max_ns=int(values.max()),
+        fast=float(np.count_nonzero(values < FAST_MS * NS_PER_MS)) / values.size,
+    )
+
+
+__all__ = ["FAST_MS", "LATENCY_OF", "LEAST_FOR", "TRENDS", "Report", "Spread", "report", "spread"]

@@ -1,0 +1,296 @@
+"""What runs add up to: the rows a run is measured by, and the measures that are kept of runs that ended."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from swarmtally.domain.measures import (
+    DURATIONS,
+    AttemptFacts,
+    CallFacts,
+    MessageFacts,
+    RunFacts,
+    RunSums,
+    packed,
+)
+from swarmtally.domain.run import RunKind
+from swarmtally.store.connection import Connection, Row, as_json
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that ended at `ended_ns` and was not measured for that yet; it ended before at `since_ns`, or never (0)."""
+
+    run_id: str
+    ended_ns: int
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whose rows are meant, and which: those of (`since_ns`, `until_ns`] of a project, or of one of its swarms."""
+
+    project: str
+    swarm_id: str | None
+    since_ns: int
+    until_ns: int
+
+    def bound(self) -> dict[str, Any]:
+        return {
+            "project": self.project,
+            "swarm_id": self.swarm_id,
+            "since": self.since_ns,
+            "until": self.until_ns,
+            "calibration": RunKind.CALIBRATION,
+        }
+
+
+# As the partial index run_unmeasured has it, word for word.
+_UNMEASURED = "finished_ns IS NOT NULL AND (measured_ns IS NULL OR measured_ns <> finished_ns)"
+
+
+async def unmeasured(tx: Connection, limit: int) -> list[EndedRun]:
+    """Runs of any project that ended and whose end has no measure, the first to end first."""
+    rows = await tx.rows(
+        "SELECT run_id, finished_ns, COALESCE((SELECT MAX(ended_ns) FROM run_measure"
+        " WHERE run_measure.run_id = run.run_id), 0) AS since FROM run"
+        f" WHERE {_UNMEASURED} ORDER BY finished_ns LIMIT :limit",
+        {"limit": limit},
+    )
+    return [EndedRun(row["run_id"], row["finished_ns"], row["since"]) for row in rows]
+
+
+_ENDED = "COALESCE(attempt.committed_ns, CASE attempt.status WHEN 'expired' THEN attempt.expires_ns END)"
+"""When an attempt was over: a packet that nobody reported is over with its lease."""
+
+_ATTEMPT = (
+    "attempt.task_id, attempt.number, attempt.status, attempt.final, attempt.claimed_ns, attempt.ready_ns,"
+    " attempt.begun_ns, attempt.started_ns, attempt.ended_ns, attempt.committed_ns, attempt.exec_ns, attempt.expires_ns"
+)
+
+
+async def facts(tx: Connection, ended: EndedRun) -> RunFacts:
+    """The rows that `ended` is measured by."""
+    bound = {"run_id": ended.run_id, "since": ended.since_ns, "until": ended.ended_ns}
+    attempts = await tx.rows(
+        f"SELECT {_ATTEMPT} FROM task JOIN attempt ON attempt.task_id = task.task_id"
+        f" WHERE task.run_id = :run_id AND {_ENDED} > :since AND {_ENDED} <= :until",
+        bound,
+    )
+    edges = await tx.rows(
+        "SELECT dependency.task_id, dependency.depends_on FROM task JOIN dependency"
+        " ON dependency.task_id = task.task_id WHERE task.run_id = :run_id",
+        bound,
+    )
+    calls = await tx.rows(
+        "SELECT usage.task_id, usage.number, input_tokens, output_tokens, cache_read_tokens, usage.exec_ns,"
+        " prompt_bytes, prefix FROM usage JOIN task ON task.task_id = usage.task_id"
+        " WHERE usage.run_id = :run_id AND closed_ns > :since AND closed_ns <= :until ORDER BY task.ordinal, usage_id",
+        bound,
+    )
+    messages = await tx.rows(
+        "SELECT kind, sent_ns, received_ns FROM message WHERE run_id = :run_id AND hop = hops"
+        " AND kind IN ('data_transfer', 'coordination') AND received_ns > :since AND received_ns <= :until",
+        bound,
+    )
+    cancelled = await tx.row(
+        "SELECT COUNT(*) AS n FROM event WHERE run_id = :run_id AND kind = 'task.cancelled'"
+        " AND at_ns > :since AND at_ns <= :until",
+        bound,
+    )
+    assert cancelled is not None
+    return RunFacts(
+        attempts=tuple(AttemptFacts.from_row(row) for row in attempts),
+        dependencies=tuple((row["task_id"], row["depends_on"]) for row in edges),
+        calls=tuple(_call(row) for row in calls),
+        messages=tuple(MessageFacts(row["kind"], row["sent_ns"], row["received_ns"]) for row in messages),
+        cancelled=cancelled["n"],
+        places=await _places(tx, ended),
+    )
+
+
+def _call(row: Row) -> CallFacts:
+    prefix = tuple((size, digest) for size, digest in json.loads(row["prefix"] or "[]"))
+    given = {name: row[name] for name in CallFacts.__slots__ if name != "prefix"}
+    return CallFacts(**given, prefix=prefix)
+
+
+async def _places(tx: Connection, ended: EndedRun) -> int | None:
+    """The most tasks that agents, roles and backend allowed at once: one in a solo run; in a specialized swarm no more
+    than it had agents of the roles the run's tasks want."""
+    row = await tx.row(
+        "SELECT CASE WHEN run.shape = 'solo' THEN 1 WHEN swarm.strategy = 'specialized' THEN"
+        "   MIN(run.places, MAX(1, (SELECT COUNT(*) FROM agent WHERE agent.swarm_id = run.swarm_id"
+        "     AND agent.created_ns <= :until AND (agent.left_ns IS NULL OR agent.left_ns > :since)"
+        "     AND agent.role IN (SELECT role FROM task WHERE task.run_id = run.run_id))))"
+        " ELSE run.places END AS places"
+        " FROM run LEFT JOIN swarm ON swarm.swarm_id = run.swarm_id WHERE run.run_id = :run_id",
+        {"run_id": ended.run_id, "since": ended.since_ns, "until": ended.ended_ns},
+    )
+    return row["places"] if row else None
+
+
+async def insert(tx: Connection, ended: EndedRun, sums: RunSums) -> None:
+    """Keep the measure of a run's end; nothing when another process was faster, or the run has been retried since."""
+    columns = [name for name in RunSums.__slots__ if name != "durations"]
+    blobs = {name: packed(getattr(sums.durations, name)) for name in DURATIONS}
+    names = [*columns, *DURATIONS]
+    await tx.rows(
+        f"INSERT OR IGNORE INTO run_measure (run_id, ended_ns, project, swarm_id, kind, status, backend, model,"
+        f" {', '.join(names)})"
+        # As the calls were recorded: that is what lone calls are found by.
+        " SELECT run_id, :ended_ns, project, swarm_id, kind, status,"
+        " COALESCE((SELECT backend FROM usage WHERE usage.run_id = run.run_id LIMIT 1), run.backend ->> 'name'),"
+        " COALESCE((SELECT model FROM usage WHERE usage.run_id = run.run_id LIMIT 1), run.backend ->> 'model'),"
+        f" {', '.join(f':{name}' for name in names)}"
+        " FROM run WHERE run_id = :run_id AND finished_ns = :ended_ns",
+        {
+            "run_id": ended.run_id,
+            "ended_ns": ended.ended_ns,
+            **{name: getattr(sums, name) for name in columns},
+            **blobs,
+        },
+    )
+    await tx.rows(
+        "UPDATE run SET measured_ns = finished_ns WHERE run_id = :run_id AND finished_ns = :ended_ns",
+        {"run_id": ended.run_id, "ended_ns": ended.ended_ns},
+    )
+
+
+SCALARS = (
+    "run_id, ended_ns, begun_ns, swarm_id, status, backend, model, succeeded, failed, cancelled, attempts, results,"
+    " retried, busy_ns, work_ns, critical_path_ns, makespan_ns, places, calls, calls_unknown, fresh_tokens,"
+    " output_tokens"
+)
+
+_OF = (
+    " FROM run_measure WHERE project = :project AND (:swarm_id IS NULL OR swarm_id = :swarm_id)"
+    " AND kind <> :calibration AND ended_ns > :since AND begun_ns <= :until"
+)
+
+
+async def measured(tx: Connection, asked: Asked) -> list[Row]:
+    """The measures of stretches of runs that reach into the time asked for, without their durations."""
+    return await tx.rows(f"SELECT {SCALARS}{_OF} ORDER BY ended_ns, run_id", asked.bound())
+
+
+async def durations(tx: Connection, asked: Asked, without: Sequence[str]) -> list[Row]:
+    """The packed durations of stretches that lie wholly in the time asked for, but for those of some runs."""
+    return await tx.rows(
+        f"SELECT {', '.join(DURATIONS)}{_OF} AND begun_ns >= :since AND ended_ns <= :until"
+        " AND run_id NOT IN (SELECT value FROM json_each(:without)) ORDER BY ended_ns, run_id",
+        {**asked.bound(), "without": as_json(without)},
+    )
+
+
+async def under_way(tx: Connection, asked: Asked) -> list[str]:
+    """Runs whose last stretch has not been measured: they had begun by `until_ns` and go on, or have just ended."""
+    rows = await tx.rows(
+        "SELECT run_id FROM run WHERE project = :project AND (:swarm_id IS NULL OR swarm_id = :swarm_id)"
+        " AND kind <> :calibration AND created_ns <= :until AND finished_ns IS NULL"
+        " UNION SELECT run_id FROM run WHERE project = :project AND (:swarm_id IS NULL OR swarm_id = :swarm_id)"
+        f" AND kind <> :calibration AND created_ns <= :until AND {_UNMEASURED}",
+        asked.bound(),
+    )
+    return [row["run_id"] for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class RawRows:
+    """Rows of some runs, not summed up. `cancelled` are the times at which tasks were cancelled."""
+
+    attempts: tuple[tuple[str, AttemptFacts], ...]
+    """With the swarm of each."""
+    messages: tuple[MessageFacts, ...]
+    cancelled: tuple[int, ...]
+
+
+async def raw(tx: Connection, run_ids: Sequence[str]) -> RawRows:
+    """All attempts, messages and cancellations of `run_ids`."""
+    bound = {"ids": as_json(run_ids)}
+    attempts = await tx.rows(
+        f"SELECT run.swarm_id, {_ATTEMPT} FROM run JOIN task ON task.run_id = run.run_id"
+        " JOIN attempt ON attempt.task_id = task.task_id WHERE run.run_id IN (SELECT value FROM json_each(:ids))",
+        bound,
+    )
+    messages = await tx.rows(
+        "SELECT kind, sent_ns, received_ns FROM message WHERE run_id IN (SELECT value FROM json_each(:ids))"
+        " AND hop = hops AND kind IN ('data_transfer', 'coordination')",
+        bound,
+    )
+    cancelled = await tx.rows(
+        "SELECT at_ns FROM event WHERE run_id IN (SELECT value FROM json_each(:ids)) AND kind = 'task.cancelled'",
+        bound,
+    )
+    return RawRows(
+        tuple((row["swarm_id"], AttemptFacts.from_row(row)) for row in attempts),
+        tuple(MessageFacts(row["kind"], row["sent_ns"], row["received_ns"]) for row in messages),
+        tuple(row["at_ns"] for row in cancelled),
+    )
+
+
+async def alive_ns(tx: Connection, asked: Asked) -> tuple[int, set[str]]:
+    """How long the agents of the swarms there are were in them within the time asked for, all added up; the swarms."""
+    rows = await tx.rows(
+        "SELECT swarm.swarm_id, SUM(MAX(0, MIN(COALESCE(left_ns, :until), :until) - MAX(agent.created_ns, :since)))"
+        " AS alive FROM swarm LEFT JOIN agent ON agent.swarm_id = swarm.swarm_id"
+        " WHERE project = :project AND (:swarm_id IS NULL OR swarm.swarm_id = :swarm_id) GROUP BY swarm.swarm_id",
+        asked.bound(),
+    )
+    return sum(row["alive"] or 0 for row in rows), {row["swarm_id"] for row in rows}
+
+
+async def lone_calls(tx: Connection, asked: Asked, backend: str, model: str, limit: int) -> list[Row]:
+    """The newest calls of the project (of the swarm, and calibration's) that ran alone, oldest first: uncached,
+    output_tokens, exec_ns."""
+    rows = await tx.rows(
+        "SELECT closed_ns, MAX(0, input_tokens - COALESCE(cache_read_tokens, 0)) AS uncached, output_tokens,"
+        " usage.exec_ns FROM usage INDEXED BY usage_alone JOIN run ON run.run_id = usage.run_id"
+        " WHERE usage.backend = :backend AND usage.model = :model AND alone = 1 AND closed_ns <= :until"
+        " AND usage.status = 'reported' AND project = :project"
+        " AND (:swarm_id IS NULL OR swarm_id = :swarm_id OR kind = :calibration)"
+        " ORDER BY closed_ns DESC LIMIT :limit",
+        {**asked.bound(), "backend": backend, "model": model, "limit": limit},
+    )
+    return rows[::-1]
+
+
+async def resources(tx: Connection, asked: Asked) -> Row:
+    """What the processes of the project used while they executed runs: sums, extremes and n of the samples."""
+    row = await tx.row(
+        "SELECT COUNT(*) AS n, COUNT(DISTINCT owner) AS processes, SUM(interval_ns) AS interval_ns,"
+        " SUM(cpu_ns) AS cpu_ns, MAX(rss_bytes) AS rss_bytes, SUM(read_bytes) AS read_bytes,"
+        " SUM(written_bytes) AS written_bytes, SUM(net_sent_bytes) AS net_sent_bytes,"
+        " SUM(net_received_bytes) AS net_received_bytes, SUM(store_ns) AS store_ns,"
+        " SUM(scheduling_ns) AS scheduling_ns, SUM(backends_ns) AS backends_ns, SUM(rest_ns) AS rest_ns,"
+        " SUM(lock_wait_ns) AS lock_wait_ns, MAX(lag_ns) AS lag_ns"
+        " FROM resource_sample WHERE project = :project AND at_ns > :since AND at_ns <= :until",
+        asked.bound(),
+    )
+    assert row is not None
+    return row
+
+
+async def newest_runs(tx: Connection, asked: Asked, limit: int) -> list[Row]:
+    """The runs that ended last in the time asked for, with their measures."""
+    return await tx.rows(
+        "SELECT run.kind AS kind, run.task AS task, run_measure.run_id, run_measure.ended_ns, run_measure.begun_ns,"
+        " run_measure.status, succeeded, failed, cancelled, makespan_ns, work_ns, critical_path_ns,"
+        " run_measure.places, run_measure.model"
+        " FROM run_measure JOIN run ON run.run_id = run_measure.run_id WHERE run_measure.project = :project"
+        " AND (:swarm_id IS NULL OR run_measure.swarm_id = :swarm_id) AND run_measure.kind <> :calibration"
+        " AND ended_ns > :since AND ended_ns <= :until ORDER BY ended_ns DESC, run_measure.run_id LIMIT :limit",
+        {**asked.bound(), "limit": limit},
+    )
+
+
+async def timeline(tx: Connection, run_id: str, limit: int) -> list[Row]:
+    """The final attempts of the run's tasks, in the order they were claimed: key, role, claimed_ns, committed_ns,
+    exec_ns, status."""
+    return await tx.rows(
+        "SELECT key, role, claimed_ns, committed_ns, exec_ns, attempt.status FROM task"
+        " JOIN attempt ON attempt.task_id = task.task_id WHERE run_id = :run_id AND final"
+        " ORDER BY claimed_ns, ordinal LIMIT :limit",
+        {"run_id": run_id, "limit": limit},
+    )
