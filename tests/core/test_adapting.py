@@ -314,3 +314,84 @@ async def test_agents_of_another_role_join_when_the_busy_ones_have_made_room(tmp
         again = await work.swarms.adapt(4, None, None)
         assert (again.scaled.roles, again.not_yet) == ({"coder": 1, "tester": 3}, 0)
         await lawful(work)
+
+
+async def test_a_role_that_a_run_will_need_comes_before_one_without_work(tmp_path: Path) -> None:
+    async with hosted(tmp_path) as work:
+        await work.init(max_agents=5, strategy=Strategy.SPECIALIZED)
+        await work.swarms.spawn("writer", None, (), 3, None)
+        await work.start(task("a"), task("b", "a", role="tester"))
+        assert (await work.swarms.adapt(2, None, None)).scaled.roles == {"coder": 1, "tester": 1}
+
+
+async def test_agents_that_were_leaving_stay_when_their_role_grows_again(tmp_path: Path) -> None:
+    async with hosted(tmp_path) as work:
+        await work.init(max_agents=3, strategy=Strategy.SPECIALIZED)
+        await work.start(*coders(9))
+        packets = await work.claim(3)
+        pass_seconds(work, 30)
+        await work.report(packets[0])
+        await work.claim(1)
+        assert (await work.swarms.adapt(1, None, None)).scaled.leaving == 2
+        again = await work.swarms.adapt(4, None, None)
+        assert (again.scaled.kept, len(again.scaled.added), again.scaled.leaving) == (2, 1, 0)
+        await lawful(work)
+
+
+async def test_of_each_role_the_idle_leave_before_the_busy(tmp_path: Path) -> None:
+    async with hosted(tmp_path) as work:
+        await work.init(max_agents=4, strategy=Strategy.SPECIALIZED)
+        await work.swarms.spawn("lead", None, (), 1, None)
+        await work.start(*coders(6), task("end", "t5", role="lead"))
+        await work.swarms.spawn("coder", None, (), 2, None)
+        packets = {packet.task.task_id: packet for packet in await work.claim(3)}
+        pass_seconds(work, 30)
+        held = await work.one("SELECT task_id FROM agent WHERE role = 'coder' ORDER BY joined LIMIT 1")
+        await work.report(packets[held])
+        adapted = await work.swarms.adapt(3, None, None)
+        assert adapted.scaled.roles == {"coder": 2, "lead": 1}
+        assert (adapted.scaled.left, adapted.scaled.leaving) == (1, 0), "the first coder is idle, and not the hub"
+
+
+async def test_tasks_that_only_one_agent_may_take_or_that_pause_between_attempts_are_no_backlog(
+    tmp_path: Path,
+) -> None:
+    async with hosted(tmp_path) as work:
+        await work.init()
+        await work.start(task("merge", hub=True), *coders(4))
+        assert whole(await work.swarms.adapt(8, None, None))[:2] == (5, 4)
+        await work.write(f"UPDATE task SET not_before_ns = {work.clock.ns + 1} WHERE key = 't0'")
+        assert whole(await work.swarms.adapt(8, None, None))[:2] == (5, 3)
+        await work.write("UPDATE run SET shape = 'solo'")
+        assert whole(await work.swarms.adapt(8, None, None))[:2] == (5, 0)
+
+
+async def test_attempts_that_were_cut_off_or_ended_long_ago_do_not_say_how_long_one_takes(tmp_path: Path) -> None:
+    async with hosted(tmp_path) as work:
+        await work.init(max_agents=4)
+        await work.start(*coders(5))
+        await four_at_a_time(work, 1, 20)
+        for number, status in enumerate(("lost", "cancelled", "expired")):
+            await work.write(f"UPDATE attempt SET status = '{status}' WHERE task_id LIKE '%_{number}'")
+        await work.write(
+            "INSERT INTO attempt (task_id, number, epoch, agent_id, status, claimed_ns, committed_ns)"
+            " SELECT task_id, 1, 1, 'a', 'failed', 1, 2 FROM task WHERE key = 't4'"
+        )
+        assert whole(await work.swarms.adapt(8, None, None))[2:6] == (1, 0, 0, 20.0)
+
+
+async def test_runs_of_one_process_share_its_backend_and_each_process_has_its_own(tmp_path: Path) -> None:
+    gate = anyio.Event()
+    async with swarmed(tmp_path, ScriptedBackend(max_parallel=3, gate=gate, together=2)) as swarm:
+        await swarm.init(max_agents=4)
+        first, second = await swarm.start(task("a")), await swarm.start(task("b"))
+        await swarm.backend.met.wait()
+        assert (await swarm.swarms.adapt(4, None, None)).at_once == 3
+        await swarm.database.write(
+            lambda tx: tx.rows("UPDATE run SET lease_owner = 'elsewhere' WHERE run_id = :id", {"id": second})
+        )
+        assert (await swarm.swarms.adapt(4, None, None)).at_once == 6
+        gate.set()
+        for run_id in (first, second):
+            await swarm.runs.wait(run_id, None)
+        assert (await swarm.swarms.adapt(4, None, None)).at_once == 3, "known from the runs that ended"
