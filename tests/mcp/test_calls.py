@@ -42,6 +42,8 @@ async def test_the_tools_that_need_another_s_answer_do_their_work(tmp_path: Path
 
         await call("swarm_init", max_agents=2)
         assert (await call("swarm_scale", targetSize=3))["max_agents"] == 3
+        idle = await call("swarm_scale", targetSize=3, strategy="adaptive")
+        assert (idle["size"], idle["needed"], list(idle["reasons"])) == (3, None, ["needed", "size", "at_once"])
         run = await call("sparc_batch", modes=["coder"], tasks=["A", "B", "C", "D"])
         assert (run["status"], len(run["packets"]), run["backend"]["name"]) == ("waiting_for_host", 3, "host")
         packet = run["packets"][0]

@@ -7,8 +7,11 @@ import anyio.to_thread
 from pydantic import Field
 
 from swarmtally.app import App
+from swarmtally.core.adapting import Adapted, Sized
+from swarmtally.core.scaling import Scaled
+from swarmtally.core.sizing import UTILISATION
 from swarmtally.core.swarms import LISTED
-from swarmtally.domain.clock import iso
+from swarmtally.domain.clock import NS_PER_S, iso
 from swarmtally.domain.errors import SwarmError
 from swarmtally.domain.swarm import (
     CAPABILITIES_LIMIT,
@@ -155,11 +158,46 @@ async def agent_spawn(
     )
 
 
+class NeedView(View):
+    role: str | None
+    """The role it is about; null: the whole swarm, whose agents take each other's tasks."""
+    agents: int
+    """Agents that stayed before."""
+    busy: int
+    """Of those, at work."""
+    arrivals: int
+    """Times a task became ready in the window; one tried again counts again."""
+    window_s: float
+    """What they are spread over: from the swarm's first of the last 15 min, at least 60 s and one service_s."""
+    arrivals_per_s: float | None
+    """arrivals / window_s; null without any load."""
+    service_s: float | None
+    """Mean time from claim to commit; attempts under way count as at least as long as so far (Kaplan-Meier)."""
+    ended: int
+    """Attempts behind it that succeeded or failed in the last 15 min (the newest 10,000 of all roles)."""
+    under_way: int
+    """Attempts behind it that have not ended."""
+    backlog: int
+    """Ready tasks that wait for any agent."""
+    horizon_s: float
+    """What the backlog shall be served within: 60 s, or one service_s where that is longer."""
+    needed: int | None
+    """(arrivals_per_s + backlog / horizon_s) * service_s / utilisation, rounded up, at most at_once, at least busy."""
+    size: int
+    """Agents meant to stay: needed, or as before where that is null; within target_size."""
+    reason: str | None
+    """Why a figure is null, or needed is less than the load needs."""
+
+
 class ScaledView(View):
     swarm_id: str
     """The swarm."""
+    strategy: str
+    """fixed or adaptive."""
     target_size: int
-    """What was asked for."""
+    """What was asked for: the size itself (fixed), or the most it may be (adaptive)."""
+    size_before: int | None
+    """Agents that stayed before; null for fixed."""
     size: int
     """Agents in it now, leaving ones too."""
     added: list[str]
@@ -175,33 +213,55 @@ class ScaledView(View):
     max_agents: int
     """The most it may hold."""
     note: str | None
-    """What else was changed for it."""
+    """What else was changed for it, and what is left to do."""
+    needed: int | None
+    """Agents the load needs, were there no target_size; null when some need is."""
+    utilisation: float | None
+    """Share of their time agents shall work; null for fixed."""
+    at_once: int | None
+    """Calls the swarm's backends take at once."""
+    needs: list[NeedView]
+    """What it follows from: one for the swarm, or one for each role of a specialized one; at most 100."""
+    as_of: str | None
+    """When the load was measured, UTC; null for fixed."""
+    reasons: dict[str, str]
+    """Why a figure is null, or the size is not what is needed."""
 
 
 class ScaleStrategy(StrEnum):
     FIXED = "fixed"
+    ADAPTIVE = "adaptive"
 
 
 @tool(title="Grow or drain a swarm", idempotent=True)
 async def swarm_scale(
     app: App,
-    target_size: Annotated[int, Field(description="Agents that stay", ge=0, le=MAX_AGENTS_LIMIT)],
-    strategy: Annotated[ScaleStrategy, Field(description="fixed: exactly target_size")] = ScaleStrategy.FIXED,
+    target_size: Annotated[int, Field(description="Agents that stay; adaptive: at most", ge=0, le=MAX_AGENTS_LIMIT)],
+    strategy: Annotated[
+        ScaleStrategy, Field(description="fixed: exactly target_size; adaptive: what the measured load needs")
+    ] = ScaleStrategy.FIXED,
     type: Annotated[  # noqa: A002 - the name users know
         str | None,
         Field(description="Role to add or drain first; omitted: the most common", min_length=1, max_length=NAME_LIMIT),
     ] = None,
     swarm_id: Annotated[str | None, Field(description="The swarm; omitted: the current one", max_length=100)] = None,
 ) -> ScaledView:
-    """Bring a swarm to exactly target_size agents. A busy agent finishes its task before it leaves, so nothing is
-    lost. Raises max_agents when target_size exceeds it, and says so. Runs may still add agents they need, up to
-    max_agents."""
-    del strategy  # there is one so far
-    scaled = await app.swarms.scale(target_size, type, swarm_id)
+    """Bring a swarm to target_size agents, or (adaptive) to what its measured load needs, at most target_size; without
+    load unchanged. Gives the figures used. A busy agent finishes its task before it leaves, so nothing is lost. Raises
+    max_agents when target_size exceeds it, and says so. Runs may still add agents they need, up to max_agents."""
+    if strategy is ScaleStrategy.ADAPTIVE:
+        return _adapted_view(target_size, await app.swarms.adapt(target_size, type, swarm_id))
+    return _scaled_view(target_size, await app.swarms.scale(target_size, type, swarm_id))
+
+
+def _scaled_view(target: int, scaled: Scaled) -> ScaledView:
     raised = scaled.swarm.max_agents > scaled.max_agents_before
+    unmeasured = "strategy fixed measures nothing"
     return ScaledView(
         swarm_id=scaled.swarm.swarm_id,
-        target_size=target_size,
+        strategy=ScaleStrategy.FIXED,
+        target_size=target,
+        size_before=None,
         size=scaled.size,
         added=[agent.agent_id for agent in scaled.added[:LISTED]],
         kept=scaled.kept,
@@ -210,7 +270,68 @@ async def swarm_scale(
         roles=scaled.roles,
         max_agents=scaled.swarm.max_agents,
         note=f"max_agents was raised from {scaled.max_agents_before} to {scaled.swarm.max_agents}" if raised else None,
+        needed=None,
+        utilisation=None,
+        at_once=None,
+        needs=[],
+        as_of=None,
+        reasons=dict.fromkeys(("size_before", "needed", "utilisation", "at_once", "as_of"), unmeasured),
     )
+
+
+def _adapted_view(target: int, adapted: Adapted) -> ScaledView:
+    view = _scaled_view(target, adapted.scaled)
+    notes = [view.note] if view.note else []
+    if adapted.not_yet:
+        notes.append(f"{adapted.not_yet} more can join when those leaving have left: call again")
+    return view.model_copy(
+        update={
+            "strategy": ScaleStrategy.ADAPTIVE,
+            "size_before": adapted.size_before,
+            "note": "; ".join(notes) or None,
+            "needed": adapted.needed,
+            "utilisation": float(UTILISATION),
+            "at_once": adapted.at_once,
+            "needs": [_need_view(each) for each in adapted.sized[:LISTED]],
+            "as_of": iso(adapted.as_of_ns),
+            "reasons": _reasons(target, adapted),
+        }
+    )
+
+
+def _need_view(sized: Sized) -> NeedView:
+    need, load = sized.need, sized.need.load
+    return NeedView(
+        role=load.role,
+        agents=load.agents,
+        busy=load.busy,
+        arrivals=load.arrivals,
+        window_s=need.window_ns / NS_PER_S,
+        arrivals_per_s=None if load.none else load.arrivals * NS_PER_S / need.window_ns,
+        service_s=None if need.service_ns is None else need.service_ns / NS_PER_S,
+        ended=len(load.ended),
+        under_way=len(load.under_way),
+        backlog=load.backlog,
+        horizon_s=need.horizon_ns / NS_PER_S,
+        needed=need.needed,
+        size=sized.size,
+        reason=need.reason,
+    )
+
+
+def _reasons(target: int, adapted: Adapted) -> dict[str, str]:
+    reasons = {}
+    if adapted.needed is None:
+        unknown = [each.need for each in adapted.sized if each.need.needed is None]
+        whose = [f"{need.load.role}: {need.reason}" if need.load.role else str(need.reason) for need in unknown]
+        reasons["needed"] = "; ".join(whose[:LISTED]) or "the swarm has no agents and no load yet"
+        reasons["size"] = "as before where the need is not known, but at least 1 where there is work"
+    if adapted.at_once is None:
+        reasons["at_once"] = "no run of the last 15 min, or one whose backend has no limit or has not been used yet"
+    if any(each.size < each.need.wanted for each in adapted.sized):
+        wanted = sum(each.need.wanted for each in adapted.sized)
+        reasons["size"] = f"target_size limits it to {target} of {wanted}"
+    return reasons
 
 
 def _listed(ids: tuple[str, ...] | None) -> list[str] | None:

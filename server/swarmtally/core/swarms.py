@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from swarmtally.core.adapting import Adapted, adapt
 from swarmtally.core.scaling import Scaled, scale
 from swarmtally.core.spawning import add_agents, new_agents
 from swarmtally.domain.clock import Clock
@@ -140,6 +141,15 @@ class Swarms:
         async def unit(tx: Connection) -> Scaled:
             swarm = await self._find(tx, swarm_id)
             return await scale(tx, swarm, target, role, self._new_id, self._clock.now_ns())
+
+        return await self._database.write(unit)
+
+    async def adapt(self, target: int, role: str | None, swarm_id: str | None) -> Adapted:
+        """Bring the named or current swarm to the size its load needs, at most `target`; see `adapting.adapt`."""
+
+        async def unit(tx: Connection) -> Adapted:
+            swarm = await self._find(tx, swarm_id)
+            return await adapt(tx, swarm, target, role, self._new_id, self._clock.now_ns())
 
         return await self._database.write(unit)
 
