@@ -23,6 +23,7 @@ from swarmtally.domain.ids import NewId, id_factory
 from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import HOST, BackendChoice, NewRun, RunKind
 from swarmtally.domain.swarm import Swarm
+from swarmtally.domain.topology import Shape
 from swarmtally.settings import Settings
 from swarmtally.store.database import Database, open_database
 
@@ -211,6 +212,32 @@ class App:
         )
         queries = await explained(self.database, self.settings.project, request.swarm_id, window, request.explain)
         return Performance(found, window.until_ns, queries)
+
+    async def calibrate(self, calls: int) -> Started:
+        """Begin a run of that many calls, one after another, on the model in use.
+
+        Raises:
+            InvalidInput: clients do the work, or it is the swarm's strategy that no agent can.
+        """
+        from swarmtally.sparc.calibration import MODE, plan_calibration
+
+        catalog = await self.catalog()
+        swarm, made = await self.swarms.find_or_make(None)
+        choice = await anyio.to_thread.run_sync(self.choose, self.settings.model or swarm.model)
+        if choice.name == HOST:
+            raise InvalidInput("the client does the work, whose calls are not ours to time; name a model with --model")
+        new = NewRun(
+            RunKind.CALIBRATION, f"{calls} calls, one after another", (), None, choice, Shape.SOLO, "timed alone"
+        )
+        runs = await self.runs()
+        run_id = await runs.start(new, plan_calibration(catalog, calls), swarm, [catalog.get(MODE).role])
+        return Started(run_id, swarm, made, host_driven=False)
+
+    async def lone_calls(self, run_id: str) -> tuple[int, str | None]:
+        """How many calls of the run's model are known to have run alone, and what one takes then; None: too few."""
+        from swarmtally.insight.performance import lone_calls
+
+        return await lone_calls(self.database, self.settings.project, run_id, self.clock.now_ns())
 
     async def adopt(self) -> None:
         """Take over the project's interrupted runs of this process's own model, now and whenever there is one.

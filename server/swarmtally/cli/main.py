@@ -18,6 +18,7 @@ COMMANDS = {
     "swarms": "swarmtally.cli.swarms",
     "runs": "swarmtally.cli.runs",
     "model": "swarmtally.cli.model",
+    "calibrate": "swarmtally.cli.calibrate",
     "demo": "swarmtally.cli.demo",
     "doctor": "swarmtally.cli.doctor",
     "install": "swarmtally.cli.install",

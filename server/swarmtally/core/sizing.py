@@ -2,7 +2,7 @@
 
 By Little's law (J. D. C. Little, A Proof for the Queuing Formula L = λW, Operations Research 9, 1961) a load of λ
 arrivals a second, each served for S seconds, keeps λS agents at work on average. What waits already comes on top.
-Why these windows and this share of idleness: docs/decisions/0010-adaptive-size.md.
+Why these windows and this share of idleness: docs/decisions/0011-adaptive-size.md.
 """
 
 import heapq

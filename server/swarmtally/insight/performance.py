@@ -110,6 +110,19 @@ async def explained(
     return tuple(await database.read(unit))
 
 
+async def lone_calls(database: Database, project: str, run_id: str, now_ns: int) -> tuple[int, str | None]:
+    """How many calls of the run's model are known to have run alone, and what a call takes alone, told in a line; None
+    when they are too few to say."""
+
+    async def unit(tx: Connection) -> tuple[str, Sequence[Row]]:
+        key = await measures.called(tx, run_id)
+        asked = Asked(project, None, 0, now_ns)
+        return ("", []) if key is None else (key[1], await measures.lone_calls(tx, asked, *key, limit=MOST_CALLS))
+
+    model, rows = await database.read(unit)
+    return len(rows), _fit(rows).told(model) if len(rows) >= LEAST_CALLS else None
+
+
 def _windows(window: Window) -> list[Window]:
     found = [window]
     for seconds in TRENDS.values():

@@ -256,6 +256,12 @@ async def lone_calls(tx: Connection, asked: Asked, backend: str, model: str, lim
     return rows[::-1]
 
 
+async def called(tx: Connection, run_id: str) -> tuple[str, str] | None:
+    """The backend and model of the run's calls; None while it has made none."""
+    row = await tx.row("SELECT backend, model FROM usage WHERE run_id = :run_id LIMIT 1", {"run_id": run_id})
+    return (row["backend"], row["model"]) if row else None
+
+
 async def resources(tx: Connection, asked: Asked) -> Row:
     """What the processes of the project used while they executed runs: sums, extremes and n of the samples."""
     row = await tx.row(
