@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from swarmtally.core.packets import Packets
     from swarmtally.core.ports import Backend
     from swarmtally.core.runs import Runs
+    from swarmtally.domain.task import NewTask
+    from swarmtally.insight.balancing import Balance, Wanted
     from swarmtally.sparc.modes import ModeCatalog
+    from swarmtally.sparc.queue import QueuedTask
 
 CONTEXT_LIMIT = 100
 """The most shared texts one run may have."""
@@ -55,6 +58,8 @@ class SparcRequest:
         Raises:
             InvalidInput: it holds one text where several go, or not as many tasks and modes as its kind has.
         """
+        if self.kind is RunKind.QUEUE:
+            raise InvalidInput("a queue has roles and dependencies; plan it with plan_queue and start it with dispatch")
         for name, texts in (("modes", self.modes), ("tasks", self.tasks), ("context", self.context)):
             _check_texts(name, texts)
         if self.kind in (RunKind.RUN, RunKind.PIPELINE) and len(self.tasks) != 1:
@@ -244,6 +249,43 @@ class App:
         new = NewRun(request.kind, "; ".join(request.tasks), request.context, out_dir, choice, shape, why)
         run_id = await runs.start(new, planned, swarm, roles)
         return Started(run_id, swarm, made, choice.name == HOST)
+
+    async def balance(self, swarm_id: str | None, wanted: Sequence["Wanted"]) -> "Balance":
+        """Which agent of the named or current swarm takes which task when; nothing is changed.
+
+        Raises:
+            SwarmError: something about the tasks is wrong, or there is no swarm or agent for them.
+        """
+        from swarmtally.insight import balancing
+
+        swarm = await self.swarms.find(swarm_id)
+        return await balancing.balance(self.database, self.clock, swarm, wanted)
+
+    async def plan_queue(self, queue: Sequence["QueuedTask"]) -> "tuple[NewTask, ...]":
+        """The tasks of a queue, ready to be dispatched.
+
+        Raises:
+            SwarmError: a task says not what to do, or no mode fits its role.
+        """
+        from swarmtally.sparc.queue import plan_queue
+
+        return plan_queue(await self.catalog(), queue)
+
+    async def dispatch(self, swarm: Swarm, queue: Sequence["NewTask"]) -> Started:
+        """Start a run of `queue` in `swarm`.
+
+        Raises:
+            SwarmError: nothing can do the work; nothing is started.
+        """
+        from swarmtally.sparc.plan import initial_shape
+        from swarmtally.sparc.queue import queue_title
+
+        runs = await self.runs()
+        choice = await anyio.to_thread.run_sync(self.choose, swarm.model)
+        shape, why = initial_shape(swarm.topology, RunKind.QUEUE, len(queue))
+        new = NewRun(RunKind.QUEUE, queue_title(queue), (), None, choice, shape, why)
+        run_id = await runs.start(new, queue, swarm, [task.role for task in queue])
+        return Started(run_id, swarm, made_swarm=False, host_driven=choice.name == HOST)
 
     def patience(self, wait_s: float) -> float | None:
         """How long a call waits for a run: as asked over MCP, where the server goes on with it; to its end in the

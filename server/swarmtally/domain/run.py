@@ -21,6 +21,8 @@ class RunKind(StrEnum):
     BATCH = "batch"
     CONCURRENT = "concurrent"
     PIPELINE = "pipeline"
+    QUEUE = "queue"
+    """Tasks with roles, priorities and dependencies of their own."""
 
 
 class RunStatus(StrEnum):
