@@ -20,7 +20,7 @@ from swarmtally.insight.balance import (
     ranked,
 )
 
-STEPS = 200_000
+STEPS = 100_000
 """How many tasks all tries together may place: what bounds the time."""
 
 TRIES = 1_000
