@@ -4,13 +4,15 @@ from swarmtally.store.connection import Connection, Row
 
 
 async def of_succeeded(tx: Connection, project: str, until_ns: int, limit: int) -> list[tuple[str, int]]:
-    """(role, exec_ns of the attempt that succeeded) of the project's succeeded tasks, newest runs first."""
+    """(role, exec_ns of the attempt that succeeded) of the project's succeeded tasks, newest runs first; those of
+    calibrations, which are counted in no figure, left out."""
     rows = await tx.rows(
         # CROSS JOIN keeps this order of loops: runs by their index, newest first, until there are enough.
         "SELECT task.role, attempt.exec_ns FROM run"
         " CROSS JOIN task ON task.run_id = run.run_id AND task.status = 'succeeded'"
         " CROSS JOIN attempt ON attempt.task_id = task.task_id AND attempt.status = 'succeeded'"
-        " WHERE run.project = :project AND attempt.exec_ns IS NOT NULL AND attempt.committed_ns <= :until"
+        " WHERE run.project = :project AND run.kind <> 'calibration'"
+        " AND attempt.exec_ns IS NOT NULL AND attempt.committed_ns <= :until"
         " ORDER BY run.created_ns DESC, run.run_id DESC, task.ordinal DESC LIMIT :limit",
         {"project": project, "until": until_ns, "limit": limit},
     )
