@@ -14,7 +14,6 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from swarmtally.core.bookkeeping import Bookkeeper
 from swarmtally.core.memory import Memory
 from swarmtally.core.swarms import Swarms
 from swarmtally.domain.clock import Clock, SystemClock
@@ -28,11 +27,15 @@ from swarmtally.settings import Settings
 from swarmtally.store.database import Database, open_database
 
 if TYPE_CHECKING:
+    from swarmtally.core.bookkeeping import Bookkeeper
     from swarmtally.core.packets import Packets
     from swarmtally.core.ports import Backend
     from swarmtally.core.runs import Runs
+    from swarmtally.domain.task import NewTask
+    from swarmtally.insight.balancing import Balance, Wanted
     from swarmtally.insight.performance import Report
     from swarmtally.sparc.modes import ModeCatalog
+    from swarmtally.sparc.queue import QueuedTask
     from swarmtally.store.explanations import Explanation
 
 CONTEXT_LIMIT = 100
@@ -59,6 +62,8 @@ class SparcRequest:
         Raises:
             InvalidInput: it holds one text where several go, or not as many tasks and modes as its kind has.
         """
+        if self.kind is RunKind.QUEUE:
+            raise InvalidInput("a queue has roles and dependencies; plan it with plan_queue and start it with dispatch")
         for name, texts in (("modes", self.modes), ("tasks", self.tasks), ("context", self.context)):
             _check_texts(name, texts)
         if self.kind in (RunKind.RUN, RunKind.PIPELINE) and len(self.tasks) != 1:
@@ -114,7 +119,6 @@ class App:
         self.clock = clock
         self.swarms = Swarms(database, clock, new_id, settings.project)
         self.memory = Memory(database, clock)
-        self.books = Bookkeeper(database, clock, settings.retention)
         self._new_id = new_id
         self._retry = retry
         self._group = group
@@ -123,7 +127,7 @@ class App:
         self._catalog: ModeCatalog | None = None
         self._backends: dict[BackendChoice, Backend] = {}
         self._opening = anyio.Lock()
-        self._keeping_books = False
+        self._books: Bookkeeper | None = None
 
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""
@@ -155,7 +159,7 @@ class App:
             )
             scheduler = Scheduler(shop, FolderShelf(), self._new_id)
             self._group.start_soon(scheduler.run)
-            self._keep_books()
+            self.books()
             this_process = await anyio.to_thread.run_sync(owner.this_process)
             self._runs = Runs(
                 self.database,
@@ -177,7 +181,7 @@ class App:
             from swarmtally.sparc.shelf import FolderShelf
 
             catalog = await self.catalog()
-            self._keep_books()
+            self.books()
             self._packets = Packets(
                 self.database,
                 self.clock,
@@ -189,11 +193,14 @@ class App:
             )
         return self._packets
 
-    def _keep_books(self) -> None:
-        """Have what happens in this process measured in the background."""
-        if not self._keeping_books:
-            self._keeping_books = True
-            self._group.start_soon(self.books.run)
+    def books(self) -> "Bookkeeper":
+        """Who measures runs that ended; with the first use it begins to do so in the background."""
+        if self._books is None:
+            from swarmtally.core.bookkeeping import Bookkeeper
+
+            self._books = Bookkeeper(self.database, self.clock, self.settings.retention)
+            self._group.start_soon(self._books.run)
+        return self._books
 
     async def performance(self, request: PerformanceRequest) -> Performance:
         """The figures of the project's recorded rows; see `swarmtally.insight.performance`.
@@ -206,7 +213,7 @@ class App:
         from swarmtally.insight.window import window_of
 
         window = window_of(request.timeframe, request.as_of, self.clock.now_ns())
-        await self.books.measure_ended()
+        await self.books().measure_ended()
         found = await report(
             self.database, self.settings.project, request.swarm_id, window, runs=request.runs, tasks=request.tasks
         )
@@ -326,6 +333,43 @@ class App:
         new = NewRun(request.kind, "; ".join(request.tasks), request.context, out_dir, choice, shape, why)
         run_id = await runs.start(new, planned, swarm, roles)
         return Started(run_id, swarm, made, choice.name == HOST)
+
+    async def balance(self, swarm_id: str | None, wanted: Sequence["Wanted"]) -> "Balance":
+        """Which agent of the named or current swarm takes which task when; nothing is changed.
+
+        Raises:
+            SwarmError: something about the tasks is wrong, or there is no swarm or agent for them.
+        """
+        from swarmtally.insight import balancing
+
+        swarm = await self.swarms.find(swarm_id)
+        return await balancing.balance(self.database, self.clock, swarm, wanted)
+
+    async def plan_queue(self, queue: Sequence["QueuedTask"]) -> "tuple[NewTask, ...]":
+        """The tasks of a queue, ready to be dispatched.
+
+        Raises:
+            SwarmError: a task says not what to do, or no mode fits its role.
+        """
+        from swarmtally.sparc.queue import plan_queue
+
+        return plan_queue(await self.catalog(), queue)
+
+    async def dispatch(self, swarm: Swarm, queue: Sequence["NewTask"]) -> Started:
+        """Start a run of `queue` in `swarm`.
+
+        Raises:
+            SwarmError: nothing can do the work; nothing is started.
+        """
+        from swarmtally.sparc.plan import initial_shape
+        from swarmtally.sparc.queue import queue_title
+
+        runs = await self.runs()
+        choice = await anyio.to_thread.run_sync(self.choose, swarm.model)
+        shape, why = initial_shape(swarm.topology, RunKind.QUEUE, len(queue))
+        new = NewRun(RunKind.QUEUE, queue_title(queue), (), None, choice, shape, why)
+        run_id = await runs.start(new, queue, swarm, [task.role for task in queue])
+        return Started(run_id, swarm, made_swarm=False, host_driven=choice.name == HOST)
 
     def patience(self, wait_s: float) -> float | None:
         """How long a call waits for a run: as asked over MCP, where the server goes on with it; to its end in the

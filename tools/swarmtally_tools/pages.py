@@ -24,6 +24,12 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "swarm_scale": {"target_size": 4, "type": "tester"},
     "memory_usage": {"action": "store", "key": "project_context", "value": {"language": "Python"}, "tags": ["context"]},
     "memory_search": {"pattern": "project_*", "limit": 10},
+    "load_balance": {
+        "tasks": [
+            {"id": "build", "role": "coder", "estimated_s": 40},
+            {"id": "test", "role": "tester", "estimated_s": 20, "depends_on": ["build"]},
+        ]
+    },
     "sparc_run": {"mode": "coder", "task": "A function that checks an e-mail address"},
     "sparc_batch": {"modes": ["coder", "tester"], "tasks": ["Login with a password", "Password reset by e-mail"]},
     "sparc_concurrent": {"mode": "researcher", "tasks": ["Payment providers", "Search engines"]},
@@ -53,7 +59,7 @@ def shell_example(name: str) -> str:
 
 
 def _shell_word(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -96,13 +102,19 @@ def _kind(tool: Tool) -> str:
 
 
 def _arguments(schema: Mapping[str, Any]) -> str:
-    required = set(schema.get("required", ()))
     rows = ["| argument | type | default | bounds | meaning |", "|---|---|---|---|---|"]
-    for name, field in schema["properties"].items():
-        default = "required" if name in required else _code(field.get("default"))
-        cells = (f"`{name}`", _type(field), default, _bounds(field), field.get("description", ""))
-        rows.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+    rows += (f"| {' | '.join(map(_cell, cells))} |" for cells in _argument_cells(schema, ""))
     return "\n".join(rows)
+
+
+def _argument_cells(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, ...]]:
+    """A row for every argument, those of a list's objects after it."""
+    required = set(schema.get("required", ()))
+    for name, field in schema.get("properties", {}).items():
+        default = "required" if name in required else _code(field.get("default"))
+        yield f"`{prefix}{name}`", _type(field), default, _bounds(field), field.get("description", "")
+        for inner in _choices(field):
+            yield from _argument_cells(inner.get("items", {}), f"{prefix}{name}[].")
 
 
 def _result(schema: Mapping[str, Any]) -> str:

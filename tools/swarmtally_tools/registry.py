@@ -11,6 +11,7 @@ MODULES = {
     "swarm_scale": "swarm",
     "memory_usage": "memory",
     "memory_search": "memory",
+    "load_balance": "balance",
     "sparc_run": "sparc",
     "sparc_batch": "sparc",
     "sparc_concurrent": "sparc",

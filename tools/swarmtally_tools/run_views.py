@@ -127,7 +127,7 @@ class RunView(View):
     run_id: str
     """Its id."""
     kind: str
-    """run, batch, concurrent or pipeline."""
+    """run, batch, concurrent, pipeline or queue."""
     status: str
     """queued, running, waiting_for_host, paused, interrupted, succeeded, failed or cancelled."""
     reason: str | None
@@ -178,7 +178,7 @@ class RunLine(View):
     run_id: str
     """Its id."""
     kind: str
-    """run, batch, concurrent or pipeline."""
+    """run, batch, concurrent, pipeline or queue."""
     status: str
     """queued, running, waiting_for_host, paused, interrupted, succeeded, failed or cancelled."""
     task: str
@@ -211,8 +211,8 @@ def run_view(
 ) -> RunView:
     """A run as tools return it; `notes` go before the next step."""
     run = state.run
-    timeline = _that_fit([_task(item) for item in state.tasks]) if "timeline" in parts else None
-    artefacts = _that_fit([_artefact(item) for item in state.artefacts]) if "artefacts" in parts else None
+    timeline = that_fit([_task(item) for item in state.tasks]) if "timeline" in parts else None
+    artefacts = that_fit([_artefact(item) for item in state.artefacts]) if "artefacts" in parts else None
     if timeline is not None and len(timeline) < sum(state.counts.values()):
         notes += f"Only the first {len(timeline)} tasks are listed. "
     if artefacts is not None and len(artefacts) < state.counts.get(TaskStatus.SUCCEEDED, 0):
@@ -366,9 +366,9 @@ def _next_step(run: Run, state: RunState) -> str:
     return f"{more}Read a deliverable with memory_usage, action retrieve, key {state.artefacts[-1].memory_key}"
 
 
-def _that_fit(items: Sequence[Item]) -> list[Item]:
+def that_fit(items: Sequence[Item], room: int = LIST_BYTES) -> list[Item]:
+    """As many of the first `items` as take at most `room` bytes."""
     kept: list[Item] = []
-    room = LIST_BYTES
     for item in items:
         room -= len(item.model_dump_json().encode()) + 1
         if room < 0:

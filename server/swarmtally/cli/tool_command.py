@@ -15,6 +15,9 @@ from swarmtally_tools.definition import Tool
 _SILENT = frozenset({"memory_usage", "memory_search"})
 """Tools that log nothing (a test holds them to it), whose commands need not wait for logging to be set up."""
 
+_RUNNING = ("sparc_", "load_balance")
+"""How the names of tools begin that execute a run."""
+
 _LIMITS = {
     "minimum": "at least {}",
     "maximum": "at most {}",
@@ -45,12 +48,12 @@ def tool_command(
 
 
 def run_tool(tool: Tool, arguments: Mapping[str, Any]) -> int:
-    """Call `tool`, show its result, and return the exit status: 1 when it is a SPARC run that did not end well."""
+    """Call `tool`, show its result, and return the exit status: 1 when it is a run that did not end well."""
     # Before anything is opened, so that a wrong argument is told at once and leaves no database behind.
     tool.check(arguments)
     view = session.execute(lambda app: tool.call(app, arguments), logs=tool.name not in _SILENT)
     output.show(view)
-    return session.status(view) if tool.name.startswith("sparc_") else 0
+    return session.status(view) if tool.name.startswith(_RUNNING) else 0
 
 
 def _run_given(tool: Tool, kinds: Mapping[str, Kind], **given: Any) -> int:

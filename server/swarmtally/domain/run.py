@@ -23,6 +23,8 @@ class RunKind(StrEnum):
     PIPELINE = "pipeline"
     CALIBRATION = "calibration"
     """Calls made one after another to learn what one takes alone; counted in no figure but that and tokens."""
+    QUEUE = "queue"
+    """Tasks with roles, priorities and dependencies of their own."""
 
 
 class RunStatus(StrEnum):

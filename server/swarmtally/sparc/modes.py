@@ -104,6 +104,10 @@ class ModeCatalog:
             raise NotFound(f"no mode {name[:64]!r}; did you mean {nearest[0]!r}?")
         raise NotFound(f"no mode {name[:64]!r}; there are {', '.join(sorted(self.modes)[:_NAMED])}")
 
+    def of_role(self, role: str) -> list[Mode]:
+        """The modes done by that role, by name."""
+        return sorted((mode for mode in self.modes.values() if mode.role == role), key=lambda mode: mode.name)
+
 
 def parse_mode(text: str, source: Source) -> Mode:
     """The mode that a file's text describes.

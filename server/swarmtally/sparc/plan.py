@@ -81,7 +81,7 @@ def plan_batch(modes: Sequence[Mode], tasks: Sequence[str]) -> tuple[NewTask, ..
     twice = [name for name, count in Counter(mode.name for mode in modes).items() if count > 1]
     if twice:
         raise InvalidInput(f"mode {twice[0]!r} is named twice; name each mode once")
-    texts = [_checked(text, TASK_TEXT_LIMIT) for text in tasks]
+    texts = [checked_text(text, TASK_TEXT_LIMIT) for text in tasks]
     return tuple(
         _new_task(mode, f"{mode.name}_{number}", mode.name, text)
         for mode in modes
@@ -95,7 +95,7 @@ def plan_pipeline(catalog: ModeCatalog, task: str) -> tuple[NewTask, ...]:
     Raises:
         InvalidInput: the text is empty or too long.
     """
-    text = _checked(task, PIPELINE_TEXT_LIMIT)
+    text = checked_text(task, PIPELINE_TEXT_LIMIT)
     return (
         _new_task(catalog.get("spec-pseudocode"), "spec", "specification", text),
         _new_task(catalog.get("architect"), "arch", "architecture", text, ("spec",), expands=True),
@@ -201,7 +201,12 @@ def _new_task(
     )
 
 
-def _checked(text: str, limit: int) -> str:
+def checked_text(text: str, limit: int) -> str:
+    """A task's text without space around it.
+
+    Raises:
+        InvalidInput: it is empty, too long or not valid Unicode.
+    """
     stripped = text.strip()
     if not stripped:
         raise InvalidInput("a task's text is empty; say what is to be done")
