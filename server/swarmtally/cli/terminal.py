@@ -18,6 +18,7 @@ _STYLES = {
     "running": "cyan",
     "failed": "red",
     "fail": "red",
+    "degraded": "yellow",
     "cancelled": "red",
     "interrupted": "yellow",
     "warn": "yellow",

@@ -1,0 +1,1 @@
+"""Read-only analysis: what the recorded rows say."""
