@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from swarmtally.core.memory import Memory
 from swarmtally.core.swarms import Swarms
 from swarmtally.domain.clock import Clock, SystemClock
-from swarmtally.domain.errors import InvalidInput
+from swarmtally.domain.errors import InvalidInput, NoBackend
 from swarmtally.domain.ids import NewId, id_factory
 from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import HOST, BackendChoice, NewRun, RunKind
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from swarmtally.core.packets import Packets
     from swarmtally.core.ports import Backend
     from swarmtally.core.runs import Runs
+    from swarmtally.domain.health import Finding
     from swarmtally.domain.task import NewTask
     from swarmtally.insight.balancing import Balance, Wanted
+    from swarmtally.insight.health import Health
+    from swarmtally.insight.limits import Limits
     from swarmtally.insight.performance import Report
     from swarmtally.sparc.modes import ModeCatalog
     from swarmtally.sparc.queue import QueuedTask
@@ -128,6 +131,7 @@ class App:
         self._backends: dict[BackendChoice, Backend] = {}
         self._opening = anyio.Lock()
         self._books: Bookkeeper | None = None
+        self._began_ns = (clock.now_ns(), clock.monotonic_ns())
 
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""
@@ -301,6 +305,31 @@ class App:
                     choice, environ=self.settings.environ, data_dir=self.settings.data_dir
                 )
             return self._backends[choice]
+
+    def health(self, limits: "Limits | None" = None) -> "Health":
+        """The checks of this process and of what it depends on."""
+        from swarmtally.insight.health import Health
+        from swarmtally.insight.limits import Limits
+        from swarmtally.insight.surroundings import Beginning
+
+        began = Beginning(*self._began_ns)
+        return Health(self.database, self.clock, self.settings.project, began, self.reach_backend, limits or Limits())
+
+    async def reach_backend(self) -> "Finding":
+        """Whether the backend that this process would use is there; no call that costs tokens is made.
+
+        Raises:
+            SwarmError: it cannot be used at all.
+        """
+        from swarmtally.backends.reach import reach
+        from swarmtally.domain.health import Finding, Status
+
+        try:
+            choice = await anyio.to_thread.run_sync(self.choose, None)
+        except NoBackend as error:
+            # Memory and swarms work without one.
+            return Finding.of(error, Status.DEGRADED)
+        return await reach(choice, environ=self.settings.environ, data_dir=self.settings.data_dir)
 
     async def start(self, request: SparcRequest) -> Started:
         """Plan a run, write it and begin to execute it.

@@ -1,5 +1,6 @@
 """`swarmtally doctor`: rows, remedies, and no secret."""
 
+import socket
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,22 @@ def test_an_own_model_and_broken_modes_are_shown(shell: Shell, place: Path) -> N
     rows = _rows(shell("doctor").document)
     assert rows["embedded model"]["detail"].startswith("local:own; xllamacpp is ")
     assert "broken.md gave no mode: it does not begin with front matter" in rows["modes"]["detail"]
+
+
+def test_the_checks_of_health_are_shown_too(shell: Shell, place: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    shell("swarms", "list")
+    (place / "swarm.db").chmod(0o644)
+    result = shell("doctor", "--model", "openai:test", "--base-url", f"http://127.0.0.1:{port}/v1")
+    rows = _rows(result.document)
+    assert rows["store: mode"]["state"] == "warn"
+    assert rows["store: mode"]["remedy"].startswith("chmod 600 ")
+    assert rows["store: write"]["detail"].startswith("a durable commit took ")
+    assert rows["work: runs"]["state"] == "ok"
+    assert (rows["backend: reach"]["state"], result.status) == ("fail", 1)
+    assert "database" in rows
+    assert "loop: lag" not in rows
 
 
 def test_a_file_that_is_no_database_fails_with_its_remedy(shell: Shell, place: Path) -> None:

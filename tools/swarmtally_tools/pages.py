@@ -39,6 +39,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "work_report": {"task_id": TASK_ID, "lease": LEASE, "output": "# Login", "files": {"src/login.py": "..."}},
     "run_control": {"run_id": RUN_ID, "action": "cancel"},
     "performance_report": {"format": "detailed", "timeframe": "24h", "explain": ["success_rate"]},
+    "health_check": {"components": ["all"]},
 }
 """Arguments of the example on each page. In this order they work one after the other in a new project that has a
 host-driven run; tests run them."""

@@ -21,6 +21,7 @@ MODULES = {
     "work_report": "work",
     "run_control": "runs",
     "performance_report": "performance",
+    "health_check": "health",
 }
 """Tool name → module of this package. A test holds it against each module's TOOLS."""
 

@@ -104,6 +104,17 @@ def find_model(data_dir: Path, name: str | None = None) -> PulledModel | None:
     return models.get(DEFAULT_MODEL) or next(iter(models.values()), None)
 
 
+def is_intact(model: PulledModel) -> bool:
+    """Whether the file is what was recorded: its sha256, or for a file of the user's own its size and kind."""
+    try:
+        if model.sha256 is not None:
+            return _sha256(model.path) == model.sha256
+        with model.path.open("rb") as file:
+            return model.there and file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
 def _folder(data_dir: Path) -> Path:
     folder = data_dir.absolute() / "models"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

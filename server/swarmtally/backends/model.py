@@ -233,6 +233,11 @@ def _provider_model(model: str, environ: Mapping[str, str]) -> "Model":
     return infer_model(model, provider)
 
 
+def provider_address(model: str, environ: Mapping[str, str]) -> str | None:
+    """Where calls to `provider:name` go; None when its SDK does not say. Blocking: imports the SDK."""
+    return _provider_model(model, environ).base_url
+
+
 def api_key(provider: str, environ: Mapping[str, str]) -> str | None:
     """The key for `provider`: `SWARMTALLY_API_KEY`, else the provider's own variable, else None."""
     names = (API_KEY_VARIABLE, *KEY_VARIABLES.get(provider, ()))

@@ -1,8 +1,9 @@
 """`swarmtally doctor`: what is there, what is missing, and what to do about it."""
 
+import math
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from typing import Literal
 import anyio
 import click
 
+from swarmtally.app import open_app
 from swarmtally.backends.choice import choose
 from swarmtally.backends.failures import install_remedy
 from swarmtally.backends.gguf import PULL_REMEDY, list_models
@@ -18,14 +20,14 @@ from swarmtally.backends.model import API_KEY_VARIABLE, KEY_VARIABLES
 from swarmtally.cli import options, output
 from swarmtally.cli.options import Leaf
 from swarmtally.core.project import git_root
-from swarmtally.domain.clock import SystemClock
 from swarmtally.domain.errors import NoBackend, StoreError, SwarmError
+from swarmtally.domain.health import Status
+from swarmtally.insight.health import Component, Report
+from swarmtally.insight.limits import Limits
 from swarmtally.settings import Settings
 from swarmtally.sparc.modes import ModeCatalog
 from swarmtally.store import health
 from swarmtally.store.connection import Connection
-from swarmtally.store.database import open_database
-from swarmtally.store.migrations import SCHEMA_VERSION, version
 from swarmtally_tools.definition import View
 
 OLDEST_SQLITE = (3, 38)
@@ -34,9 +36,14 @@ OLDEST_SQLITE = (3, 38)
 SKIPPED_SHOWN = 20
 """The most mode files that are named because they gave no mode."""
 
+_PATIENT = Limits(check_s=math.inf, total_s=math.inf, whole_bytes=math.inf, integrity_s=math.inf)
+"""The file is read to its end."""
+
 _SDKS = {"anthropic": "anthropic", "openai": "openai", "google": "google.genai"}
 
 State = Literal["ok", "warn", "fail"]
+
+_STATES: Mapping[Status, State] = {Status.OK: "ok", Status.DEGRADED: "warn", Status.FAILED: "fail"}
 
 
 class CheckView(View):
@@ -83,28 +90,23 @@ def _python() -> CheckView:
 
 
 def _database(settings: Settings) -> Iterator[CheckView]:
-    path = settings.database
+    """The database, and what only can be looked at when it opens; see `insight.health`."""
     try:
         yield anyio.run(_sqlite, settings)
-        schema, faults = anyio.run(_look_into, settings)
+        report = anyio.run(_look_into, settings)
     except StoreError as error:
         yield _condition("database", "fail", error)
         return
-    if faults:
-        yield _row("database", "fail", f"{path}: {faults[0]}", "move it away, or restore a backup")
-    else:
-        size = path.stat().st_size
-        yield _ok("database", f"{path}, {size} bytes, schema {schema} of {SCHEMA_VERSION}, intact and writable")
+    for check in report.checks:
+        found = check.finding
+        name = "database" if check.name == "integrity" else f"{check.component}: {check.name}"
+        yield _row(name, _STATES[found.status], found.detail, found.remedy)
 
 
-async def _look_into(settings: Settings) -> tuple[int, list[str]]:
-    """The database's schema version, and what SQLite finds wrong with it."""
-    async with open_database(settings.database, SystemClock()) as database:
-        schema = await database.read(version)
-        faults = await database.read(health.faults)
-        # An empty unit takes and gives back the write lock: that is what needs a writable file and folder.
-        await database.write(_nothing)
-    return schema, faults
+async def _look_into(settings: Settings) -> Report:
+    """Every check of health but the event loop's, which this short process has no work on."""
+    async with open_app(settings) as app:
+        return await app.health(_PATIENT).check(frozenset(Component) - {Component.LOOP})
 
 
 async def _sqlite(settings: Settings) -> CheckView:
@@ -116,10 +118,6 @@ async def _sqlite(settings: Settings) -> CheckView:
     if tuple(int(part) for part in found.split(".")[:2]) < OLDEST_SQLITE:
         return _row("sqlite", "fail", found, "use a Python whose sqlite3 is 3.38 or newer")
     return _ok("sqlite", found)
-
-
-async def _nothing(_connection: Connection) -> None:
-    pass
 
 
 def _modes() -> Iterator[CheckView]:

@@ -20,6 +20,7 @@ _STYLES = {
     "running": "cyan",
     "failed": "red",
     "fail": "red",
+    "degraded": "yellow",
     "cancelled": "red",
     "interrupted": "yellow",
     "warn": "yellow",
