@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from swarmtally.core.packets import Packets
     from swarmtally.core.ports import Backend
     from swarmtally.core.runs import Runs
+    from swarmtally.insight.monitor import Monitor
     from swarmtally.sparc.modes import ModeCatalog
 
 CONTEXT_LIMIT = 100
@@ -108,7 +109,9 @@ class App:
         if self._runs is None:
             from swarmtally.core import owner
             from swarmtally.core.attempt import Workshop
+            from swarmtally.core.resources import ResourceProbe
             from swarmtally.core.runs import Runs
+            from swarmtally.core.sampling import Sampler
             from swarmtally.core.scheduler import Scheduler
             from swarmtally.sparc.packing import ContextPacker
             from swarmtally.sparc.plan import SparcPlanner
@@ -125,7 +128,9 @@ class App:
             )
             scheduler = Scheduler(shop, FolderShelf(), self._new_id)
             self._group.start_soon(scheduler.run)
-            this_process = await anyio.to_thread.run_sync(owner.this_process)
+            this_process, probe = await anyio.to_thread.run_sync(lambda: (owner.this_process(), ResourceProbe()))
+            sampler = Sampler(self.database, self.clock, scheduler, self.settings.project, this_process, probe)
+            self._group.start_soon(sampler.run)
             self._runs = Runs(
                 self.database,
                 self.clock,
@@ -156,6 +161,14 @@ class App:
                 FolderShelf(),
             )
         return self._packets
+
+    async def monitor(self) -> "Monitor":
+        """Looks at the project's swarms again and again."""
+        from swarmtally.core.resources import ResourceProbe
+        from swarmtally.insight.monitor import Monitor
+
+        probe = await anyio.to_thread.run_sync(ResourceProbe)
+        return Monitor(self.database, self.clock, self.settings.project, probe)
 
     async def adopt(self) -> None:
         """Take over the project's interrupted runs of this process's own model, now and whenever there is one.

@@ -19,6 +19,7 @@ COMMANDS = {
     "runs": "swarmtally.cli.runs",
     "model": "swarmtally.cli.model",
     "demo": "swarmtally.cli.demo",
+    "top": "swarmtally.cli.top",
     "doctor": "swarmtally.cli.doctor",
     "install": "swarmtally.cli.install",
 }

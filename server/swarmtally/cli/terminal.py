@@ -145,13 +145,13 @@ def _written(value: object) -> str:
 
 
 def _styled(text: str) -> Text:
-    return Text(_clean(text), style=_STYLES.get(text, ""))
+    return Text(clean(text), style=_STYLES.get(text, ""))
 
 
 def _line(*parts: str | Text) -> Text:
-    return Text("  ").join(part if isinstance(part, Text) else Text(_clean(part)) for part in parts)
+    return Text("  ").join(part if isinstance(part, Text) else Text(clean(part)) for part in parts)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """`text` without what could steer a terminal: models and strangers wrote some of it."""
     return "".join(char if char.isprintable() or char == "\n" else "�" for char in text)
