@@ -89,13 +89,12 @@ def test_the_parts_add_up_and_each_moment_has_the_first_part_under_way(
     wanted = dict.fromkeys(Part, 0)
     waited = 0
     for what, starts, passes, reads in steps:
-        lock = what == LOCK
-        part = Part.STORE if isinstance(what, str) else what
+        span = keeper.lock_wait() if isinstance(what, str) else keeper.time(what)
         if starts:
-            keeper.begin(part, lock=lock)
+            span.__enter__()
             under_way[what] += 1
         elif under_way[what]:
-            keeper.end(part, lock=lock)
+            span.__exit__(None, None, None)
             under_way[what] -= 1
         for _ in range(passes):
             clock.ns += 1

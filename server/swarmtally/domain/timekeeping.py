@@ -48,20 +48,36 @@ class TimeSpent:
 class _Span:
     """`with` for one part. It holds no state of its own, so it nests and is shared by tasks."""
 
-    __slots__ = ("_keeper", "_lock", "_part")
+    __slots__ = ("_keeper", "_part")
 
-    def __init__(self, keeper: "Timekeeper", part: Part, *, lock: bool = False) -> None:
+    def __init__(self, keeper: "Timekeeper", part: Part) -> None:
         self._keeper = keeper
         self._part = part
-        self._lock = lock
 
     def __enter__(self) -> None:
-        self._keeper.begin(self._part, lock=self._lock)
+        self._keeper.begin(self._part)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._keeper.end(self._part, lock=self._lock)
+        self._keeper.end(self._part)
+
+
+class _LockWait:
+    """`with` for waiting for a lock, which is the store's time."""
+
+    __slots__ = ("_keeper",)
+
+    def __init__(self, keeper: "Timekeeper") -> None:
+        self._keeper = keeper
+
+    def __enter__(self) -> None:
+        self._keeper.begin_waiting()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._keeper.end_waiting()
 
 
 class Timekeeper:
@@ -79,29 +95,40 @@ class Timekeeper:
         self._waited = 0
         self._settled_ns = monotonic_ns()
         self._spans = tuple(_Span(self, part) for part in (Part.STORE, Part.SCHEDULING, Part.BACKENDS))
-        self._lock_span = _Span(self, Part.STORE, lock=True)
+        self._lock_wait = _LockWait(self)
 
     def time(self, part: Part) -> _Span:
         """Count what happens inside the `with` to `part`; as often at once as wanted."""
         return self._spans[part]
 
-    def lock_wait(self) -> _Span:
+    def lock_wait(self) -> _LockWait:
         """Count what happens inside the `with` to the store, as waiting for another process's lock."""
-        return self._lock_span
+        return self._lock_wait
 
     def under_way(self, part: Part) -> int:
         """How many things of `part` are under way now."""
         return self._under_way[part]
 
-    def begin(self, part: Part, *, lock: bool = False) -> None:
-        self._settle()
+    def begin(self, part: Part) -> None:
+        # Where others of its kind are under way, nothing changes for the time.
+        if not self._under_way[part]:
+            self._settle()
         self._under_way[part] += 1
-        self._waiting += lock
 
-    def end(self, part: Part, *, lock: bool = False) -> None:
-        self._settle()
+    def end(self, part: Part) -> None:
+        if self._under_way[part] == 1:
+            self._settle()
         self._under_way[part] -= 1
-        self._waiting -= lock
+
+    def begin_waiting(self) -> None:
+        self._settle()
+        self._under_way[Part.STORE] += 1
+        self._waiting += 1
+
+    def end_waiting(self) -> None:
+        self._settle()
+        self._under_way[Part.STORE] -= 1
+        self._waiting -= 1
 
     def read(self) -> TimeSpent:
         """What was spent until now."""
