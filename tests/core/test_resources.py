@@ -148,3 +148,15 @@ def test_the_kernels_pressure_is_read_as_nanoseconds(tmp_path: Path) -> None:
         "some avg10=0.00 avg60=0.00 avg300=0.00 total=12\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n"
     )
     assert ResourceProbe(pressure).read().memory_stall_ns == 12_000
+
+
+def test_what_a_vanished_child_had_used_is_taken_off_but_never_more_than_there_is() -> None:
+    parent, child = (1, 1.0), (2, 1.0)
+    before = Totals(
+        {parent: resources._Process(10, 0, 1, 10, 10), child: resources._Process(50, 0, 1, 50, 50)}, 0, 0, 0
+    )
+    reaped = Totals({parent: resources._Process(12, 57, 1, 67, 67)}, 0, 0, 0).since(before)
+    lost = Totals({parent: resources._Process(12, 0, 1, 12, 12)}, 0, 0, 0).since(before)
+    assert (reaped.cpu_ns, lost.cpu_ns) == (2 + 7, 2)
+    if psutil.LINUX:
+        assert (reaped.read_bytes, reaped.written_bytes, lost.read_bytes, lost.written_bytes) == (7, 7, 0, 0)
