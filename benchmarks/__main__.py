@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 
-from benchmarks import durable_tasks, load_balance, memory_store, shell_start, speed_multiplier
+from benchmarks import durable_tasks, load_balance, memory_store, recording, shell_start, speed_multiplier
 
 BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "shell_start": shell_start.run,
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "durable_tasks": durable_tasks.run,
     "speed_multiplier": speed_multiplier.run,
     "load_balance": load_balance.run,
+    "recording": recording.run,
 }
 
 

@@ -4,6 +4,7 @@ rows in one commit a task."""
 import sqlite3
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,10 @@ from swarmtally.domain.swarm import Strategy, Topology
 from swarmtally.domain.task import Artefact, Expansion, NewTask, Task
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import location
-from swarmtally.store.database import open_database
+from swarmtally.store.database import Database, open_database
+
+Beside = Callable[[Database, Scheduler], Awaitable[None]]
+"""Something that goes on beside the tasks until it is cancelled."""
 
 CHOICE = BackendChoice("null", "null", None, "benchmark", None)
 
@@ -34,7 +38,7 @@ def run(smoke: bool) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         for agents in (1, 100):
             path = Path(folder, f"ours{agents}.db")
-            ours = anyio.run(_ours, path, tasks, agents)
+            ours = anyio.run(through, path, tasks, agents)
             rows = _rows(path)
             raw = _raw(Path(folder, f"raw{agents}.db"), tasks, max(1, round(rows / tasks)))
             lines.append(
@@ -103,7 +107,8 @@ class NoShelf:
         raise AssertionError("no out_dir")
 
 
-async def _ours(path: Path, tasks: int, agents: int) -> float:
+async def through(path: Path, tasks: int, agents: int, beside: tuple[Beside, ...] = ()) -> float:
+    """Seconds a task, with whatever is to go on `beside`."""
     clock, new_id, backend = SystemClock(), id_factory(), NullBackend(agents)
 
     async def open_backend(choice: BackendChoice) -> NullBackend:
@@ -113,6 +118,8 @@ async def _ours(path: Path, tasks: int, agents: int) -> float:
         shop = Workshop(database, clock, TextPacker(), NoPlanner(), RetryPolicy(), lambda: 0.5)
         scheduler = Scheduler(shop, NoShelf(), new_id)
         group.start_soon(scheduler.run)
+        for other in beside:
+            group.start_soon(other, database, scheduler)
         swarms = Swarms(database, clock, new_id, "p")
         swarm = (await swarms.init(Topology.STAR, Strategy.BALANCED, agents, None, None)).swarm
         runs = Runs(database, clock, new_id, "p", owner.this_process(), scheduler, open_backend)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from swarmtally.insight.balancing import Balance, Wanted
     from swarmtally.insight.health import Health
     from swarmtally.insight.limits import Limits
+    from swarmtally.insight.monitor import Monitor
     from swarmtally.insight.performance import Report
     from swarmtally.sparc.modes import ModeCatalog
     from swarmtally.sparc.queue import QueuedTask
@@ -146,7 +147,9 @@ class App:
         if self._runs is None:
             from swarmtally.core import owner
             from swarmtally.core.attempt import Workshop
+            from swarmtally.core.resources import ResourceProbe
             from swarmtally.core.runs import Runs
+            from swarmtally.core.sampling import Sampler
             from swarmtally.core.scheduler import Scheduler
             from swarmtally.sparc.packing import ContextPacker
             from swarmtally.sparc.plan import SparcPlanner
@@ -164,7 +167,9 @@ class App:
             scheduler = Scheduler(shop, FolderShelf(), self._new_id)
             self._group.start_soon(scheduler.run)
             self.books()
-            this_process = await anyio.to_thread.run_sync(owner.this_process)
+            this_process, probe = await anyio.to_thread.run_sync(lambda: (owner.this_process(), ResourceProbe()))
+            sampler = Sampler(self.database, self.clock, scheduler, self.settings.project, this_process, probe)
+            self._group.start_soon(sampler.run)
             self._runs = Runs(
                 self.database,
                 self.clock,
@@ -249,6 +254,14 @@ class App:
         from swarmtally.insight.performance import lone_calls
 
         return await lone_calls(self.database, self.settings.project, run_id, self.clock.now_ns())
+
+    async def monitor(self) -> "Monitor":
+        """Looks at the project's swarms again and again."""
+        from swarmtally.core.resources import ResourceProbe
+        from swarmtally.insight.monitor import Monitor
+
+        probe = await anyio.to_thread.run_sync(ResourceProbe)
+        return Monitor(self.database, self.clock, self.settings.project, probe)
 
     async def adopt(self) -> None:
         """Take over the project's interrupted runs of this process's own model, now and whenever there is one.

@@ -1,9 +1,6 @@
 """On a terminal: tables on stdout, a live line on stderr; nothing there can steer it."""
 
 import io
-import os
-import pty
-import threading
 from typing import Any
 
 import pytest
@@ -16,44 +13,7 @@ from swarmtally_tools.run_views import RunView
 from swarmtally_tools.runs import RunStatusView
 from tests.backends.wire import Hold, OpenAIWire, answer, failure, held, tokens
 from tests.cli.conftest import Shell, process, start
-
-
-class _Terminal:
-    """A pseudo terminal that a process writes to, and what it wrote."""
-
-    def __init__(self) -> None:
-        self._ours, self.theirs = pty.openpty()
-        self._chunks: list[bytes] = []
-        self._seen = threading.Condition()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        while True:
-            try:
-                chunk = os.read(self._ours, 65536)
-            except OSError:
-                # Linux says EIO when the last writer is gone.
-                return
-            if not chunk:
-                return
-            with self._seen:
-                self._chunks.append(chunk)
-                self._seen.notify_all()
-
-    @property
-    def text(self) -> str:
-        return b"".join(self._chunks).decode().replace("\r\n", "\n")
-
-    def wait_for(self, text: str) -> None:
-        with self._seen:
-            assert self._seen.wait_for(lambda: text in self.text, timeout=30), self.text
-
-    def read_to_end(self) -> str:
-        os.close(self.theirs)
-        self._reader.join(30)
-        os.close(self._ours)
-        return self.text
+from tests.cli.screen import Screen
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +24,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_terminal_gets_a_table_and_no_json() -> None:
-    screen = _Terminal()
+    screen = Screen()
     done = process("mcp", "swarm_init", "--topology", "mesh", stdout=screen.theirs)
     shown = screen.read_to_end()
     assert (done.status, done.err) == (0, "")
@@ -76,7 +36,7 @@ def test_a_terminal_gets_a_table_and_no_json() -> None:
 def test_a_terminal_sees_the_run_live_and_its_report_at_the_end(wire: OpenAIWire) -> None:
     hold = Hold()
     wire.script(held(hold))
-    screen, live = _Terminal(), _Terminal()
+    screen, live = Screen(), Screen()
     running = start("sparc", "run", "coder", "Feature A", stdout=screen.theirs, stderr=live.theirs)
     live.wait_for("0 of 1 tasks, running coder_1")
     hold.release()
@@ -164,6 +124,6 @@ def test_every_kind_of_field_has_a_form() -> None:
 
 def test_the_terminal_is_told_a_run_of_run_status_as_a_run(shell: Shell, wire: OpenAIWire) -> None:
     run_id = shell("sparc", "run", "coder", "x").document["run_id"]
-    screen = _Terminal()
+    screen = Screen()
     process("mcp", "run_status", "--run-id", run_id, stdout=screen.theirs)
     assert "Next:" in screen.read_to_end()

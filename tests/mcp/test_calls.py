@@ -11,6 +11,7 @@ from tests.mcp.conftest import Mode, answered, connected, in_memory, on_wire, te
 CALLS: dict[str, dict[str, Any]] = {
     "swarm_init": {"topology": "mesh", "maxAgents": 12, "strategy": "adaptive"},
     "agent_spawn": {"type": "coder", "count": 2},
+    "swarm_monitor": {"interval": 0.5},
     "memory_usage": {"action": "store", "key": "project_context", "value": {"a": [1, None, "é"]}},
     "memory_search": {"pattern": "project_*"},
     "sparc_run": {"mode": "coder", "task": "Login"},

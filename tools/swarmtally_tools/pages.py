@@ -22,6 +22,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "swarm_init": {"topology": "mesh", "max_agents": 8},
     "agent_spawn": {"type": "coder", "count": 2},
     "swarm_scale": {"target_size": 4, "type": "tester"},
+    "swarm_monitor": {"interval": 0.5, "duration": 1},
     "memory_usage": {"action": "store", "key": "project_context", "value": {"language": "Python"}, "tags": ["context"]},
     "memory_search": {"pattern": "project_*", "limit": 10},
     "load_balance": {

@@ -9,6 +9,7 @@ MODULES = {
     "swarm_init": "swarm",
     "agent_spawn": "swarm",
     "swarm_scale": "swarm",
+    "swarm_monitor": "monitor",
     "memory_usage": "memory",
     "memory_search": "memory",
     "load_balance": "balance",

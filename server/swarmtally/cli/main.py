@@ -20,6 +20,7 @@ COMMANDS = {
     "model": "swarmtally.cli.model",
     "calibrate": "swarmtally.cli.calibrate",
     "demo": "swarmtally.cli.demo",
+    "top": "swarmtally.cli.top",
     "doctor": "swarmtally.cli.doctor",
     "install": "swarmtally.cli.install",
 }

@@ -1,6 +1,6 @@
 """The shell command of a tool, made from its argument model: one option an argument."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,8 +26,17 @@ _LIMITS = {
 }
 
 
+Run = Callable[[Tool, Mapping[str, Any]], int]
+"""Calls a tool with arguments, shows what comes of it, and returns the exit status."""
+
+
 def tool_command(
-    tool: Tool, *, name: str | None = None, positional: Sequence[str] = (), without: Sequence[str] = ()
+    tool: Tool,
+    *,
+    name: str | None = None,
+    positional: Sequence[str] = (),
+    without: Sequence[str] = (),
+    run: Run | None = None,
 ) -> Leaf:
     """The command that runs `tool`.
 
@@ -35,6 +44,7 @@ def tool_command(
         name: the command's name; by default the tool's.
         positional: arguments that are given by place, in this order, not by an option.
         without: arguments that are not offered.
+        run: how the tool is called; by default with `run_tool`.
     """
     schema = tool.input_schema
     fields = {key: value for key, value in schema["properties"].items() if key not in without}
@@ -44,7 +54,12 @@ def tool_command(
     for key, value in fields.items():
         if key not in positional:
             parameters.append(_option(key, kinds[key], value, required=key in required))
-    return Leaf(name or tool.name, params=parameters, help=tool.description, callback=partial(_run_given, tool, kinds))
+    return Leaf(
+        name or tool.name,
+        params=parameters,
+        help=tool.description,
+        callback=partial(_run_given, tool, kinds, run or run_tool),
+    )
 
 
 def run_tool(tool: Tool, arguments: Mapping[str, Any]) -> int:
@@ -56,7 +71,7 @@ def run_tool(tool: Tool, arguments: Mapping[str, Any]) -> int:
     return session.status(view) if tool.name.startswith(_RUNNING) else 0
 
 
-def _run_given(tool: Tool, kinds: Mapping[str, Kind], **given: Any) -> int:
+def _run_given(tool: Tool, kinds: Mapping[str, Kind], run: Run, **given: Any) -> int:
     arguments: dict[str, Any] = {}
     for key, value in given.items():
         if isinstance(value, bool):
@@ -64,7 +79,7 @@ def _run_given(tool: Tool, kinds: Mapping[str, Kind], **given: Any) -> int:
         elif value is not None and value != ():
             texts = (value,) if isinstance(value, str) else value
             arguments[key] = parse(kinds[key], kebab(key), texts)
-    return run_tool(tool, arguments)
+    return run(tool, arguments)
 
 
 def _option(key: str, kind: Kind, schema: Mapping[str, Any], *, required: bool) -> click.Option:

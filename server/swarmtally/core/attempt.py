@@ -13,6 +13,7 @@ from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Claim, Expansion, Outcome, Task
 from swarmtally.domain.text import one_line, storable
+from swarmtally.domain.timekeeping import Part
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import artefacts, messages, usage
 from swarmtally.store.artefacts import Upstream
@@ -142,7 +143,8 @@ async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls:
         if usage_id is None:
             raise AttemptOver(claim.task.task_id, claim.number)
         calls.begin(shop.clock)
-        call = await _send(usage_id, backend, prompt)
+        with shop.database.timekeeper.time(Part.BACKENDS):
+            call = await _send(usage_id, backend, prompt)
         call = replace(call, exec_ns=calls.end(shop.clock))
         if not isinstance(call.failure, ContextExceeded) or repack == REPACKS:
             return call

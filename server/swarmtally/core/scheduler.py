@@ -22,6 +22,7 @@ from swarmtally.domain.errors import StoreError, SwarmError
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import HEARTBEAT_S, LEASE_NS, Lease, Run
 from swarmtally.domain.task import Claim, Outcome
+from swarmtally.domain.timekeeping import Part
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import artefacts, packets, ready, runs
 from swarmtally.store.connection import Connection
@@ -70,6 +71,7 @@ class Scheduler:
         self._timers: set[int] = set()
         self._wake = anyio.Event()
         self._changed = anyio.Event()
+        self._rested = anyio.Event()
         self._faults: dict[str, StoreError] = {}
 
     def hold(self, run: Run, lease: Lease, backend: Backend) -> None:
@@ -100,6 +102,10 @@ class Scheduler:
         """Set when this process has next changed or let go of a run; take it before reading what it may change."""
         return self._changed
 
+    def next_rest(self) -> anyio.Event:
+        """Set when this process has next let go of a run and holds no other."""
+        return self._rested
+
     async def run(self) -> None:
         """The loop; ends by cancellation, after letting go of every run."""
         try:
@@ -115,8 +121,11 @@ class Scheduler:
     async def _next_turn(self, group: TaskGroup) -> None:
         await self._wake.wait()
         self._wake = anyio.Event()
-        if not self._runs and not self._outcomes:
-            return
+        if self._runs or self._outcomes:
+            with self._shop.database.timekeeper.time(Part.SCHEDULING):
+                await self._take_turn(group)
+
+    async def _take_turn(self, group: TaskGroup) -> None:
         outcomes, self._outcomes = self._outcomes, []
         touched, self._touched = self._touched, set()
         try:
@@ -309,6 +318,9 @@ class Scheduler:
         if held is not None:
             for scope in list(held.calls):
                 scope.cancel()
+        if not self._runs:
+            self._rested.set()
+            self._rested = anyio.Event()
         self._tell()
 
     def _fail(self, error: StoreError) -> None:

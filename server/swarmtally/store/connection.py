@@ -14,6 +14,7 @@ import aiosqlite
 import anyio
 
 from swarmtally.domain.errors import DatabaseBusy
+from swarmtally.domain.timekeeping import Part, Timekeeper
 from swarmtally.store import faults
 
 T = TypeVar("T")
@@ -34,13 +35,14 @@ _jitter = random.Random()  # noqa: S311 - spreads retries, decides nothing
 class Connection:
     """A connection and its path. Statements return all their rows; parameters are named."""
 
-    def __init__(self, raw: aiosqlite.Connection, path: str) -> None:
+    def __init__(self, raw: aiosqlite.Connection, path: str, timekeeper: Timekeeper) -> None:
         self._raw = raw
+        self._timekeeper = timekeeper
         self.path = path
 
     @classmethod
-    async def open(cls, path: Path, *, read_only: bool) -> "Connection":
-        """Open `path`, created when absent unless `read_only`.
+    async def open(cls, path: Path, *, read_only: bool, timekeeper: Timekeeper | None = None) -> "Connection":
+        """Open `path`, created when absent unless `read_only`. The time its statements take goes to `timekeeper`.
 
         Raises:
             StoreError: it cannot be opened.
@@ -50,11 +52,11 @@ class Connection:
         with faults.translated(str(path)), anyio.CancelScope(shield=True):
             raw = await aiosqlite.connect(uri, uri=True, timeout=0, isolation_level=None, cached_statements=256)
         raw.row_factory = sqlite3.Row
-        return cls(raw, str(path))
+        return cls(raw, str(path), timekeeper or Timekeeper(time.monotonic_ns))
 
     async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run one statement and return its rows (with RETURNING: the rows it changed)."""
-        with faults.translated(self.path):
+        with faults.translated(self.path), self._timekeeper.time(Part.STORE):
             return list(await self._raw.execute_fetchall(sql, parameters or {}))  # type: ignore[arg-type]
 
     async def row(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Row | None:
@@ -64,7 +66,7 @@ class Connection:
 
     async def many(self, sql: str, parameters: Iterable[Mapping[str, Any]]) -> None:
         """Run one statement for each set of parameters. Outcomes per row are not seen: use it for plain inserts."""
-        with faults.translated(self.path):
+        with faults.translated(self.path), self._timekeeper.time(Part.STORE):
             async with self._raw.executemany(sql, parameters):
                 pass
 
@@ -75,16 +77,23 @@ class Connection:
             DatabaseBusy: the lock could not be had within `LOCK_DEADLINE_S`.
         """
         started = time.monotonic()
-        while True:
-            try:
-                return await step()
-            except sqlite3.Error as error:
-                if not faults.is_busy(error):
-                    raise
-                waited = time.monotonic() - started
-                if waited > LOCK_DEADLINE_S:
-                    raise DatabaseBusy(self.path, waited) from error
-            await anyio.sleep(_jitter.uniform(_RETRY_MIN_S, _RETRY_MAX_S))
+        try:
+            return await step()
+        except sqlite3.Error as error:
+            if not faults.is_busy(error):
+                raise
+        # From the first refusal until the step is done; a refused `BEGIN IMMEDIATE`, our usual one, does nothing else.
+        with self._timekeeper.lock_wait():
+            while True:
+                await anyio.sleep(_jitter.uniform(_RETRY_MIN_S, _RETRY_MAX_S))
+                try:
+                    return await step()
+                except sqlite3.Error as error:
+                    if not faults.is_busy(error):
+                        raise
+                    waited = time.monotonic() - started
+                    if waited > LOCK_DEADLINE_S:
+                        raise DatabaseBusy(self.path, waited) from error
 
     @property
     def in_transaction(self) -> bool:

@@ -17,6 +17,7 @@ import anyio
 
 from swarmtally.domain.clock import Clock
 from swarmtally.domain.errors import NewerSchema, StoreError
+from swarmtally.domain.timekeeping import Timekeeper
 from swarmtally.store import faults, location
 from swarmtally.store.connection import Connection
 from swarmtally.store.migrations import SCHEMA_VERSION, migrate, refuse_foreign, version
@@ -53,6 +54,8 @@ class Database:
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self.clock = clock
+        self.timekeeper = Timekeeper(clock.monotonic_ns)
+        """Where the time of this process goes while the database is open. Whoever works with it adds its own part."""
         self._writer: Connection | None = None
         self._write_lock = anyio.Lock()
         self._queue: deque[_Pending[Any]] = deque()
@@ -97,7 +100,7 @@ class Database:
 
     async def _open_reader(self) -> Connection:
         # `mode=ro` is all that makes it read-only: nothing is left to do that could fail and leak the connection.
-        return await Connection.open(self.path, read_only=True)
+        return await Connection.open(self.path, read_only=True, timekeeper=self.timekeeper)
 
     async def _keep(self, reader: Connection) -> None:
         if self._writer is None:
@@ -160,7 +163,7 @@ class Database:
 
     async def start(self) -> None:
         """Open the writer and bring the schema up to date."""
-        writer = await Connection.open(self.path, read_only=False)
+        writer = await Connection.open(self.path, read_only=False, timekeeper=self.timekeeper)
         try:
             await writer.patiently(lambda: refuse_foreign(writer))
             await writer.patiently(lambda: writer.rows("PRAGMA journal_mode = WAL"))

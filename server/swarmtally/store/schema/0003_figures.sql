@@ -83,18 +83,18 @@ CREATE TABLE run_measure (
 CREATE INDEX run_measure_by_end ON run_measure (project, ended_ns);
 CREATE INDEX run_by_end ON run (project, finished_ns);
 
--- One a second and process while it executes runs.
+-- One a second and process while it executes runs. A figure that the system does not tell is NULL.
 CREATE TABLE resource_sample (
   sample_id INTEGER PRIMARY KEY AUTOINCREMENT,
   at_ns INTEGER NOT NULL,
   project TEXT NOT NULL,
   owner TEXT NOT NULL,                  -- the process, host:pid:start
   interval_ns INTEGER NOT NULL,         -- what the row covers, up to at_ns; monotonic
-  cpu_ns INTEGER NOT NULL,              -- of the process and its children, as all below; NULL: the system does not tell
-  rss_bytes INTEGER NOT NULL,
+  cpu_ns INTEGER,                       -- of the process and its children, as all down to children
+  rss_bytes INTEGER,
   read_bytes INTEGER,
   written_bytes INTEGER,
-  children INTEGER NOT NULL,
+  children INTEGER,
   net_sent_bytes INTEGER,               -- of the whole machine: systems do not count it by process
   net_received_bytes INTEGER,
   memory_stall_ns INTEGER,              -- of the whole machine: some task waited for memory (Linux PSI)
