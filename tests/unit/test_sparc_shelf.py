@@ -189,6 +189,33 @@ def test_a_run_folder_that_links_out_is_refused(run: Run, folder: Path, tmp_path
     assert list(outside.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["a", "a/out"])
+def test_a_link_made_after_the_start_in_place_of_out_dir_is_refused(run: Run, tmp_path: Path, place: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).symlink_to(outside)
+    with pytest.raises(PathRefused, match=r"a/out has become another folder since the run began \(.*/outside"):
+        put(run, replace(ARTEFACT, files=FILES))
+    assert list(outside.iterdir()) == []
+
+
+def test_a_link_that_comes_while_the_folder_is_made_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = tmp_path / "outside"
+    (outside / "out").mkdir(parents=True)
+    make = Path.mkdir
+
+    def swapped(path: Path, *mode: int, exist_ok: bool) -> None:
+        path.symlink_to(outside) if path.name == "a" else make(path, *mode, exist_ok=exist_ok)
+
+    monkeypatch.setattr(Path, "mkdir", swapped)
+    with pytest.raises(PathRefused, match="has become another folder since the run began"):
+        put(run, ARTEFACT)
+    assert list((outside / "out").iterdir()) == []
+
+
 def test_a_run_id_that_climbs_out_makes_no_folder(run: Run, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(PathRefused, match="leads out of"):
         put(replace(run, run_id="../escape"), ARTEFACT)

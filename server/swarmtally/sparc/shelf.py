@@ -1,8 +1,9 @@
 """Keeps deliverables as files: `{out_dir}/{run_id}/{number}-{phase}-{name}.md`, and files that came with one in the
 folder of that name without `.md`.
 
-It never overwrites a file it did not write, and it never leaves `out_dir`. The checks guard against links that lie
-there when it writes; a program of the same user that swaps folders in between could have written the files itself.
+It never overwrites a file it did not write, and it never leaves `out_dir`, which was resolved when its run began. The
+checks guard against links that lie there, or on the way to it, when it writes; a program of the same user that swaps
+folders in between could have written the files itself.
 """
 
 import os
@@ -38,7 +39,8 @@ class FolderShelf:
         that name is left alone and `-2`, `-3`, … is tried.
 
         Raises:
-            PathRefused: a link leads out of `out_dir`, the names are used up, or the folder cannot be written.
+            PathRefused: a link leads out of `out_dir` or stands in its way, the names are used up, or the folder cannot
+                be written.
             ValueError: the run has no `out_dir`.
         """
         if run.out_dir is None:
@@ -79,16 +81,18 @@ def _put(out_dir: Path, run_id: str, artefact: Artefact) -> str:
     content = artefact.text.encode()
     stem = f"{artefact.ordinal + 1:02d}-{_slug(artefact.phase)}-{_slug(artefact.name)}"
     try:
+        _refuse_moved(out_dir)
         _make_folders(out_dir)
-        base = _real(out_dir)
-        folder = base / run_id
-        _refuse_outside(folder, base)
+        # A link may have come in between.
+        _refuse_moved(out_dir)
+        folder = out_dir / run_id
+        _refuse_outside(folder, out_dir)
         _make_folders(folder)
         for name in _names(stem):
             target = folder / f"{name}.md"
             wanted = {**_files_below(folder / name, artefact.files), target: content}
             # All are looked at before the first is written: a folder of somebody else's gets none of them.
-            if all(_may_be(one, text, folder, base) for one, text in wanted.items()) and _write(wanted):
+            if all(_may_be(one, text, folder, out_dir) for one, text in wanted.items()) and _write(wanted):
                 return str(target)
     except OSError as error:
         raise PathRefused(
@@ -139,6 +143,15 @@ def _make_folders(folder: Path) -> None:
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     for one in reversed(missing):
         one.mkdir(0o755, exist_ok=True)
+
+
+def _refuse_moved(out_dir: Path) -> None:
+    """Refuse links on the way to `out_dir`: it was allowed as the folder it was then, all links followed."""
+    real = _real(out_dir)
+    if real != out_dir:
+        raise PathRefused(
+            f"{out_dir} has become another folder since the run began ({real}); remove the link or start a new run"
+        )
 
 
 def _refuse_outside(target: Path, base: Path) -> None:
