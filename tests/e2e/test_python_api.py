@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -202,6 +204,43 @@ async def test_two_apps_in_one_program_see_the_same_state() -> None:
 
 class Half:
     info = Named("half").info
+
+
+class Described(Named):
+    """A backend whose info the test writes."""
+
+    def __init__(self, info: object) -> None:
+        super().__init__("described")
+        self.described = info
+
+    @property
+    def info(self) -> Any:
+        return self.described
+
+
+def described(**given: Any) -> Described:
+    return Described(replace(Named("x").info, **given))
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        (Described({"name": "x"}), "backend 'x': its info is dict, not BackendInfo"),
+        (described(max_parallel=0), "backend 'x': its max_parallel is 0; it must be a whole number of 1 or more"),
+        (described(max_parallel=2.0), "its max_parallel is 2.0; it must be"),
+        (described(max_parallel=True), "its max_parallel is True; it must be"),
+        (described(context_tokens=-1), "its context_tokens is -1; it must be"),
+        (described(max_output_tokens="9"), "its max_output_tokens is '9'; it must be"),
+        (described(bound="foo"), "its bound is 'foo'; it must be latency or compute"),
+        (described(name=""), "its name is ''; it must be a text"),
+        (described(model=None), "its model is None; it must be a text"),
+    ],
+)
+async def test_a_backend_that_describes_itself_wrongly_is_refused(place: Path, backend: Backend, said: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(said)):
+        async with swarmtally.open(db="swarm.db", backends={"x": backend}):
+            raise AssertionError("it was opened")
+    assert not (place / "swarm.db").exists()
 
 
 @pytest.mark.parametrize(

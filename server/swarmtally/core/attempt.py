@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import anyio.to_thread
 import structlog
 
-from swarmtally.core.ports import Backend, Inputs, Packer, Planner, Prompt, Reply
+from swarmtally.core.ports import Backend, Inputs, Packer, Planner, Prompt
+from swarmtally.core.replies import check_failure, check_reply
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import AttemptOver, BackendFailure, ContextExceeded, StoreError, SwarmError
 from swarmtally.domain.retry import RetryPolicy
@@ -161,10 +162,7 @@ async def pack(packer: Packer, run: Run, task: Task, inputs: Inputs, budget_byte
 
 async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
     try:
-        reply: Reply = await backend.execute(prompt)
-    except BackendFailure as failure:
-        unknown = TokenUsage(reason=f"the call failed: {_shown(failure)}")
-        return _Call(usage_id, (failure.usage or unknown).credible(), failure=failure)
+        return await _answered(usage_id, backend, prompt)
     except SwarmError as error:
         refusal = BackendFailure(str(error), transient=False)
         return _Call(usage_id, TokenUsage(reason=f"the call was not made: {_shown(error)}"), failure=refusal)
@@ -172,7 +170,17 @@ async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
         log.exception("backend.fault", backend=backend.info.name)
         fault = BackendFailure(f"internal error in backend {backend.info.name}: {error!r}", transient=False)
         return _Call(usage_id, TokenUsage(reason="the backend broke down"), failure=fault)
-    return _Call(usage_id, reply.usage.credible(), text=storable(reply.text), truncated=reply.truncated)
+
+
+async def _answered(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
+    try:
+        reply = await backend.execute(prompt)
+    except BackendFailure as failure:
+        check_failure(failure)
+        unknown = TokenUsage(reason=f"the call failed: {_shown(failure)}")
+        return _Call(usage_id, (failure.usage or unknown).credible(), failure=failure)
+    check_reply(reply)
+    return _Call(usage_id, reply.usage.credible(), text=storable(reply.text), truncated=bool(reply.truncated))
 
 
 async def _open(
