@@ -248,3 +248,20 @@ async def test_the_next_step_says_what_to_do_when_there_is_no_packet(tmp_path: P
         assert "action resume" in (await call(client, "work_claim"))["next_step"]
         small = await call(client, "run_status", run_id=run["run_id"], include=[])
         assert (small["run"]["timeline"], small["run"]["artefacts"], small["run"]["usage"]) == (None, None, None)
+
+
+async def test_a_deliverable_without_its_place_says_so_and_why(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    async with in_memory(tmp_path, allow=[str(out)]) as client:
+        run = await call(client, "sparc_concurrent", mode="coder", tasks=["A", "B", "C"], out_dir=str(out))
+        first, second, third = run["packets"]
+        assert (await report(client, first))["trouble"] is None
+        await anyio.Path(out).rename(tmp_path / "moved")
+        await anyio.Path(out).write_text("a file where a folder should be")
+        told_ = await report(client, second)
+        assert (told_["task_status"], told_["path"]) == ("succeeded", None)
+        assert told_["trouble"].startswith("files not written: ")
+        assert told_["next_step"].startswith(f"Accepted; do not report it again. But: {told_['trouble']}. ")
+        over = await report(client, third)
+        assert (over["run_status"], over["path"]) == ("succeeded", None)
+        assert "files not written" in over["next_step"]

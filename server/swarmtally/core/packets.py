@@ -95,6 +95,10 @@ class Reported:
 
     run: Run
     artefact: Artefact | None
+    claimed: Claimed | None
+    """The packets asked for with it; None when none were, none could be had, or the run is over."""
+    trouble: str | None
+    """What could not be done besides recording it, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,8 +275,11 @@ class Packets:
 
         return await self._database.write(unit)
 
-    async def report(self, task_id: str, lease: str, report: Report) -> Reported:
-        """Record what came of a packet, once, and write its files.
+    async def report(self, task_id: str, lease: str, report: Report, claim: int = 0) -> Reported:
+        """Record what came of a packet, once; then write its files and claim up to `claim` packets of its run.
+
+        Once it is recorded it has been accepted: what fails from there on is told as `Reported.trouble`, and the next
+        claim makes good for it.
 
         Raises:
             NotFound, PacketRefused: there is no such packet, it was reported already, claimed again, or cancelled.
@@ -284,10 +291,17 @@ class Packets:
         if report.error is None and found.task.expands:
             following = await anyio.to_thread.run_sync(self._planner.expand, run, found.task, _told(report))
         await self._database.write(lambda tx: self._record(tx, run, lease, found.task, report, following))
-        await self._settle(run)
+        trouble, claimed = None, None
+        try:
+            trouble = await self._settle(run)
+            if claim and not (await self._database.read(lambda tx: self._get(tx, run.run_id))).status.final:
+                claimed = await self.claim(claim, run_id=run.run_id)
+        except StoreError as error:
+            trouble = str(error)
 
         async def unit(tx: Connection) -> Reported:
-            return Reported(await self._get(tx, run.run_id), await artefacts.of_task(tx, task_id))
+            made = await artefacts.of_task(tx, task_id)
+            return Reported(await self._get(tx, run.run_id), made, claimed, trouble)
 
         return await self._database.read(unit)
 
@@ -336,8 +350,11 @@ class Packets:
         assert run is not None, "a packet's run stays"
         return run
 
-    async def _settle(self, run: Run) -> None:
-        """Write the run's new files and finish it when everything has ended. What a crash left is done here too."""
+    async def _settle(self, run: Run) -> str | None:
+        """Write the run's new files and finish it when everything has ended; returns why files could not be written.
+
+        What a crash left is done here too.
+        """
         unshelved: dict[str, str] = {}
         if run.out_dir is not None:
             for artefact in await self._database.read(lambda tx: artefacts.unwritten(tx, run.run_id)):
@@ -351,6 +368,7 @@ class Packets:
                     unshelved.setdefault(run.run_id, f"files not written: {error}")
         held = _held(run)
         await self._database.write(lambda tx: results.finish_runs(tx, [held], unshelved, self._clock.now_ns()))
+        return unshelved.get(run.run_id)
 
 
 def _held(run: Run) -> HeldRun:
