@@ -163,6 +163,29 @@ async def test_the_tools_use_it_too() -> None:
     assert (view.status, view.backend.model) == ("succeeded", "one")
 
 
+@pytest.mark.parametrize(
+    ("kind", "context_bytes", "said"),
+    [
+        (RunKind.RUN, 20_000, None),
+        (RunKind.RUN, 21_000, "does not go in whole: a prompt has room for 21000"),
+        (RunKind.PIPELINE, 15_000, None),
+        (RunKind.PIPELINE, 18_000, "may not go in whole where a task sees artefacts"),
+        (RunKind.PIPELINE, 21_000, "does not go in whole"),
+    ],
+)
+async def test_shared_context_without_room_is_told_at_the_start(
+    kind: RunKind, context_bytes: int, said: str | None
+) -> None:
+    modes = () if kind is RunKind.PIPELINE else ("coder",)
+    async with swarmtally.open(db="swarm.db", backends={"one": Named("one")}) as app:
+        started = await app.start(SparcRequest(kind, modes, ("a task",), context=("x" * context_bytes,)))
+        assert (started.note is None) == (said is None)
+        assert said is None or said in str(started.note)
+        view = await sparc_run.call(app, {"mode": "coder", "task": "a task", "context": ["x" * 30_000]})
+        assert isinstance(view, RunView)
+        assert view.next_step.startswith("The shared context (30000 bytes) does not go in whole")
+
+
 async def test_only_a_program_with_that_backend_goes_on_with_its_run(place: Path) -> None:
     backend = ScriptedBackend(gate=anyio.Event())
     async with swarmtally.open(db="swarm.db", project="p", backends={"mine": backend}) as app:

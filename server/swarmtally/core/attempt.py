@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import anyio.to_thread
 import structlog
 
-from swarmtally.core.ports import Backend, Inputs, Packer, Planner, Prompt
+from swarmtally.core.ports import Backend, BackendInfo, Inputs, Packer, Planner, Prompt, Room
 from swarmtally.core.replies import check_failure, check_reply
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import AttemptOver, BackendFailure, ContextExceeded, StoreError, SwarmError
@@ -135,7 +135,7 @@ async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls:
     inputs = await inputs_of(shop.database, claim.task.task_id)
     held_ns = shop.clock.now_ns()
     info = backend.info
-    budget = max(1, info.context_tokens - info.max_output_tokens) * BYTES_PER_TOKEN
+    budget = room_of(info).size_bytes
     for repack in range(REPACKS + 1):
         prompt = await pack(shop.packer, run, claim.task, inputs, budget)
         received_ns = held_ns if repack == 0 and (inputs.needed or inputs.seen) else None
@@ -150,6 +150,11 @@ async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls:
         await _close(shop, call)
         budget = min(budget, prompt.size_bytes) * 2 // 3
     raise AssertionError("unreachable")
+
+
+def room_of(info: BackendInfo) -> Room:
+    """What a prompt to the backend may take, by what its model's context leaves beside the output."""
+    return Room(max(1, info.context_tokens - info.max_output_tokens) * BYTES_PER_TOKEN)
 
 
 async def pack(packer: Packer, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:

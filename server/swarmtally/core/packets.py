@@ -5,7 +5,6 @@ several clients of several servers share a run. A packet is its holder's alone u
 claimed again, which moves the fence. A report that comes late but before that is accepted.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +14,7 @@ import anyio.to_thread
 from swarmtally.core import claims, results
 from swarmtally.core.attempt import ERROR_LIMIT, inputs_of, opened_call, pack
 from swarmtally.core.claims import Demand, HeldRun
-from swarmtally.core.ports import Packer, Planner, Prompt, Shelf
+from swarmtally.core.ports import Packer, Planner, Prompt, Room, Shelf
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import ContextExceeded, NotFound, PacketRefused, StoreError, SwarmError
 from swarmtally.domain.files import File
@@ -40,6 +39,9 @@ PROMPT_BYTES = 48_000
 
 SHARE_BYTES = 52_000
 """The most that all prompts of one answer may hold together; the first is always given."""
+
+ROOM = Room(PROMPT_BYTES, SHARE_BYTES)
+"""What one packet's prompt may take."""
 
 PACKINGS = 8
 """How often a prompt is packed until it is small enough to be sent."""
@@ -182,7 +184,7 @@ class Packets:
                 except SwarmError as error:
                     failed += await self._fail(run, task, one_line(str(error), ERROR_LIMIT))
                     continue
-                size += _written(prompt)
+                size += prompt.written_bytes
                 if offers and size > SHARE_BYTES:
                     break
                 offers.append(_Offer(run, task, prompt))
@@ -214,7 +216,7 @@ class Packets:
                 # The guess was too low: what JSON writes longer stands in the part that can be cut.
                 low, budget = budget, (budget + high) // 2
                 continue
-            written = _written(prompt)
+            written = prompt.written_bytes
             if written <= SHARE_BYTES:
                 return prompt
             high = min(budget, prompt.size_bytes)
@@ -379,8 +381,3 @@ def _told(report: Report) -> str:
     """What a report says in words: a document that came as a file is as good as one that came as output."""
     documents = [file.text for file in report.files if file.path.lower().endswith((".md", ".markdown", ".txt"))]
     return "\n\n".join([report.output, *documents])
-
-
-def _written(prompt: Prompt) -> int:
-    """The bytes its text takes in a result."""
-    return len(json.dumps(prompt.text, ensure_ascii=False).encode())

@@ -88,6 +88,13 @@ class Swarms:
 
         return await self._database.read(unit)
 
+    async def find_current(self, swarm_id: str | None) -> Swarm | None:
+        """The same; None where none is named and none is current."""
+        try:
+            return await self.find(swarm_id)
+        except NoSwarm:
+            return None
+
     async def _find(self, tx: Connection, swarm_id: str | None) -> Swarm:
         if swarm_id is not None:
             named = await swarms.get(tx, self._project, swarm_id)
