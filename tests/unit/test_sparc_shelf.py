@@ -319,3 +319,57 @@ def test_a_file_or_an_endless_name_is_no_out_dir(tmp_path: Path) -> None:
         resolve_out_dir(tmp_path / "file", [tmp_path])
     with pytest.raises(PathRefused, match=r"cannot be used \(File name too long\)"):
         resolve_out_dir(tmp_path / ("x" * 5_000), [tmp_path])
+
+
+def test_an_out_dir_that_could_not_be_made_is_refused_before_a_run_starts(tmp_path: Path) -> None:
+    (tmp_path / "app.py").touch()
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    for path in ("app.py/x", "app.py/x/y", "round", "round/x"):
+        with pytest.raises(PathRefused, match=r"(is not a folder|cannot be used \(.+\)); choose another"):
+            resolve_out_dir(tmp_path / path, [tmp_path])
+    with pytest.raises(PathRefused, match=r"cannot be used \(File name too long\)"):
+        resolve_out_dir(tmp_path / ("x" * 300) / "y", [tmp_path])
+
+
+@pytest.mark.parametrize("path", [".", "new", "new/deep"])
+def test_an_out_dir_that_may_not_be_written_is_refused_before_a_run_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    # Tests may run as root, who may write everywhere.
+    monkeypatch.setattr(os, "access", lambda folder, _: folder != locked)
+    with pytest.raises(PathRefused, match=r"cannot be written: .*/locked may not be; choose another"):
+        resolve_out_dir(locked / path, [tmp_path])
+    assert resolve_out_dir(tmp_path / "open", [tmp_path]) == tmp_path / "open"
+
+
+def test_a_tilde_means_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.chdir(tmp_path)
+    assert resolve_out_dir("~/out", [home]) == home / "out"
+    assert allowed_roots(None, [Path("~/out")]) == (home / "out",)
+    with pytest.raises(PathRefused, match="is too wide"):
+        resolve_out_dir("~", [tmp_path])
+    with pytest.raises(PathRefused, match="lies outside the allowed roots"):
+        resolve_out_dir("~/out", [tmp_path / "repo"])
+    with pytest.raises(PathRefused, match=r"begins with the home of a user who is not known; write \./~nobody-here/x"):
+        resolve_out_dir("~nobody-here/x", [tmp_path])
+    assert resolve_out_dir("./~nobody-here/x", [tmp_path]) == tmp_path / "~nobody-here" / "x"
+
+
+@pytest.mark.parametrize("path", [".git", ".git/hooks", "sub/.git", ".GIT/x", "git~1/hooks", "link/hooks", "x/../.git"])
+def test_gits_own_folder_is_no_out_dir(tmp_path: Path, path: str) -> None:
+    (tmp_path / ".git" / "hooks").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / ".git")
+    with pytest.raises(PathRefused, match="lies in git's own folder; name a folder beside it"):
+        resolve_out_dir(tmp_path / path, [tmp_path])
+    assert resolve_out_dir(tmp_path / ".github", [tmp_path]) == tmp_path / ".github"
+
+
+def test_who_allows_a_folder_inside_gits_may_have_it(tmp_path: Path) -> None:
+    inside = tmp_path / ".git" / "deliverables"
+    assert resolve_out_dir(inside / "x", [tmp_path, inside]) == inside / "x"

@@ -93,11 +93,16 @@ def _fault(path: str) -> str | None:
     for part in path.split("/"):
         if part in ("", ".", ".."):
             return "has an empty part, . or .."
-        if _GIT.fullmatch(_seen(part)) or _DEVICE.fullmatch(part) or part.endswith((" ", ".")):
+        if is_git_folder(part) or _DEVICE.fullmatch(part) or part.endswith((" ", ".")):
             return f"has a part that is not allowed ({part!r})"
         if len(part.encode()) > PART_LIMIT_BYTES:
             return f"has a part of {len(part.encode())} bytes; at most {PART_LIMIT_BYTES} are allowed"
     return None
+
+
+def is_git_folder(part: str) -> bool:
+    """Whether a part of a path is git's own folder on some system."""
+    return _GIT.fullmatch(_seen(part)) is not None
 
 
 def _same(path: str) -> str:
