@@ -186,6 +186,18 @@ async def test_shared_context_without_room_is_told_at_the_start(
         assert view.next_step.startswith("The shared context (30000 bytes) does not go in whole")
 
 
+async def test_a_task_without_room_names_the_option_that_takes_it() -> None:
+    greedy = described(context_tokens=1_000, max_output_tokens=990)
+    async with swarmtally.open(db="swarm.db", backends={"x": greedy}) as app:
+        started = await app.start(ONE)
+        runs = await app.runs()
+        with anyio.fail_after(20):
+            await runs.wait(started.run_id, None)
+        (state,) = (await runs.show(started.run_id)).tasks
+    assert "has room for 30; shorten the task or use a model with a larger context" in str(state.task.error)
+    assert "990 of its 1000 tokens are kept for the answer (--max-output-tokens)" in str(state.task.error)
+
+
 async def test_only_a_program_with_that_backend_goes_on_with_its_run(place: Path) -> None:
     backend = ScriptedBackend(gate=anyio.Event())
     async with swarmtally.open(db="swarm.db", project="p", backends={"mine": backend}) as app:
@@ -254,6 +266,7 @@ def described(**given: Any) -> Described:
         (described(max_parallel=True), "its max_parallel is True; it must be"),
         (described(context_tokens=-1), "its context_tokens is -1; it must be"),
         (described(max_output_tokens="9"), "its max_output_tokens is '9'; it must be"),
+        (described(max_output_tokens=8_000), "its max_output_tokens (8000) leave nothing of its context_tokens (8000)"),
         (described(bound="foo"), "its bound is 'foo'; it must be latency or compute"),
         (described(name=""), "its name is ''; it must be a text"),
         (described(model=None), "its model is None; it must be a text"),
@@ -288,8 +301,25 @@ async def test_arguments_that_cannot_be_right_are_refused() -> None:
     with pytest.raises(InvalidInput, match="allow is one text"):
         async with swarmtally.open(db="swarm.db", allow="/srv"):
             raise AssertionError("it was opened")
-    with pytest.raises(InvalidInput, match="max_output_tokens is 0"):
-        async with swarmtally.open(db="swarm.db", max_output_tokens=0):
+    for limit in (0, 10**24):
+        with pytest.raises(InvalidInput, match=f"max_output_tokens is {limit}; it must be 1 to 1000000"):
+            async with swarmtally.open(db="swarm.db", max_output_tokens=limit):
+                raise AssertionError("it was opened")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("9" * 5_000, "SWARMTALLY_MAX_OUTPUT_TOKENS is '999"),
+        ("1000001", "max_output_tokens is 1000001; it must be 1 to 1000000"),
+    ],
+)
+async def test_an_output_limit_of_the_environment_is_held_to_the_same_bounds(
+    monkeypatch: pytest.MonkeyPatch, value: str, said: str
+) -> None:
+    monkeypatch.setenv("SWARMTALLY_MAX_OUTPUT_TOKENS", value)
+    with pytest.raises(InvalidInput, match=said):
+        async with swarmtally.open(db="swarm.db"):
             raise AssertionError("it was opened")
 
 

@@ -44,6 +44,11 @@ def _fault(info: object) -> str | None:
         number = getattr(info, field)
         if type(number) is not int or number < 1:
             return f"its {field} is {number!r}; it must be a whole number of 1 or more"
+    if info.max_output_tokens >= info.context_tokens:
+        return (
+            f"its max_output_tokens ({info.max_output_tokens}) leave nothing of its context_tokens "
+            f"({info.context_tokens}) for a prompt"
+        )
     if info.bound not in ("latency", "compute"):
         return f"its bound is {info.bound!r}; it must be latency or compute"
     return None

@@ -137,7 +137,11 @@ async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls:
     info = backend.info
     budget = room_of(info).size_bytes
     for repack in range(REPACKS + 1):
-        prompt = await pack(shop.packer, run, claim.task, inputs, budget)
+        try:
+            prompt = await pack(shop.packer, run, claim.task, inputs, budget)
+        except ContextExceeded as error:
+            kept = f"{info.max_output_tokens} of its {info.context_tokens} tokens are kept for the answer"
+            raise ContextExceeded(f"{error}; {kept} (--max-output-tokens)") from error
         received_ns = held_ns if repack == 0 and (inputs.needed or inputs.seen) else None
         usage_id = await _open(shop, run, claim, backend, prompt, received_ns)
         if usage_id is None:
