@@ -10,6 +10,7 @@ from swarmtally.core.project import DEFAULT_PROJECT, git_root
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.retention import Retention
 from swarmtally.domain.run import check_output_tokens
+from swarmtally.domain.text import checked_name
 from swarmtally.store import location
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Settings:
         if db is not None and not db.strip():
             raise InvalidInput("--db is empty; give the database file's path, or leave the option out")
         root = git_root(cwd or Path.cwd())
-        named = project or environ.get("SWARMTALLY_PROJECT") or (str(root) if root else DEFAULT_PROJECT)
+        chosen = project or environ.get("SWARMTALLY_PROJECT")
+        named = checked_name("project", chosen) if chosen else str(root or DEFAULT_PROJECT)
         if len(named) > PROJECT_LIMIT:
             raise InvalidInput(f"project has {len(named)} characters; at most {PROJECT_LIMIT} are allowed")
         if max_output_tokens is None:
