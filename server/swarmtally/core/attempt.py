@@ -7,7 +7,7 @@ import anyio.to_thread
 import structlog
 
 from swarmtally.core.ports import Backend, BackendInfo, Inputs, Packer, Planner, Prompt, Room
-from swarmtally.core.replies import check_failure, check_reply
+from swarmtally.core.replies import check_failure, check_reply, credible
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import AttemptOver, BackendFailure, ContextExceeded, StoreError, SwarmError
 from swarmtally.domain.retry import RetryPolicy
@@ -187,9 +187,9 @@ async def _answered(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
     except BackendFailure as failure:
         check_failure(failure)
         unknown = TokenUsage(reason=f"the call failed: {_shown(failure)}")
-        return _Call(usage_id, (failure.usage or unknown).credible(), failure=failure)
+        return _Call(usage_id, credible(failure.usage or unknown), failure=failure)
     check_reply(reply)
-    return _Call(usage_id, reply.usage.credible(), text=storable(reply.text), truncated=bool(reply.truncated))
+    return _Call(usage_id, credible(reply.usage), text=storable(reply.text), truncated=bool(reply.truncated))
 
 
 async def _open(

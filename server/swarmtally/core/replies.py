@@ -4,13 +4,15 @@ import math
 
 from swarmtally.core.ports import Reply
 from swarmtally.domain.errors import BackendFailure, FailureCause
-from swarmtally.domain.usage import SOURCES, TokenUsage
+from swarmtally.domain.usage import INCREDIBLE, SOURCES, TokenUsage
+
+_FIGURES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
 
 def check_reply(reply: object) -> None:
     """
     Raises:
-        TypeError: it is no reply, or holds what cannot be recorded. Figures are left to `TokenUsage.credible`.
+        TypeError: it is no reply, or holds what cannot be recorded. Figures are left to `credible`.
     """
     if not isinstance(reply, Reply):
         raise TypeError(f"its reply is {_type(reply)}, not Reply")
@@ -31,6 +33,14 @@ def check_failure(failure: BackendFailure) -> None:
         raise TypeError(f"its retry_after_s is {wait_s!r}, not a number of seconds")
     if not isinstance(failure.cause, FailureCause):
         raise TypeError(f"its cause is {_type(failure.cause)}, not FailureCause")
+
+
+def credible(usage: TokenUsage) -> TokenUsage:
+    """See `TokenUsage.credible`; a figure that is no whole number is not credible either."""
+    figures = (getattr(usage, name) for name in _FIGURES)
+    if all(figure is None or type(figure) is int for figure in figures):
+        return usage.credible()
+    return TokenUsage(reason=INCREDIBLE)
 
 
 def _check_usage(usage: object) -> None:

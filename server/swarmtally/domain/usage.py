@@ -13,6 +13,9 @@ SOURCES = ("reported", "client")
 """Who can have given figures; see `TokenUsage.source`."""
 
 
+INCREDIBLE = "the provider reported a figure that cannot be"
+
+
 class UsageStatus(StrEnum):
     OPEN = "open"
     """The call was sent and has not been answered yet."""
@@ -42,7 +45,7 @@ class TokenUsage:
         return self.input_tokens is not None and self.output_tokens is not None
 
     def credible(self) -> "TokenUsage":
-        """This usage, or an unknown one when a figure is no whole number from 0 to `FIGURE_LIMIT`."""
+        """This usage, or an unknown one when a figure is below 0 or beyond `FIGURE_LIMIT`."""
         figures = (
             self.input_tokens,
             self.output_tokens,
@@ -50,9 +53,9 @@ class TokenUsage:
             self.cache_write_tokens,
             self.reasoning_tokens,
         )
-        if all(figure is None or (type(figure) is int and 0 <= figure <= FIGURE_LIMIT) for figure in figures):
+        if all(figure is None or 0 <= figure <= FIGURE_LIMIT for figure in figures):
             return self
-        return TokenUsage(reason="the provider reported a figure that cannot be")
+        return TokenUsage(reason=INCREDIBLE)
 
 
 @dataclass(frozen=True, slots=True)
