@@ -49,8 +49,6 @@ async def open(  # noqa: A001 - `swarmtally.open`, like `gzip.open`
     own.check(brought)
     if isinstance(allow, str):
         raise InvalidInput("allow is one text; give a list of folders")
-    if max_output_tokens is not None and max_output_tokens < 1:
-        raise InvalidInput(f"max_output_tokens is {max_output_tokens}; it must be 1 or more")
     gather = partial(
         Settings.gather,
         "shell",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from swarmtally.insight.limits import Limits
     from swarmtally.insight.monitor import Monitor
     from swarmtally.insight.performance import Report
-    from swarmtally.sparc.modes import ModeCatalog
+    from swarmtally.sparc.modes import Mode, ModeCatalog
     from swarmtally.sparc.queue import QueuedTask
     from swarmtally.store.explanations import Explanation
 
@@ -110,6 +110,8 @@ class Started:
     made_swarm: bool
     host_driven: bool
     """The calling client does its work, packet by packet."""
+    note: str | None = None
+    """What of the request does not go into its prompts whole."""
 
 
 class App:
@@ -358,23 +360,44 @@ class App:
         settings = self.settings
         if request.kind is RunKind.PIPELINE:
             planned = plan.plan_pipeline(catalog, request.tasks[0])
-            roles = [catalog.get(name).role for name in plan.PIPELINE_MODES]
+            modes = [catalog.get(name) for name in plan.PIPELINE_MODES]
         else:
             planned = plan.plan_batch(modes, request.tasks)
-            roles = [mode.role for mode in modes]
         _check_context(request.context)
-        leaves = len(modes) * len(request.tasks)
+        leaves = len(request.modes) * len(request.tasks)
         out_dir = request.out_dir
         if out_dir is not None:
             roots = await anyio.to_thread.run_sync(allowed_roots, settings.project_root, settings.allow)
             out_dir = str(await anyio.to_thread.run_sync(resolve_out_dir, out_dir, roots))
         runs = await self.runs()
-        swarm, made = await self.swarms.find_or_make(request.swarm_id)
-        choice = await anyio.to_thread.run_sync(self.choose, request.model or swarm.model)
+        found = await self.swarms.find_current(request.swarm_id)
+        choice = await anyio.to_thread.run_sync(self.choose, request.model or (found.model if found else None))
+        note = await self._fitted(request, modes, choice)
+        swarm, made = await self.swarms.find_or_make(found.swarm_id if found else None)
         shape, why = plan.initial_shape(swarm.topology, request.kind, leaves)
         new = NewRun(request.kind, "; ".join(request.tasks), request.context, out_dir, choice, shape, why)
-        run_id = await runs.start(new, planned, swarm, roles)
-        return Started(run_id, swarm, made, choice.name == HOST)
+        run_id = await runs.start(new, planned, swarm, [mode.role for mode in modes])
+        return Started(run_id, swarm, made, choice.name == HOST, note)
+
+    async def _fitted(self, request: SparcRequest, modes: "Sequence[Mode]", choice: BackendChoice) -> str | None:
+        """What to know of shared context that does not fit the run's prompts.
+
+        Raises:
+            InvalidInput: a task does not fit a packet.
+            SwarmError: the backend cannot be opened.
+        """
+        from swarmtally.core.attempt import room_of
+        from swarmtally.core.packets import ROOM
+        from swarmtally.sparc import fitting
+
+        if choice.name == HOST:
+            room = ROOM
+            await anyio.to_thread.run_sync(fitting.check_tasks, request.kind, modes, request.tasks, room)
+        else:
+            room = room_of((await self.open_backend(choice)).info)
+        return await anyio.to_thread.run_sync(
+            fitting.context_note, request.kind, modes, request.tasks, request.context, room
+        )
 
     async def balance(self, swarm_id: str | None, wanted: Sequence["Wanted"]) -> "Balance":
         """Which agent of the named or current swarm takes which task when; nothing is changed.

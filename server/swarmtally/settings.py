@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from swarmtally.core.project import DEFAULT_PROJECT, git_root
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.retention import Retention
+from swarmtally.domain.run import check_output_tokens
+from swarmtally.domain.text import checked_name
 from swarmtally.store import location
 
 if TYPE_CHECKING:
@@ -62,15 +64,19 @@ class Settings:
 
         Raises:
             StoreError: the database cannot lie where it is asked for.
-            InvalidInput: an environment variable holds nonsense.
+            InvalidInput: an option or environment variable holds nonsense.
         """
         environ = os.environ if environ is None else environ
         if db is not None and not db.strip():
             raise InvalidInput("--db is empty; give the database file's path, or leave the option out")
         root = git_root(cwd or Path.cwd())
-        named = project or environ.get("SWARMTALLY_PROJECT") or (str(root) if root else DEFAULT_PROJECT)
+        chosen = project or environ.get("SWARMTALLY_PROJECT")
+        named = checked_name("project", chosen) if chosen else str(root or DEFAULT_PROJECT)
         if len(named) > PROJECT_LIMIT:
             raise InvalidInput(f"project has {len(named)} characters; at most {PROJECT_LIMIT} are allowed")
+        if max_output_tokens is None:
+            max_output_tokens = _whole_number(environ, "SWARMTALLY_MAX_OUTPUT_TOKENS")
+        check_output_tokens(max_output_tokens)
         folder = data_dir()
         path = db or environ.get("SWARMTALLY_DB")
         return cls(
@@ -80,7 +86,7 @@ class Settings:
             front=front,
             model=model or environ.get("SWARMTALLY_MODEL") or None,
             base_url=base_url or environ.get("SWARMTALLY_BASE_URL") or None,
-            max_output_tokens=max_output_tokens or _whole_number(environ, "SWARMTALLY_MAX_OUTPUT_TOKENS"),
+            max_output_tokens=max_output_tokens,
             allow=tuple(Path(item) for item in (allow or _paths(environ.get("SWARMTALLY_ALLOW")))),
             data_dir=folder,
             environ=environ,
@@ -112,6 +118,6 @@ def _whole_number(environ: Mapping[str, str], name: str) -> int | None:
     text = environ.get(name)
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise InvalidInput(f"{name} is {text!r}; it takes a whole number above 0")
+    if not (text.isascii() and text.isdigit() and len(text) < 16 and int(text)):
+        raise InvalidInput(f"{name} is {text[:100]!r}; it takes a whole number above 0")
     return int(text)

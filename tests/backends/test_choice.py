@@ -173,9 +173,10 @@ def test_a_base_url_that_is_none_or_holds_a_secret_is_refused_without_repeating_
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_limit_below_one_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="max_output_tokens"):
-        chosen(tmp_path, "openai:m", limit=0)
+@pytest.mark.parametrize("limit", [0, -1, 1_000_001, 10**24])
+def test_a_limit_that_cannot_be_is_refused(tmp_path: Path, limit: int) -> None:
+    with pytest.raises(InvalidInput, match=f"max_output_tokens is {limit}; it must be 1 to 1000000"):
+        chosen(tmp_path, "openai:m", limit=limit)
 
 
 def test_what_we_recommend_is_known_to_the_library() -> None:

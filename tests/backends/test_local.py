@@ -19,7 +19,7 @@ from swarmtally.backends.choice import choose, open_backend
 from swarmtally.backends.gguf import PulledModel
 from swarmtally.backends.local import LocalBackend
 from swarmtally.core.ports import Prompt
-from swarmtally.domain.errors import BackendFailure, ContextExceeded, ModelMissing, NoBackend
+from swarmtally.domain.errors import BackendFailure, ContextExceeded, InvalidInput, ModelMissing, NoBackend
 
 SHORT = Prompt("You are brief.", ("Say hello.",))
 LONG = Prompt("", (" ".join(f"word{n}" for n in range(1500)),))
@@ -243,6 +243,14 @@ async def test_it_is_opened_by_its_name(pulled: PulledModel) -> None:
     backend = await open_backend(found, environ={}, data_dir=data_dir)
     assert (backend.info.model, backend.info.max_output_tokens) == ("local:smollm2", 5)
     await backend.aclose()
+
+
+@pytest.mark.model
+async def test_an_output_limit_that_leaves_no_room_for_a_prompt_is_refused(pulled: PulledModel) -> None:
+    with pytest.raises(
+        InvalidInput, match="--max-output-tokens 8192 leaves no room for a prompt: local:smollm2 has 8192"
+    ):
+        await LocalBackend.open(pulled.path, name="smollm2", max_output_tokens=8_192)
 
 
 async def test_a_file_that_is_not_there_or_damaged_is_model_missing(tmp_path: Path) -> None:

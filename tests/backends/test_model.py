@@ -8,9 +8,9 @@ import warnings
 import pytest
 
 from swarmtally.backends.failures import MESSAGE_LIMIT, Scrubber, translate
-from swarmtally.backends.model import DEFAULT_CONTEXT_TOKENS, ModelBackend, api_key
+from swarmtally.backends.model import DEFAULT_CONTEXT_TOKENS, ModelBackend, api_key, output_limit
 from swarmtally.core.ports import Prompt
-from swarmtally.domain.errors import BackendFailure, ContextExceeded
+from swarmtally.domain.errors import BackendFailure, ContextExceeded, InvalidInput
 from swarmtally.domain.usage import TokenUsage
 from tests.backends import wire as w
 from tests.backends.wire import OpenAIWire
@@ -83,6 +83,20 @@ async def test_a_known_model_states_its_own_context() -> None:
     await backend.aclose()
     assert backend.info.context_tokens > 100_000
     assert backend.info.max_output_tokens == 9
+
+
+@pytest.mark.parametrize("asked", [DEFAULT_CONTEXT_TOKENS, 400_000])
+async def test_an_output_limit_that_leaves_no_room_for_a_prompt_is_refused(wire: OpenAIWire, asked: int) -> None:
+    with pytest.raises(InvalidInput, match=f"--max-output-tokens {asked} leaves no room for a prompt: openai:m1 has"):
+        await ModelBackend.open("openai:m1", environ={}, base_url=wire.base_url, max_output_tokens=asked)
+
+
+def test_the_usual_output_limit_leaves_half_of_a_small_context() -> None:
+    assert output_limit(None, 4_096, 32_768, "m") == 4_096
+    assert output_limit(None, 4_096, 2_048, "m") == 1_024
+    assert output_limit(2_047, 96, 2_048, "m") == 2_047
+    with pytest.raises(InvalidInput, match="m has 2048 tokens of context in all; lower it"):
+        output_limit(2_048, 96, 2_048, "m")
 
 
 async def test_usage_is_mapped_as_reported(wire: OpenAIWire) -> None:

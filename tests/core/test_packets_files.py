@@ -1,6 +1,7 @@
 """What packets deliver, on disk: written once, wherever a crash came, whoever writes at the same time."""
 
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -8,6 +9,7 @@ import anyio.to_thread
 import pytest
 
 from swarmtally.core.packets import Packets
+from swarmtally.domain.errors import DiskFull, PacketRefused
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Artefact
 from swarmtally.sparc.shelf import FolderShelf
@@ -120,6 +122,83 @@ async def test_the_last_two_reports_at_once_finish_the_run_once(host: Hosted, tm
         )
         assert len(await on_disk(tmp_path / "out" / run_id)) == 6, "a file was taken for somebody else's"
     assert await host.one("SELECT COUNT(*) FROM agent WHERE status = 'busy'") == 0
+
+
+class FillingShelf:
+    """Writes the files, and then the disk is full: nothing of this process can grow any more."""
+
+    async def put(self, run: Run, artefact: Artefact) -> str:
+        path = await FolderShelf().put(run, artefact)
+        resource = pytest.importorskip("resource")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        return path
+
+
+@pytest.fixture
+def room_again() -> Iterator[Callable[[], None]]:
+    """Gives the disk its room back, at the latest when the test ends."""
+    resource = pytest.importorskip("resource")
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+async def test_a_disk_that_is_full_after_the_report_was_recorded_makes_no_error_of_it(
+    host: Hosted, tmp_path: Path, room_again: Callable[[], None]
+) -> None:
+    run_id = await host.start(task("a"), task("b"), out_dir=tmp_path / "out")
+    packet = await host.claim_one()
+    filling = await host.another_client(FillingShelf())
+    reported = await filling.report(packet.task.task_id, packet.lease, made("the cart", *FILES), claim=1)
+    assert reported.artefact is not None
+    assert (reported.artefact.text, reported.artefact.path, reported.claimed) == ("the cart", None, None)
+    assert "the disk is full" in str(reported.trouble)
+    room_again()
+    with pytest.raises(PacketRefused, match="reported already"):
+        await filling.report(packet.task.task_id, packet.lease, made("the cart", *FILES))
+    last = await host.report(await host.claim_one())
+    assert (last.run.status, last.trouble) == ("succeeded", None)
+    assert {artefact.path is None for artefact in (await host.runs.show(run_id)).artefacts} == {False}
+    assert len(await on_disk(tmp_path / "out" / run_id)) == 4
+
+
+async def test_a_run_whose_last_report_met_a_full_disk_ends_with_the_next_claim(
+    host: Hosted, tmp_path: Path, room_again: Callable[[], None]
+) -> None:
+    run_id = await host.start(task("a"), out_dir=tmp_path / "out")
+    packet = await host.claim_one()
+    filling = await host.another_client(FillingShelf())
+    reported = await filling.report(packet.task.task_id, packet.lease, made("the cart"))
+    assert reported.run.status == "waiting_for_host"
+    assert "the disk is full" in str(reported.trouble)
+    room_again()
+    await host.packets.claim(1)
+    assert (await host.runs.get(run_id)).status == "succeeded"
+
+
+async def test_a_disk_that_is_full_before_records_nothing(
+    host: Hosted, tmp_path: Path, room_again: Callable[[], None]
+) -> None:
+    import resource
+
+    await host.start(task("a"), out_dir=tmp_path / "out")
+    packet = await host.claim_one()
+    before = await host.contents()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    with pytest.raises(DiskFull):
+        await host.report(packet, made("the cart"))
+    room_again()
+    assert await host.contents() == before
+    assert (await host.report(packet)).run.status == "succeeded"
+
+
+async def test_what_could_not_be_written_is_told_with_the_report(host: Hosted, tmp_path: Path) -> None:
+    await anyio.Path(tmp_path / "out").write_text("a file where a folder should be")
+    await host.start(task("a"), task("b"), out_dir=tmp_path / "out")
+    reported = await host.report(await host.claim_one())
+    assert reported.run.status == "waiting_for_host"
+    assert str(reported.trouble).startswith("files not written: ")
 
 
 async def test_a_run_without_out_dir_needs_no_disk(host: Hosted) -> None:

@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -161,6 +163,41 @@ async def test_the_tools_use_it_too() -> None:
     assert (view.status, view.backend.model) == ("succeeded", "one")
 
 
+@pytest.mark.parametrize(
+    ("kind", "context_bytes", "said"),
+    [
+        (RunKind.RUN, 20_000, None),
+        (RunKind.RUN, 21_000, "does not go in whole: a prompt has room for 21000"),
+        (RunKind.PIPELINE, 15_000, None),
+        (RunKind.PIPELINE, 18_000, "may not go in whole where a task sees artefacts"),
+        (RunKind.PIPELINE, 21_000, "does not go in whole"),
+    ],
+)
+async def test_shared_context_without_room_is_told_at_the_start(
+    kind: RunKind, context_bytes: int, said: str | None
+) -> None:
+    modes = () if kind is RunKind.PIPELINE else ("coder",)
+    async with swarmtally.open(db="swarm.db", backends={"one": Named("one")}) as app:
+        started = await app.start(SparcRequest(kind, modes, ("a task",), context=("x" * context_bytes,)))
+        assert (started.note is None) == (said is None)
+        assert said is None or said in str(started.note)
+        view = await sparc_run.call(app, {"mode": "coder", "task": "a task", "context": ["x" * 30_000]})
+        assert isinstance(view, RunView)
+        assert view.next_step.startswith("The shared context (30000 bytes) does not go in whole")
+
+
+async def test_a_task_without_room_names_the_option_that_takes_it() -> None:
+    greedy = described(context_tokens=1_000, max_output_tokens=990)
+    async with swarmtally.open(db="swarm.db", backends={"x": greedy}) as app:
+        started = await app.start(ONE)
+        runs = await app.runs()
+        with anyio.fail_after(20):
+            await runs.wait(started.run_id, None)
+        (state,) = (await runs.show(started.run_id)).tasks
+    assert "has room for 30; shorten the task or use a model with a larger context" in str(state.task.error)
+    assert "990 of its 1000 tokens are kept for the answer (--max-output-tokens)" in str(state.task.error)
+
+
 async def test_only_a_program_with_that_backend_goes_on_with_its_run(place: Path) -> None:
     backend = ScriptedBackend(gate=anyio.Event())
     async with swarmtally.open(db="swarm.db", project="p", backends={"mine": backend}) as app:
@@ -204,6 +241,44 @@ class Half:
     info = Named("half").info
 
 
+class Described(Named):
+    """A backend whose info the test writes."""
+
+    def __init__(self, info: object) -> None:
+        super().__init__("described")
+        self.described = info
+
+    @property
+    def info(self) -> Any:
+        return self.described
+
+
+def described(**given: Any) -> Described:
+    return Described(replace(Named("x").info, **given))
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        (Described({"name": "x"}), "backend 'x': its info is dict, not BackendInfo"),
+        (described(max_parallel=0), "backend 'x': its max_parallel is 0; it must be a whole number of 1 or more"),
+        (described(max_parallel=2.0), "its max_parallel is 2.0; it must be"),
+        (described(max_parallel=True), "its max_parallel is True; it must be"),
+        (described(context_tokens=-1), "its context_tokens is -1; it must be"),
+        (described(max_output_tokens="9"), "its max_output_tokens is '9'; it must be"),
+        (described(max_output_tokens=8_000), "its max_output_tokens (8000) leave nothing of its context_tokens (8000)"),
+        (described(bound="foo"), "its bound is 'foo'; it must be latency or compute"),
+        (described(name=""), "its name is ''; it must be a text"),
+        (described(model=None), "its model is None; it must be a text"),
+    ],
+)
+async def test_a_backend_that_describes_itself_wrongly_is_refused(place: Path, backend: Backend, said: str) -> None:
+    with pytest.raises(InvalidInput, match=re.escape(said)):
+        async with swarmtally.open(db="swarm.db", backends={"x": backend}):
+            raise AssertionError("it was opened")
+    assert not (place / "swarm.db").exists()
+
+
 @pytest.mark.parametrize(
     ("backends", "said"),
     [
@@ -226,8 +301,25 @@ async def test_arguments_that_cannot_be_right_are_refused() -> None:
     with pytest.raises(InvalidInput, match="allow is one text"):
         async with swarmtally.open(db="swarm.db", allow="/srv"):
             raise AssertionError("it was opened")
-    with pytest.raises(InvalidInput, match="max_output_tokens is 0"):
-        async with swarmtally.open(db="swarm.db", max_output_tokens=0):
+    for limit in (0, 10**24):
+        with pytest.raises(InvalidInput, match=f"max_output_tokens is {limit}; it must be 1 to 1000000"):
+            async with swarmtally.open(db="swarm.db", max_output_tokens=limit):
+                raise AssertionError("it was opened")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("9" * 5_000, "SWARMTALLY_MAX_OUTPUT_TOKENS is '999"),
+        ("1000001", "max_output_tokens is 1000001; it must be 1 to 1000000"),
+    ],
+)
+async def test_an_output_limit_of_the_environment_is_held_to_the_same_bounds(
+    monkeypatch: pytest.MonkeyPatch, value: str, said: str
+) -> None:
+    monkeypatch.setenv("SWARMTALLY_MAX_OUTPUT_TOKENS", value)
+    with pytest.raises(InvalidInput, match=said):
+        async with swarmtally.open(db="swarm.db"):
             raise AssertionError("it was opened")
 
 

@@ -1,6 +1,7 @@
 """Host-driven work over real server processes: clients without a key do whole runs, packet by packet."""
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -230,11 +231,78 @@ async def test_packets_of_short_tasks_come_ten_at_once(tmp_path: Path) -> None:
         assert len((await call(client, "work_claim", limit=10))["packets"]) == 10
 
 
-async def test_a_task_too_long_to_be_told_fails_its_run_at_once_and_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("sparc_run", {"mode": "coder", "task": "x" * 60_000}),
+        ("sparc_run", {"mode": "coder", "task": '"' * 30_000}),
+        ("sparc_run", {"mode": "coder", "task": "é" * 24_000}),
+        ("sparc_concurrent", {"mode": "coder", "tasks": ["A", "x" * 60_000]}),
+        ("sparc_batch", {"modes": ["coder", "tester"], "tasks": ["A", "x" * 60_000]}),
+        ("sparc_pipeline", {"task": "x" * 47_000}),
+    ],
+)
+async def test_a_task_too_long_to_be_told_is_refused_and_nothing_is_started(
+    tmp_path: Path, tool: str, arguments: dict[str, Any]
+) -> None:
     async with in_memory(tmp_path) as client:
-        run = await call(client, "sparc_run", mode="coder", task="x" * 90_000)
-        assert (run["status"], run["packets"]) == ("failed", [])
-        assert "shorten the task" in run["timeline"][0]["error"]
+        refused = told(await client.call_tool(tool, arguments))
+        assert re.search(
+            r"is \d+ bytes too long for a packet, .* room for 48000.*: shorten it, or name a model", refused
+        )
+        assert rows(tmp_path, "SELECT * FROM run") == []
+        assert rows(tmp_path, "SELECT * FROM swarm") == [], "not even the swarm it would have been in"
+
+
+async def longest_that_starts(client: Client, tool: str, text: str, bytes_each: int, **more: Any) -> dict[str, Any]:
+    """The run of `text` without as many characters as it is said to be too long."""
+    refused = told(await client.call_tool(tool, {**more, "task": text}))
+    excess = int(refused.removeprefix("task is ").split()[0])
+    return await call(client, tool, **more, task=text[-(-excess // bytes_each) :])
+
+
+@pytest.mark.parametrize(("character", "bytes_each"), [("x", 1), ('"', 2), ("é", 2)])
+@pytest.mark.parametrize("context", [[], ["y" * 200_000], ['"' * 60_000]])
+async def test_the_longest_task_that_starts_is_told_whole(
+    tmp_path: Path, character: str, bytes_each: int, context: list[str]
+) -> None:
+    async with in_memory(tmp_path) as client:
+        run = await longest_that_starts(
+            client, "sparc_run", character * 60_000, bytes_each, mode="coder", context=context
+        )
+        (packet,) = run["packets"]
+        assert packet["prompt"].count(character) > 44_000 // bytes_each
+
+
+async def test_the_longest_pipeline_that_starts_is_told_to_its_end(tmp_path: Path) -> None:
+    names = [f"{number}{'名' * 100}" for number in range(40)]
+    listed = "## Components\n\n" + "\n".join(f"- {name}" for name in names)
+    async with in_memory(tmp_path) as client:
+        run = await longest_that_starts(client, "sparc_pipeline", "x" * 60_000, 1, context=["y" * 100_000])
+        todo = list(run["packets"])
+        while todo:
+            packet = todo.pop()
+            output = listed if packet["key"] == "arch" else "done"
+            named = {"task_id": packet["task_id"], "lease": packet["lease"]}
+            ended = await call(client, "work_report", **named, output=output, claim=2)
+            todo += ended["packets"]
+        assert (ended["run_status"], ended["tasks"]["failed"]) == ("succeeded", 0)
+
+
+async def test_shared_context_that_is_cut_is_told(tmp_path: Path) -> None:
+    async with in_memory(tmp_path) as client:
+        long = ["x" * 95_279, "short", "y" * 60_000]
+        cut = await call(client, "sparc_run", mode="coder", task="A", context=long)
+        assert "The shared context (155284 bytes) does not go in whole: a prompt has room for 48000" in cut["next_step"]
+        (packet,) = cut["packets"]
+        assert packet["cut_contexts"] == packet["prompt"].count("[… cut here: it has ") == 2
+        whole = await call(client, "sparc_run", mode="coder", task="A", context=["x" * 40_000, "short"])
+        assert "shared context" not in whole["next_step"]
+        assert whole["packets"][0]["cut_contexts"] == 0
+        out = await call(client, "sparc_run", mode="coder", task="A" * 44_000, context=["x" * 400] * 100)
+        assert "does not go in whole" in out["next_step"]
+        assert out["packets"][0]["cut_contexts"] == 100
+        assert "[… shared context left out: it does not fit]" in out["packets"][0]["prompt"]
 
 
 async def test_the_next_step_says_what_to_do_when_there_is_no_packet(tmp_path: Path) -> None:
@@ -248,3 +316,20 @@ async def test_the_next_step_says_what_to_do_when_there_is_no_packet(tmp_path: P
         assert "action resume" in (await call(client, "work_claim"))["next_step"]
         small = await call(client, "run_status", run_id=run["run_id"], include=[])
         assert (small["run"]["timeline"], small["run"]["artefacts"], small["run"]["usage"]) == (None, None, None)
+
+
+async def test_a_deliverable_without_its_place_says_so_and_why(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    async with in_memory(tmp_path, allow=[str(out)]) as client:
+        run = await call(client, "sparc_concurrent", mode="coder", tasks=["A", "B", "C"], out_dir=str(out))
+        first, second, third = run["packets"]
+        assert (await report(client, first))["trouble"] is None
+        await anyio.Path(out).rename(tmp_path / "moved")
+        await anyio.Path(out).write_text("a file where a folder should be")
+        told_ = await report(client, second)
+        assert (told_["task_status"], told_["path"]) == ("succeeded", None)
+        assert told_["trouble"].startswith("files not written: ")
+        assert told_["next_step"].startswith(f"Accepted; do not report it again. But: {told_['trouble']}. ")
+        over = await report(client, third)
+        assert (over["run_status"], over["path"]) == ("succeeded", None)
+        assert "files not written" in over["next_step"]

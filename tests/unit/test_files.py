@@ -12,12 +12,13 @@ EVIL = [
     "C:", "C:/a", "c:a", "a:stream", "nul", "NUL.txt", "a/con", "Aux.py", "com1", "LPT9.log", "com¹.txt", "conin$",
     "CON .txt", ".git", ".git/hooks/pre-commit", "a/.GIT/config", "git~1/hooks", ".g\u200cit/config", "a.", "a ",
     "a./b", "a\0b", "a\nb", "a\x7fb", "\x1b[31m", "a?b", "a*b", 'a"b', "a<b", "a|b", "x" * 201, "é" * 101, "\ud800",
-    "a/\udfff.py",
+    "a/\udfff.py", "txt\u202efdp.exe", "a/\u2066b", "a\u200eb", "a\x85b", "a\u2028b",
 ]  # fmt: skip
 
 FINE = [
     "a", "src/app.py", ".gitignore", ".github/workflows/ci.yml", "a b/c d.txt", "é/日本.md", "console.py",
     "nullable.ts", "a..b", "...a", "git/hooks", "common/x", "x" * 200, "a-b_c+d@e#f$g%h&i(j)k[l]{m}", "😀.txt",
+    "می\u200cخواهم.md", "👩\u200d💻.txt",
 ]  # fmt: skip
 
 

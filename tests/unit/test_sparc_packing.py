@@ -156,6 +156,7 @@ def test_the_shared_context_is_cut_last_and_says_so() -> None:
     tight = pack(run, TASK, upstream, (), fixed_size() + 1_000)
     assert "\ntiny\n" in tight.parts[0]
     assert "…\n[… cut here: it has 2400 bytes]\n</context>" in tight.parts[0]
+    assert tight.cut_contexts == 1
     tightest = pack(run, TASK, upstream, (), fixed_size() + 200)
     assert tightest.parts[:2] == (
         "[… shared context left out: it does not fit]",

@@ -189,6 +189,33 @@ def test_a_run_folder_that_links_out_is_refused(run: Run, folder: Path, tmp_path
     assert list(outside.iterdir()) == []
 
 
+@pytest.mark.parametrize("place", ["a", "a/out"])
+def test_a_link_made_after_the_start_in_place_of_out_dir_is_refused(run: Run, tmp_path: Path, place: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).symlink_to(outside)
+    with pytest.raises(PathRefused, match=r"a/out has become another folder since the run began \(.*/outside"):
+        put(run, replace(ARTEFACT, files=FILES))
+    assert list(outside.iterdir()) == []
+
+
+def test_a_link_that_comes_while_the_folder_is_made_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = tmp_path / "outside"
+    (outside / "out").mkdir(parents=True)
+    make = Path.mkdir
+
+    def swapped(path: Path, *mode: int, exist_ok: bool) -> None:
+        path.symlink_to(outside) if path.name == "a" else make(path, *mode, exist_ok=exist_ok)
+
+    monkeypatch.setattr(Path, "mkdir", swapped)
+    with pytest.raises(PathRefused, match="has become another folder since the run began"):
+        put(run, ARTEFACT)
+    assert list((outside / "out").iterdir()) == []
+
+
 def test_a_run_id_that_climbs_out_makes_no_folder(run: Run, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(PathRefused, match="leads out of"):
         put(replace(run, run_id="../escape"), ARTEFACT)
@@ -292,3 +319,57 @@ def test_a_file_or_an_endless_name_is_no_out_dir(tmp_path: Path) -> None:
         resolve_out_dir(tmp_path / "file", [tmp_path])
     with pytest.raises(PathRefused, match=r"cannot be used \(File name too long\)"):
         resolve_out_dir(tmp_path / ("x" * 5_000), [tmp_path])
+
+
+def test_an_out_dir_that_could_not_be_made_is_refused_before_a_run_starts(tmp_path: Path) -> None:
+    (tmp_path / "app.py").touch()
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    for path in ("app.py/x", "app.py/x/y", "round", "round/x"):
+        with pytest.raises(PathRefused, match=r"(is not a folder|cannot be used \(.+\)); choose another"):
+            resolve_out_dir(tmp_path / path, [tmp_path])
+    with pytest.raises(PathRefused, match=r"cannot be used \(File name too long\)"):
+        resolve_out_dir(tmp_path / ("x" * 300) / "y", [tmp_path])
+
+
+@pytest.mark.parametrize("path", [".", "new", "new/deep"])
+def test_an_out_dir_that_may_not_be_written_is_refused_before_a_run_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    # Tests may run as root, who may write everywhere.
+    monkeypatch.setattr(os, "access", lambda folder, _: folder != locked)
+    with pytest.raises(PathRefused, match=r"cannot be written: .*/locked may not be; choose another"):
+        resolve_out_dir(locked / path, [tmp_path])
+    assert resolve_out_dir(tmp_path / "open", [tmp_path]) == tmp_path / "open"
+
+
+def test_a_tilde_means_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.chdir(tmp_path)
+    assert resolve_out_dir("~/out", [home]) == home / "out"
+    assert allowed_roots(None, [Path("~/out")]) == (home / "out",)
+    with pytest.raises(PathRefused, match="is too wide"):
+        resolve_out_dir("~", [tmp_path])
+    with pytest.raises(PathRefused, match="lies outside the allowed roots"):
+        resolve_out_dir("~/out", [tmp_path / "repo"])
+    with pytest.raises(PathRefused, match=r"begins with the home of a user who is not known; write \./~nobody-here/x"):
+        resolve_out_dir("~nobody-here/x", [tmp_path])
+    assert resolve_out_dir("./~nobody-here/x", [tmp_path]) == tmp_path / "~nobody-here" / "x"
+
+
+@pytest.mark.parametrize("path", [".git", ".git/hooks", "sub/.git", ".GIT/x", "git~1/hooks", "link/hooks", "x/../.git"])
+def test_gits_own_folder_is_no_out_dir(tmp_path: Path, path: str) -> None:
+    (tmp_path / ".git" / "hooks").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / ".git")
+    with pytest.raises(PathRefused, match="lies in git's own folder; name a folder beside it"):
+        resolve_out_dir(tmp_path / path, [tmp_path])
+    assert resolve_out_dir(tmp_path / ".github", [tmp_path]) == tmp_path / ".github"
+
+
+def test_who_allows_a_folder_inside_gits_may_have_it(tmp_path: Path) -> None:
+    inside = tmp_path / ".git" / "deliverables"
+    assert resolve_out_dir(inside / "x", [tmp_path, inside]) == inside / "x"

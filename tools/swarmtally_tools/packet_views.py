@@ -22,6 +22,8 @@ class PacketView(View):
     """All that is needed to do the task."""
     deliverable: str
     """What the prompt asks for."""
+    cut_contexts: int
+    """Texts of the shared context that the prompt had no room for whole; it shows where they are cut."""
     role: str
     """The kind of agent the task wants."""
     key: str
@@ -38,6 +40,7 @@ def packet_view(packet: Packet) -> PacketView:
         lease=packet.lease,
         prompt=packet.prompt.text,
         deliverable=packet.prompt.deliverable,
+        cut_contexts=packet.prompt.cut_contexts,
         role=packet.task.role,
         key=packet.task.key,
         run_id=packet.run.run_id,

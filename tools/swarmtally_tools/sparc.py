@@ -107,6 +107,7 @@ async def _execute(app: App, request: SparcRequest, wait_s: float) -> RunView:
     started = await app.start(request)
     runs = await app.runs()
     notes = "There was no current swarm: `default` (star, 8 agents) was made. " if started.made_swarm else ""
+    notes += started.note or ""
     # Before the first wait: whoever is interrupted from here on knows which run to resume.
     await progress.report(0, None, f"{started.run_id}: started in swarm {started.swarm.swarm_id}")
     if started.host_driven:

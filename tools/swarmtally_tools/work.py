@@ -67,7 +67,9 @@ class ReportedView(View):
     memory_key: str | None
     """What was made is retrieved under this key; null when it failed."""
     path: str | None
-    """Where it lies on disk, its files in the folder beside it; null without out_dir, or when it cannot be written."""
+    """Where it lies on disk, its files in the folder beside it; null without out_dir, or as `trouble` says."""
+    trouble: str | None
+    """What could not be done besides recording it, such as writing its files, and why; null when all was done."""
     run_id: str
     """Its run."""
     run_status: str
@@ -144,9 +146,8 @@ async def work_report(
     packet since its lease ended. With claim the answer brings the next packets."""
     report = _report(output, files, error, usage)
     packets, runs = await app.packets(), await app.runs()
-    reported = await packets.report(task_id, lease, report)
-    run, made = reported.run, reported.artefact
-    claimed = await packets.claim(claim, run_id=run.run_id) if claim and not run.status.final else None
+    reported = await packets.report(task_id, lease, report, claim)
+    run, made, claimed = reported.run, reported.artefact, reported.claimed
     state = await runs.show(run.run_id)
     given = claimed.packets if claimed else ()
     return ReportedView(
@@ -154,11 +155,12 @@ async def work_report(
         task_status="failed" if error is not None else "succeeded",
         memory_key=made.memory_key if made else None,
         path=made.path if made else None,
+        trouble=reported.trouble,
         run_id=run.run_id,
         run_status=state.status,
         tasks=task_counts(state.counts),
         packets=[packet_view(packet) for packet in given],
-        next_step=_after_report(state.status, run.run_id, claimed),
+        next_step=_told(reported.trouble) + _after_report(state.status, run.run_id, claimed),
         as_of=iso(state.as_of_ns),
     )
 
@@ -198,6 +200,10 @@ def _next_step(claimed: Claimed, role: str | None) -> str:
         f"{rest.out} packets are out and what follows waits for them: report those you hold. If you hold none, wait "
         f"with run_status, run_id {run_id}, wait_s 45, include [], then call work_claim again."
     )
+
+
+def _told(trouble: str | None) -> str:
+    return f"Accepted; do not report it again. But: {trouble}. " if trouble else ""
 
 
 def _after_report(status: str, run_id: str, claimed: Claimed | None) -> str:

@@ -16,7 +16,7 @@ from swarmtally.backends.local import LocalBackend
 from swarmtally.backends.model import KEY_VARIABLES, ModelBackend
 from swarmtally.core.ports import Backend
 from swarmtally.domain.errors import InvalidInput, ModelMissing, NoBackend
-from swarmtally.domain.run import HOST, BackendChoice
+from swarmtally.domain.run import HOST, BackendChoice, check_output_tokens
 
 NAMED = "named with --model"
 
@@ -76,8 +76,7 @@ def choose(
     """
     if model is not None:
         model = model.strip()
-    if max_output_tokens is not None and max_output_tokens < 1:
-        raise InvalidInput(f"max_output_tokens is {max_output_tokens}; it must be 1 or more")
+    check_output_tokens(max_output_tokens)
     if base_url is not None:
         url, name = _checked_url(base_url), _compatible_name(model)
         return BackendChoice("model", name, url, f"{NAMED} and --base-url", max_output_tokens)

@@ -26,7 +26,7 @@ import anyio.to_thread
 import psutil
 
 from swarmtally.backends.failures import Scrubber
-from swarmtally.backends.model import DEFAULT_TIMEOUT_S, ModelBackend, call_settings
+from swarmtally.backends.model import DEFAULT_TIMEOUT_S, ModelBackend, call_settings, output_limit
 from swarmtally.core.ports import BackendInfo, Prompt, Reply
 from swarmtally.domain.errors import ModelMissing, NoBackend
 
@@ -55,6 +55,7 @@ class _Started(NamedTuple):
     client: "httpx2.AsyncClient"
     settings: "ModelSettings"
     context_tokens: int
+    max_output_tokens: int
     key: str
 
 
@@ -86,20 +87,21 @@ class LocalBackend:
         Raises:
             NoBackend: the libraries are not installed.
             ModelMissing: the file cannot be loaded.
+            InvalidInput: `max_output_tokens` leaves no room for a prompt.
         """
-        limit = max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS
+        model = f"local:{name or path.stem}"
         # A start that was cancelled half-way would leave a server nobody can end.
         with anyio.CancelScope(shield=True):
-            started = await anyio.to_thread.run_sync(_start, path, limit, timeout_s)
+            started = await anyio.to_thread.run_sync(_start, path, model, max_output_tokens, timeout_s)
         info = BackendInfo(
             name="local",
-            model=f"local:{name or path.stem}",
+            model=model,
             base_url=None,
             max_parallel=1,
             reports_tokens=True,
             bound="compute",
             context_tokens=started.context_tokens,
-            max_output_tokens=limit,
+            max_output_tokens=started.max_output_tokens,
         )
         calls = ModelBackend(started.model, info, started.settings, Scrubber([started.key]))
         return cls(started.server, started.client, calls)
@@ -151,7 +153,7 @@ def _pin(server: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
 
 
-def _start(path: Path, max_output_tokens: int, timeout_s: float) -> _Started:
+def _start(path: Path, name: str, max_output_tokens: int | None, timeout_s: float) -> _Started:
     # Read by GNU OpenMP as it is loaded. By default its threads spin long while they wait for each other; where another
     # program wants the same cores that is ruinous. Three calls on two cores, alone / beside a second model: default
     # 3.3 / over 20 s each, no spinning (OMP_WAIT_POLICY=PASSIVE) 5.6 / 6.2 s, 1,000 turns 3.5 / 7.2 s.
@@ -172,14 +174,15 @@ def _start(path: Path, max_output_tokens: int, timeout_s: float) -> _Started:
     except RuntimeError as error:
         raise ModelMissing(f"{path} cannot be loaded ({error}); is it a complete gguf file?") from None
     context_tokens = _context_tokens(server.listening_address, key)
+    limit = output_limit(max_output_tokens, DEFAULT_MAX_OUTPUT_TOKENS, context_tokens, name)
     # A proxy named in the environment must not see calls to ourselves.
     client = httpx2.AsyncClient(trust_env=False, timeout=timeout_s)
     url = f"{server.listening_address}/v1"
     sdk = AsyncOpenAI(base_url=url, api_key=key, http_client=client, max_retries=0)
     model = OpenAIChatModel(path.stem, provider=OpenAIProvider(openai_client=sdk))
-    settings = call_settings(model, max_output_tokens, timeout_s)
+    settings = call_settings(model, limit, timeout_s)
     settings["temperature"], settings["seed"] = TEMPERATURE, SEED
-    return _Started(server, model, client, settings, context_tokens, key)
+    return _Started(server, model, client, settings, context_tokens, limit, key)
 
 
 def _parameters(xllamacpp: Any, path: Path, key: str) -> Any:

@@ -8,7 +8,7 @@ import anyio.to_thread
 
 from swarmtally.backends.failures import Scrubber, translate
 from swarmtally.core.ports import BackendInfo, Prompt, Reply
-from swarmtally.domain.errors import BackendFailure
+from swarmtally.domain.errors import BackendFailure, InvalidInput
 from swarmtally.domain.usage import TokenUsage
 
 if TYPE_CHECKING:
@@ -71,21 +71,22 @@ class ModelBackend:
 
         Raises:
             BackendFailure: the provider is unknown, its SDK is missing or its key is not set.
+            InvalidInput: `max_output_tokens` leaves no room for a prompt.
         """
         scrub = Scrubber(value for name, value in environ.items() if name.endswith(("_API_KEY", "_TOKEN")))
-        limit = max_output_tokens or DEFAULT_MAX_OUTPUT_TOKENS
 
         def build() -> "Model":
             if base_url is not None:
                 return compatible_model(model.removeprefix("openai:"), base_url, environ.get(API_KEY_VARIABLE))
             return _provider_model(model, environ)
 
-        def prepare() -> tuple["Model", int, "ModelSettings"]:
+        def prepare() -> tuple["Model", int, int, "ModelSettings"]:
             built = build()
             context = built.context_window or DEFAULT_CONTEXT_TOKENS
-            return built, context, call_settings(built, limit, timeout_s)
+            limit = output_limit(max_output_tokens, DEFAULT_MAX_OUTPUT_TOKENS, context, model)
+            return built, context, limit, call_settings(built, limit, timeout_s)
 
-        built, context_tokens, settings = await _in_thread(prepare, model, scrub)
+        built, context_tokens, limit, settings = await _in_thread(prepare, model, scrub)
         info = BackendInfo(
             name="model",
             model=model,
@@ -146,6 +147,22 @@ class ModelBackend:
         raise BackendFailure(f"{model} answered without any text{why}", transient=reason != "length", usage=usage)
 
 
+def output_limit(asked: int | None, usual: int, context_tokens: int, model: str) -> int:
+    """The most tokens a reply may have: what was asked for, else the usual or half of a small context.
+
+    Raises:
+        InvalidInput: what was asked for leaves no room for a prompt.
+    """
+    if asked is None:
+        return min(usual, max(1, context_tokens // 2))
+    if asked >= context_tokens:
+        raise InvalidInput(
+            f"--max-output-tokens {asked} leaves no room for a prompt: {model} has {context_tokens} tokens of context "
+            "in all; lower it"
+        )
+    return asked
+
+
 def call_settings(model: "Model", max_output_tokens: int, timeout_s: float) -> "ModelSettings":
     """What every request to `model` carries. Retries are the scheduler's, so each is one attempt on the wire.
 
@@ -193,6 +210,8 @@ def _messages(prompt: Prompt) -> list["ModelMessage"]:
 async def _in_thread(build: Callable[[], _T], model: str, scrub: Scrubber) -> _T:
     try:
         return await anyio.to_thread.run_sync(build)
+    except InvalidInput:
+        raise
     except Exception as error:
         failure = translate(error, model, scrub)
         if failure is None:

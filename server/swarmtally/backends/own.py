@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from swarmtally.core.ports import Backend
+from swarmtally.core.ports import Backend, BackendInfo
 from swarmtally.domain.errors import InvalidInput, NoBackend
 from swarmtally.domain.run import BackendChoice
 
@@ -27,6 +27,31 @@ def check(backends: Mapping[str, Backend]) -> None:
         if missing or isinstance(backend, type):
             fault = "is a class" if not missing else f"has no {', '.join(missing)}"
             raise InvalidInput(f"backend {name!r} {fault}; give an object with {', '.join(_MEMBERS)}")
+        wrong = _fault(backend.info)
+        if wrong is not None:
+            raise InvalidInput(f"backend {name!r}: {wrong}")
+
+
+def _fault(info: object) -> str | None:
+    """What is wrong with a backend's description of itself. A type checker need not have seen it."""
+    if not isinstance(info, BackendInfo):
+        return f"its info is {type(info).__name__}, not BackendInfo"
+    for field in ("name", "model"):
+        text = getattr(info, field)
+        if not isinstance(text, str) or not text.strip():
+            return f"its {field} is {text!r}; it must be a text"
+    for field in ("max_parallel", "context_tokens", "max_output_tokens"):
+        number = getattr(info, field)
+        if type(number) is not int or number < 1:
+            return f"its {field} is {number!r}; it must be a whole number of 1 or more"
+    if info.max_output_tokens >= info.context_tokens:
+        return (
+            f"its max_output_tokens ({info.max_output_tokens}) leave nothing of its context_tokens "
+            f"({info.context_tokens}) for a prompt"
+        )
+    if info.bound not in ("latency", "compute"):
+        return f"its bound is {info.bound!r}; it must be latency or compute"
+    return None
 
 
 def choose_own(backends: Mapping[str, Backend], model: str | None) -> BackendChoice | None:

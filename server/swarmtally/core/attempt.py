@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import anyio.to_thread
 import structlog
 
-from swarmtally.core.ports import Backend, Inputs, Packer, Planner, Prompt, Reply
+from swarmtally.core.ports import Backend, BackendInfo, Inputs, Packer, Planner, Prompt, Room
+from swarmtally.core.replies import check_failure, check_reply, credible
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import AttemptOver, BackendFailure, ContextExceeded, StoreError, SwarmError
 from swarmtally.domain.retry import RetryPolicy
@@ -135,9 +136,13 @@ async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls:
     inputs = await inputs_of(shop.database, claim.task.task_id)
     held_ns = shop.clock.now_ns()
     info = backend.info
-    budget = max(1, info.context_tokens - info.max_output_tokens) * BYTES_PER_TOKEN
+    budget = room_of(info).size_bytes
     for repack in range(REPACKS + 1):
-        prompt = await pack(shop.packer, run, claim.task, inputs, budget)
+        try:
+            prompt = await pack(shop.packer, run, claim.task, inputs, budget)
+        except ContextExceeded as error:
+            kept = f"{info.max_output_tokens} of its {info.context_tokens} tokens are kept for the answer"
+            raise ContextExceeded(f"{error}; {kept} (--max-output-tokens)") from error
         received_ns = held_ns if repack == 0 and (inputs.needed or inputs.seen) else None
         usage_id = await _open(shop, run, claim, backend, prompt, received_ns)
         if usage_id is None:
@@ -153,6 +158,11 @@ async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls:
     raise AssertionError("unreachable")
 
 
+def room_of(info: BackendInfo) -> Room:
+    """What a prompt to the backend may take, by what its model's context leaves beside the output."""
+    return Room(max(1, info.context_tokens - info.max_output_tokens) * BYTES_PER_TOKEN)
+
+
 async def pack(packer: Packer, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:
     """The task's prompt; see `Packer.pack`."""
     given = sum(artefact.size_bytes for artefact in (*inputs.needed, *inputs.seen)) + sum(map(len, run.context))
@@ -163,10 +173,7 @@ async def pack(packer: Packer, run: Run, task: Task, inputs: Inputs, budget_byte
 
 async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
     try:
-        reply: Reply = await backend.execute(prompt)
-    except BackendFailure as failure:
-        unknown = TokenUsage(reason=f"the call failed: {_shown(failure)}")
-        return _Call(usage_id, (failure.usage or unknown).credible(), failure=failure)
+        return await _answered(usage_id, backend, prompt)
     except SwarmError as error:
         refusal = BackendFailure(str(error), transient=False)
         return _Call(usage_id, TokenUsage(reason=f"the call was not made: {_shown(error)}"), failure=refusal)
@@ -174,7 +181,17 @@ async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
         log.exception("backend.fault", backend=backend.info.name)
         fault = BackendFailure(f"internal error in backend {backend.info.name}: {error!r}", transient=False)
         return _Call(usage_id, TokenUsage(reason="the backend broke down"), failure=fault)
-    return _Call(usage_id, reply.usage.credible(), text=storable(reply.text), truncated=reply.truncated)
+
+
+async def _answered(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
+    try:
+        reply = await backend.execute(prompt)
+    except BackendFailure as failure:
+        check_failure(failure)
+        unknown = TokenUsage(reason=f"the call failed: {_shown(failure)}")
+        return _Call(usage_id, credible(failure.usage or unknown), failure=failure)
+    check_reply(reply)
+    return _Call(usage_id, credible(reply.usage), text=storable(reply.text), truncated=bool(reply.truncated))
 
 
 async def _open(

@@ -5,7 +5,6 @@ several clients of several servers share a run. A packet is its holder's alone u
 claimed again, which moves the fence. A report that comes late but before that is accepted.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +14,7 @@ import anyio.to_thread
 from swarmtally.core import claims, results
 from swarmtally.core.attempt import ERROR_LIMIT, inputs_of, opened_call, pack
 from swarmtally.core.claims import Demand, HeldRun
-from swarmtally.core.ports import Packer, Planner, Prompt, Shelf
+from swarmtally.core.ports import Packer, Planner, Prompt, Room, Shelf
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import ContextExceeded, NotFound, PacketRefused, StoreError, SwarmError
 from swarmtally.domain.files import File
@@ -40,6 +39,9 @@ PROMPT_BYTES = 48_000
 
 SHARE_BYTES = 52_000
 """The most that all prompts of one answer may hold together; the first is always given."""
+
+ROOM = Room(PROMPT_BYTES, SHARE_BYTES)
+"""What one packet's prompt may take."""
 
 PACKINGS = 8
 """How often a prompt is packed until it is small enough to be sent."""
@@ -95,6 +97,10 @@ class Reported:
 
     run: Run
     artefact: Artefact | None
+    claimed: Claimed | None
+    """The packets asked for with it; None when none were, none could be had, or the run is over."""
+    trouble: str | None
+    """What could not be done besides recording it, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +184,7 @@ class Packets:
                 except SwarmError as error:
                     failed += await self._fail(run, task, one_line(str(error), ERROR_LIMIT))
                     continue
-                size += _written(prompt)
+                size += prompt.written_bytes
                 if offers and size > SHARE_BYTES:
                     break
                 offers.append(_Offer(run, task, prompt))
@@ -210,7 +216,7 @@ class Packets:
                 # The guess was too low: what JSON writes longer stands in the part that can be cut.
                 low, budget = budget, (budget + high) // 2
                 continue
-            written = _written(prompt)
+            written = prompt.written_bytes
             if written <= SHARE_BYTES:
                 return prompt
             high = min(budget, prompt.size_bytes)
@@ -271,8 +277,11 @@ class Packets:
 
         return await self._database.write(unit)
 
-    async def report(self, task_id: str, lease: str, report: Report) -> Reported:
-        """Record what came of a packet, once, and write its files.
+    async def report(self, task_id: str, lease: str, report: Report, claim: int = 0) -> Reported:
+        """Record what came of a packet, once; then write its files and claim up to `claim` packets of its run.
+
+        Once it is recorded it has been accepted: what fails from there on is told as `Reported.trouble`, and the next
+        claim makes good for it.
 
         Raises:
             NotFound, PacketRefused: there is no such packet, it was reported already, claimed again, or cancelled.
@@ -284,10 +293,17 @@ class Packets:
         if report.error is None and found.task.expands:
             following = await anyio.to_thread.run_sync(self._planner.expand, run, found.task, _told(report))
         await self._database.write(lambda tx: self._record(tx, run, lease, found.task, report, following))
-        await self._settle(run)
+        trouble, claimed = None, None
+        try:
+            trouble = await self._settle(run)
+            if claim and not (await self._database.read(lambda tx: self._get(tx, run.run_id))).status.final:
+                claimed = await self.claim(claim, run_id=run.run_id)
+        except StoreError as error:
+            trouble = str(error)
 
         async def unit(tx: Connection) -> Reported:
-            return Reported(await self._get(tx, run.run_id), await artefacts.of_task(tx, task_id))
+            made = await artefacts.of_task(tx, task_id)
+            return Reported(await self._get(tx, run.run_id), made, claimed, trouble)
 
         return await self._database.read(unit)
 
@@ -336,8 +352,11 @@ class Packets:
         assert run is not None, "a packet's run stays"
         return run
 
-    async def _settle(self, run: Run) -> None:
-        """Write the run's new files and finish it when everything has ended. What a crash left is done here too."""
+    async def _settle(self, run: Run) -> str | None:
+        """Write the run's new files and finish it when everything has ended; returns why files could not be written.
+
+        What a crash left is done here too.
+        """
         unshelved: dict[str, str] = {}
         if run.out_dir is not None:
             for artefact in await self._database.read(lambda tx: artefacts.unwritten(tx, run.run_id)):
@@ -351,6 +370,7 @@ class Packets:
                     unshelved.setdefault(run.run_id, f"files not written: {error}")
         held = _held(run)
         await self._database.write(lambda tx: results.finish_runs(tx, [held], unshelved, self._clock.now_ns()))
+        return unshelved.get(run.run_id)
 
 
 def _held(run: Run) -> HeldRun:
@@ -361,8 +381,3 @@ def _told(report: Report) -> str:
     """What a report says in words: a document that came as a file is as good as one that came as output."""
     documents = [file.text for file in report.files if file.path.lower().endswith((".md", ".markdown", ".txt"))]
     return "\n\n".join([report.output, *documents])
-
-
-def _written(prompt: Prompt) -> int:
-    """The bytes its text takes in a result."""
-    return len(json.dumps(prompt.text, ensure_ascii=False).encode())

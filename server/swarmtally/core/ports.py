@@ -1,6 +1,7 @@
 """What the core asks of the layers above it. Programs and tests bring their own by having these methods."""
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -37,6 +38,8 @@ class Prompt:
     """Artefacts that did not go in whole: there was no room, or the task may only see their digest."""
     deliverable: str = ""
     """What it asks for, in a word."""
+    cut_contexts: int = 0
+    """How many texts of the shared context did not go in whole."""
 
     @property
     def text(self) -> str:
@@ -57,6 +60,28 @@ class Prompt:
     @property
     def size_bytes(self) -> int:
         return len(self.system.encode()) + sum(len(part.encode()) for part in self.parts)
+
+    @property
+    def written_bytes(self) -> int:
+        """The bytes that JSON makes of its text: up to six for a character."""
+        return len(json.dumps(self.text, ensure_ascii=False).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much a prompt may hold."""
+
+    size_bytes: int
+    """Of UTF-8."""
+    written_bytes: int | None = None
+    """Of JSON; None where that does not count."""
+
+    def excess(self, prompt: Prompt, spare: int = 0) -> int:
+        """How many bytes the prompt is too long where `spare` bytes are to be left; 0 or less when it goes in."""
+        over = prompt.size_bytes - self.size_bytes
+        if self.written_bytes is not None:
+            over = max(over, prompt.written_bytes - self.written_bytes)
+        return over + spare
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from swarmtally.domain.clock import Clock
 from swarmtally.domain.errors import InvalidInput, NoSwarm, NotFound, SwarmFull
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.swarm import Agent, Strategy, Swarm, Topology
+from swarmtally.domain.text import checked_name
 from swarmtally.domain.topology import neighbours
 from swarmtally.store import agents, events, swarms
 from swarmtally.store.connection import Connection
@@ -52,7 +53,12 @@ class Swarms:
     async def init(
         self, topology: Topology, strategy: Strategy, max_agents: int, name: str | None, model: str | None
     ) -> SwarmState:
-        """Make a swarm and make it current."""
+        """Make a swarm and make it current.
+
+        Raises:
+            InvalidInput: the name cannot be shown.
+        """
+        name = _named("name", name)
         swarm = self._new_swarm(topology, strategy, max_agents, name, model)
 
         async def unit(tx: Connection) -> None:
@@ -88,6 +94,13 @@ class Swarms:
 
         return await self._database.read(unit)
 
+    async def find_current(self, swarm_id: str | None) -> Swarm | None:
+        """The same; None where none is named and none is current."""
+        try:
+            return await self.find(swarm_id)
+        except NoSwarm:
+            return None
+
     async def _find(self, tx: Connection, swarm_id: str | None) -> Swarm:
         if swarm_id is not None:
             named = await swarms.get(tx, self._project, swarm_id)
@@ -118,8 +131,11 @@ class Swarms:
         """Add `count` agents of `role`, all or none.
 
         Raises:
+            InvalidInput: a name, role or capability cannot be shown.
             SwarmFull: they do not fit under max_agents; none is added.
         """
+        role, name = checked_name("type", role), _named("name", name)
+        capabilities = [checked_name("capability", capability) for capability in capabilities]
         if name is not None and count > 1:
             raise InvalidInput(f"name {name!r} can name one agent only, got count {count}; leave name or count out")
 
@@ -137,6 +153,7 @@ class Swarms:
 
     async def scale(self, target: int, role: str | None, swarm_id: str | None) -> Scaled:
         """Bring the named or current swarm to exactly `target` agents; see `scaling.scale`."""
+        role = _named("type", role)
 
         async def unit(tx: Connection) -> Scaled:
             swarm = await self._find(tx, swarm_id)
@@ -146,6 +163,7 @@ class Swarms:
 
     async def adapt(self, target: int, role: str | None, swarm_id: str | None) -> Adapted:
         """Bring the named or current swarm to the size its load needs, at most `target`; see `adapting.adapt`."""
+        role = _named("type", role)
 
         async def unit(tx: Connection) -> Adapted:
             swarm = await self._find(tx, swarm_id)
@@ -199,6 +217,10 @@ class Swarms:
             return swarm
 
         return await self._database.write(unit)
+
+
+def _named(what: str, text: str | None) -> str | None:
+    return None if text is None else checked_name(what, text)
 
 
 def _cut(ids: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from swarmtally.domain.errors import InvalidInput
+from swarmtally.domain.text import STEERING
 
 FILES_LIMIT = 100
 """The most files one report may bring."""
@@ -19,7 +20,7 @@ PATH_LIMIT = 200
 PART_LIMIT_BYTES = 200
 """The longest part of a path: file systems end at 255 bytes."""
 
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\]')
+_FORBIDDEN = re.compile(r'[<>:"|?*\\]')
 _DEVICE = re.compile(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\..*)?", re.IGNORECASE
 )
@@ -88,16 +89,21 @@ def _fault(path: str) -> str | None:
         path.encode()
     except UnicodeEncodeError:
         return "is not valid Unicode"
-    if path.startswith("/") or _FORBIDDEN.search(path):
+    if path.startswith("/") or _FORBIDDEN.search(path) or STEERING.search(path):
         return "is absolute or holds a character that file names cannot have everywhere"
     for part in path.split("/"):
         if part in ("", ".", ".."):
             return "has an empty part, . or .."
-        if _GIT.fullmatch(_seen(part)) or _DEVICE.fullmatch(part) or part.endswith((" ", ".")):
+        if is_git_folder(part) or _DEVICE.fullmatch(part) or part.endswith((" ", ".")):
             return f"has a part that is not allowed ({part!r})"
         if len(part.encode()) > PART_LIMIT_BYTES:
             return f"has a part of {len(part.encode())} bytes; at most {PART_LIMIT_BYTES} are allowed"
     return None
+
+
+def is_git_folder(part: str) -> bool:
+    """Whether a part of a path is git's own folder on some system."""
+    return _GIT.fullmatch(_seen(part)) is not None
 
 
 def _same(path: str) -> str:

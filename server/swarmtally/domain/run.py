@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from swarmtally.domain.clock import NS_PER_S
+from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.topology import Shape
 
 LEASE_NS = 15 * NS_PER_S
@@ -79,6 +80,19 @@ class BackendChoice:
     @classmethod
     def from_json(cls, text: str) -> "BackendChoice":
         return cls(**json.loads(text))
+
+
+OUTPUT_TOKENS_LIMIT = 1_000_000
+"""The most tokens a call may be allowed to write: more than any model does."""
+
+
+def check_output_tokens(limit: int | None) -> None:
+    """
+    Raises:
+        InvalidInput: no call could be allowed to write so many tokens.
+    """
+    if limit is not None and not 1 <= limit <= OUTPUT_TOKENS_LIMIT:
+        raise InvalidInput(f"max_output_tokens is {limit}; it must be 1 to {OUTPUT_TOKENS_LIMIT}")
 
 
 @dataclass(frozen=True, slots=True)

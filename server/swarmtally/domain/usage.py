@@ -9,6 +9,13 @@ FIGURE_LIMIT = 2**40
 """The most tokens one call can have used; sums of more calls than anyone makes still fit a database integer."""
 
 
+SOURCES = ("reported", "client")
+"""Who can have given figures; see `TokenUsage.source`."""
+
+
+INCREDIBLE = "the provider reported a figure that cannot be"
+
+
 class UsageStatus(StrEnum):
     OPEN = "open"
     """The call was sent and has not been answered yet."""
@@ -48,7 +55,7 @@ class TokenUsage:
         )
         if all(figure is None or 0 <= figure <= FIGURE_LIMIT for figure in figures):
             return self
-        return TokenUsage(reason="the provider reported a figure that cannot be")
+        return TokenUsage(reason=INCREDIBLE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ Shared context and artefacts are data: they stand inside tags, and whatever in t
 import html
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swarmtally.core.ports import Inputs, Prompt
 from swarmtally.domain.errors import ContextExceeded
@@ -105,16 +105,17 @@ class ContextPacker:
         of 1 KiB. Then the seen ones shrink evenly and are left out, the earliest first. Then digests stand for the
         largest needed artefacts, one after the other; then digests shrink evenly; then artefacts are left out, the
         earliest first; the shared context is cut last. Room that a digest leaves goes to the seen ones again. Whatever
-        was reduced says so. `Prompt.digested` names (`phase/name`) the artefacts that did not go in whole.
+        was reduced says so. `Prompt.digested` names (`phase/name`) the artefacts that did not go in whole, and
+        `Prompt.cut_contexts` counts the shared texts.
 
         Raises:
             NotFound: the task's mode is gone.
             ContextExceeded: role and task alone do not fit.
         """
         mode = self.catalog.get(task.mode)
-        asked = _asked(task, mode, inputs.missing)
+        asked = _asked(task.text, mode, inputs.missing)
         fixed = size(SYSTEM) + size(mode.prompt) + size(asked)
-        context = [_context(number, text) for number, text in enumerate(filter(str.strip, run.context), start=1)]
+        context = _contexts(run.context)
         artefacts = _artefacts(inputs)
         context_size = sum(material.most for material in context)
         artefacts_size = sum(material.most for material in artefacts)
@@ -129,8 +130,18 @@ class ContextPacker:
             artefacts, (task.text, run.task), max(room - context_size, min(_least(artefacts), room - context_least))
         )
         shared = _fit_context(context, room - size(shown.text))
-        parts = (shared, shown.text, mode.prompt, asked)
-        return Prompt(SYSTEM, tuple(part for part in parts if part), shown.reduced, mode.deliverable)
+        parts = (shared.text, shown.text, mode.prompt, asked)
+        return Prompt(SYSTEM, tuple(filter(None, parts)), shown.reduced, mode.deliverable, len(shared.reduced))
+
+
+def least_prompt(mode: Mode, text: str) -> Prompt:
+    """The smallest prompt of a task: role and text alone."""
+    return Prompt(SYSTEM, (mode.prompt, _asked(text, mode, ())))
+
+
+def with_context(prompt: Prompt, context: Sequence[str]) -> Prompt:
+    """`prompt` with the shared context before it, whole."""
+    return replace(prompt, parts=(_joined_whole(_contexts(context)), *prompt.parts))
 
 
 def disarmed(text: str) -> str:
@@ -138,16 +149,23 @@ def disarmed(text: str) -> str:
     return _TAG.sub("&lt;", text)
 
 
-def _asked(task: Task, mode: Mode, missing: Sequence[str]) -> str:
+def _asked(text: str, mode: Mode, missing: Sequence[str]) -> str:
     # A component's name comes from an artefact.
-    lines = [f"Task: {disarmed(task.text)}", f"Deliverable: {mode.deliverable}"]
+    lines = [f"Task: {disarmed(text)}", f"Deliverable: {mode.deliverable}"]
     if missing:
         lines.append(f"Missing: {', '.join(missing)} (delivered nothing; say what follows from that)")
     return "\n".join(lines)
 
 
-def _context(number: int, text: str) -> _Material:
-    return _Material(f'<context n="{number}">', "</context>", disarmed(text), "", number)
+def _contexts(texts: Sequence[str]) -> list[_Material]:
+    return [
+        _Material(f'<context n="{number}">', "</context>", disarmed(text), f"context {number}", number)
+        for number, text in enumerate(filter(str.strip, texts), start=1)
+    ]
+
+
+def _joined_whole(materials: Sequence[_Material]) -> str:
+    return "\n".join(material.show(material.text) for material in materials)
 
 
 def _artefacts(inputs: Inputs) -> list[_Material]:
@@ -237,12 +255,16 @@ def _shrunk_digests(kept: Sequence[_Material], shown: Sequence[str], task_text: 
     return dict(zip(kept, shrunk, strict=True))
 
 
-def _fit_context(context: Sequence[_Material], room: int) -> str:
+def _fit_context(context: Sequence[_Material], room: int) -> _Fitted:
     if sum(material.at_most(_CONTEXT_LEAST_BYTES) for material in context) > room:
-        return _CONTEXT_LEFT_OUT
+        return _Fitted(_CONTEXT_LEFT_OUT, tuple(material.reference for material in context))
     free = room - sum(material.frame for material in context)
     shown = _shrunk([material.text for material in context], free, lambda index, limit: _cut(context[index], limit))
-    return "\n".join(material.show(text) for material, text in zip(context, shown, strict=True))
+    pairs = list(zip(context, shown, strict=True))
+    return _Fitted(
+        "\n".join(material.show(text) for material, text in pairs),
+        tuple(material.reference for material, text in pairs if text != material.text),
+    )
 
 
 def _latest_that_fit(artefacts: Sequence[_Material], room: int, note_bytes: int) -> list[_Material]:

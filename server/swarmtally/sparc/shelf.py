@@ -1,8 +1,9 @@
 """Keeps deliverables as files: `{out_dir}/{run_id}/{number}-{phase}-{name}.md`, and files that came with one in the
 folder of that name without `.md`.
 
-It never overwrites a file it did not write, and it never leaves `out_dir`. The checks guard against links that lie
-there when it writes; a program of the same user that swaps folders in between could have written the files itself.
+It never overwrites a file it did not write, and it never leaves `out_dir`, which was resolved when its run began. The
+checks guard against links that lie there, or on the way to it, when it writes; a program of the same user that swaps
+folders in between could have written the files itself.
 """
 
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from swarmtally.domain.errors import PathRefused
-from swarmtally.domain.files import File
+from swarmtally.domain.files import File, is_git_folder
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Artefact
 
@@ -38,7 +39,8 @@ class FolderShelf:
         that name is left alone and `-2`, `-3`, … is tried.
 
         Raises:
-            PathRefused: a link leads out of `out_dir`, the names are used up, or the folder cannot be written.
+            PathRefused: a link leads out of `out_dir` or stands in its way, the names are used up, or the folder cannot
+                be written.
             ValueError: the run has no `out_dir`.
         """
         if run.out_dir is None:
@@ -49,46 +51,70 @@ class FolderShelf:
 def allowed_roots(project_root: Path | None, extra: Sequence[Path]) -> tuple[Path, ...]:
     """The folders below which files may be read and written: the project's git root, if any, and `extra`."""
     found = [] if project_root is None else [project_root]
-    return tuple(dict.fromkeys(map(_real, [*found, *extra])))
+    return tuple(dict.fromkeys(_real(Path(_expanded(folder))) for folder in (*found, *extra)))
 
 
 def resolve_out_dir(path: str | Path, roots: Sequence[Path]) -> Path:
-    """The absolute folder that `path` means, all links followed. It need not exist yet.
+    """The absolute folder that `path` means, `~` expanded and all links followed. It need not exist yet.
 
     Raises:
-        PathRefused: it lies outside every root, is `/` or the home folder, or is not a folder.
+        PathRefused: it lies outside every root or in git's own folder, is `/` or the home folder, or could not be made
+            or written.
     """
     if not str(path).strip() or "\0" in str(path):
         raise PathRefused("out_dir is empty or no path; name a folder inside an allowed root")
-    target = _real(Path(path))
+    expanded = _expanded(path)
+    if expanded.startswith("~"):
+        raise PathRefused(f"out_dir {path} begins with the home of a user who is not known; write ./{path}")
+    target = _real(Path(expanded))
     if _too_wide(target):
         raise PathRefused(f"out_dir {target} is too wide; name a folder of its own, such as {target / 'sparc-output'}")
-    if not any(target.is_relative_to(_real(root)) for root in roots):
+    below = [target.relative_to(root) for root in map(_real, roots) if target.is_relative_to(root)]
+    if not below:
         known = ", ".join(map(str, roots)) or "none"
         raise PathRefused(f"out_dir {target} lies outside the allowed roots ({known}); allow it with --allow {target}")
-    try:
-        usable = target.is_dir() or not target.exists()
-    except OSError as error:
-        raise PathRefused(f"out_dir {str(target)[:200]} cannot be used ({error.strerror}); choose another") from error
-    if not usable:
-        raise PathRefused(f"out_dir {target} is not a folder; name one that is, or one that does not exist yet")
+    if all(any(map(is_git_folder, way.parts)) for way in below):
+        raise PathRefused(f"out_dir {target} lies in git's own folder; name a folder beside it")
+    _refuse_unusable(target)
     return target
+
+
+def _refuse_unusable(target: Path) -> None:
+    """Refuse what could not be made or written, as far as that can be seen without doing it."""
+    for nearest in (target, *target.parents):
+        try:
+            nearest.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise PathRefused(
+                f"out_dir {str(target)[:200]} cannot be used ({error.strerror}); choose another"
+            ) from error
+        break
+    # Links were followed: one that is left leads nowhere, or in a circle.
+    if nearest.is_symlink() or not nearest.is_dir():
+        fault = "" if nearest == target else f" cannot be made: {nearest}"
+        raise PathRefused(f"out_dir {target}{fault} is not a folder; choose another")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PathRefused(f"out_dir {target} cannot be written: {nearest} may not be; choose another")
 
 
 def _put(out_dir: Path, run_id: str, artefact: Artefact) -> str:
     content = artefact.text.encode()
     stem = f"{artefact.ordinal + 1:02d}-{_slug(artefact.phase)}-{_slug(artefact.name)}"
     try:
+        _refuse_moved(out_dir)
         _make_folders(out_dir)
-        base = _real(out_dir)
-        folder = base / run_id
-        _refuse_outside(folder, base)
+        # A link may have come in between.
+        _refuse_moved(out_dir)
+        folder = out_dir / run_id
+        _refuse_outside(folder, out_dir)
         _make_folders(folder)
         for name in _names(stem):
             target = folder / f"{name}.md"
             wanted = {**_files_below(folder / name, artefact.files), target: content}
             # All are looked at before the first is written: a folder of somebody else's gets none of them.
-            if all(_may_be(one, text, folder, base) for one, text in wanted.items()) and _write(wanted):
+            if all(_may_be(one, text, folder, out_dir) for one, text in wanted.items()) and _write(wanted):
                 return str(target)
     except OSError as error:
         raise PathRefused(
@@ -141,6 +167,15 @@ def _make_folders(folder: Path) -> None:
         one.mkdir(0o755, exist_ok=True)
 
 
+def _refuse_moved(out_dir: Path) -> None:
+    """Refuse links on the way to `out_dir`: it was allowed as the folder it was then, all links followed."""
+    real = _real(out_dir)
+    if real != out_dir:
+        raise PathRefused(
+            f"{out_dir} has become another folder since the run began ({real}); remove the link or start a new run"
+        )
+
+
 def _refuse_outside(target: Path, base: Path) -> None:
     if not _real(target).is_relative_to(base):
         raise PathRefused(f"{target} is a link that leads out of {base}; remove it or choose another out_dir")
@@ -191,11 +226,9 @@ def _holds(target: Path, content: bytes) -> bool:
     return target.read_bytes() == content
 
 
-def _holds_git(folder: Path) -> bool:
-    try:
-        return (folder / ".git").exists()
-    except OSError:  # a parent that may not be searched is not ours
-        return False
+def _expanded(path: str | Path) -> str:
+    # Not Path.expanduser, which raises for a user who is not known; and `./~x` is no longer that in a Path.
+    return os.path.expanduser(path)  # noqa: PTH111
 
 
 def _real(path: Path) -> Path:

@@ -47,10 +47,10 @@ def translated(path: str) -> Iterator[None]:
 def translate(error: sqlite3.Error, path: str) -> StoreError | None:
     """Our error for a condition outside the program, None for a fault of the program itself."""
     code = primary_name(error)
+    if code == "SQLITE_FULL" or getattr(error, "sqlite_errorname", "") == "SQLITE_IOERR_WRITE":
+        return DiskFull(path)
     if code == "SQLITE_IOERR" and _no_space(path):
         # A full disk shows under many names, such as SQLITE_IOERR_SHMSIZE when the -shm file cannot grow.
-        return DiskFull(path)
-    if code == "SQLITE_FULL" or getattr(error, "sqlite_errorname", "") == "SQLITE_IOERR_WRITE":
         return DiskFull(path)
     if code in _CORRUPT:
         return DatabaseCorrupt(path, str(error))

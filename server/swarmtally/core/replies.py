@@ -1,0 +1,56 @@
+"""Whether a backend answered as it must. Programs bring their own, and no type checker need have seen those."""
+
+import math
+
+from swarmtally.core.ports import Reply
+from swarmtally.domain.errors import BackendFailure, FailureCause
+from swarmtally.domain.usage import INCREDIBLE, SOURCES, TokenUsage
+
+_FIGURES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+
+
+def check_reply(reply: object) -> None:
+    """
+    Raises:
+        TypeError: it is no reply, or holds what cannot be recorded. Figures are left to `credible`.
+    """
+    if not isinstance(reply, Reply):
+        raise TypeError(f"its reply is {_type(reply)}, not Reply")
+    if not isinstance(reply.text, str):
+        raise TypeError(f"its reply's text is {_type(reply.text)}, not str")
+    _check_usage(reply.usage)
+
+
+def check_failure(failure: BackendFailure) -> None:
+    """
+    Raises:
+        TypeError: it holds what cannot be recorded or waited for.
+    """
+    if failure.usage is not None:
+        _check_usage(failure.usage)
+    wait_s = failure.retry_after_s
+    if wait_s is not None and not (isinstance(wait_s, int | float) and math.isfinite(wait_s)):
+        raise TypeError(f"its retry_after_s is {wait_s!r}, not a number of seconds")
+    if not isinstance(failure.cause, FailureCause):
+        raise TypeError(f"its cause is {_type(failure.cause)}, not FailureCause")
+
+
+def credible(usage: TokenUsage) -> TokenUsage:
+    """See `TokenUsage.credible`; a figure that is no whole number is not credible either."""
+    figures = (getattr(usage, name) for name in _FIGURES)
+    if all(figure is None or type(figure) is int for figure in figures):
+        return usage.credible()
+    return TokenUsage(reason=INCREDIBLE)
+
+
+def _check_usage(usage: object) -> None:
+    if not isinstance(usage, TokenUsage):
+        raise TypeError(f"its usage is {_type(usage)}, not TokenUsage")
+    if not isinstance(usage.reason, str | None):
+        raise TypeError(f"its usage's reason is {_type(usage.reason)}, not str")
+    if usage.source not in SOURCES:
+        raise TypeError(f"its usage's source is {usage.source!r}, not one of {', '.join(SOURCES)}")
+
+
+def _type(value: object) -> str:
+    return type(value).__name__
