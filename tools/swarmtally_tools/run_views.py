@@ -11,9 +11,9 @@ from swarmtally.core.swarms import SwarmState
 from swarmtally.domain.clock import NS_PER_S, iso
 from swarmtally.domain.run import HOST, INTERRUPTED, Run, RunStatus
 from swarmtally.domain.task import Artefact, TaskStatus
-from swarmtally.domain.usage import UsageTotals
 from swarmtally_tools.definition import View
 from swarmtally_tools.packet_views import WORK, PacketView, packet_view
+from swarmtally_tools.usage_views import UsageView, raw_tokens, usage_view
 
 Part = Literal["timeline", "artefacts", "usage"]
 
@@ -67,7 +67,7 @@ class TaskView(View):
     duration_s: float | None
     """How long its last attempt's call took; null until it ended."""
     raw_tokens: int | None
-    """Input and output tokens its calls reported; null when none did."""
+    """Input and output tokens of its calls; null when one of them has not reported them."""
     error: str | None
     """Why it failed, was cancelled or is tried again."""
 
@@ -89,27 +89,6 @@ class ArtefactView(View):
     """Where it lies on disk; null when the run has no out_dir."""
     truncated: bool
     """The model was cut off at its output limit: the text is not whole."""
-
-
-class UsageView(View):
-    calls: int
-    """Calls made, failed and lost ones too."""
-    raw_tokens: int | None
-    """Input (cached too) and output tokens, as reported. Null when no call reported any."""
-    input_tokens: int | None
-    """Cached ones too."""
-    output_tokens: int | None
-    """Reasoning too."""
-    cache_read_tokens: int | None
-    """Of the input, read from the provider's cache."""
-    cache_write_tokens: int | None
-    """Of the input, written to the provider's cache."""
-    unknown_calls: int
-    """Ended calls without figures; they are not in the sums."""
-    open_calls: int
-    """Calls under way; they are not in the sums."""
-    reasons: dict[str, str]
-    """Why a figure is null or incomplete, by its name."""
 
 
 class BackendView(View):
@@ -284,35 +263,6 @@ def task_counts(counts: Counts) -> TaskCounts:
     )
 
 
-def usage_view(totals: UsageTotals) -> UsageView:
-    """Sums of what was reported; a sum over nothing is null, and what is missing is said."""
-    reported = totals.calls - totals.open - totals.unknown
-    reasons = {}
-    if not totals.calls:
-        reasons["raw_tokens"] = "no call was made yet"
-    elif not reported:
-        reasons["raw_tokens"] = "no call has reported its tokens"
-    elif totals.unknown:
-        reasons["raw_tokens"] = (
-            f"without {totals.unknown} calls whose tokens are unknown (failed, lost or not reported)"
-        )
-
-    def figure(number: int) -> int | None:
-        return number if reported else None
-
-    return UsageView(
-        calls=totals.calls,
-        raw_tokens=figure(totals.input_tokens + totals.output_tokens),
-        input_tokens=figure(totals.input_tokens),
-        output_tokens=figure(totals.output_tokens),
-        cache_read_tokens=figure(totals.cache_read_tokens),
-        cache_write_tokens=figure(totals.cache_write_tokens),
-        unknown_calls=totals.unknown,
-        open_calls=totals.open,
-        reasons=reasons,
-    )
-
-
 def _task(state: TaskState) -> TaskView:
     task = state.task
     return TaskView(
@@ -326,7 +276,7 @@ def _task(state: TaskState) -> TaskView:
         attempts=task.attempts,
         started_at=_iso(state.started_ns),
         duration_s=None if state.exec_ns is None else _seconds(state.exec_ns),
-        raw_tokens=usage_view(state.usage).raw_tokens if state.usage else None,
+        raw_tokens=raw_tokens(state.usage) if state.usage and state.usage.reported == state.usage.calls else None,
         error=task.error,
     )
 

@@ -53,16 +53,30 @@ class TokenUsage:
 
 @dataclass(frozen=True, slots=True)
 class UsageTotals:
-    """Sums over calls. `calls` counts all of them, `unknown` those without figures; sums are over the others."""
+    """Sums over the calls that reported their tokens: neither `open` nor `unknown` ones are in them.
+
+    A sum is None when no call reported its tokens, and when one of those that did left that figure out.
+    """
 
     calls: int
+    """All of them, `open` and `unknown` ones too."""
     open: int
     unknown: int
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    reasoning_tokens: int
+    """Ended without input or output tokens; what else they gave is not in the sums."""
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    cache_read_calls: int
+    """How many of `reported` calls gave this figure."""
+    cache_write_calls: int
+    reasoning_calls: int
+
+    @property
+    def reported(self) -> int:
+        """How many calls the sums are over."""
+        return self.calls - self.open - self.unknown
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "UsageTotals":
