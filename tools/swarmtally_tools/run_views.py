@@ -216,7 +216,7 @@ def run_view(
         tasks=task_counts(state.counts),
         timeline=timeline,
         artefacts=artefacts,
-        usage=usage_view(state.usage) if "usage" in parts else None,
+        usage=usage_view(state.usage, lost=calls_lost(state)) if "usage" in parts else None,
         packets=[packet_view(packet) for packet in packets],
         created_at=iso(run.created_ns),
         started_at=_iso(run.started_ns),
@@ -261,6 +261,11 @@ def task_counts(counts: Counts) -> TaskCounts:
         failed=counts.get(TaskStatus.FAILED, 0),
         cancelled=counts.get(TaskStatus.CANCELLED, 0),
     )
+
+
+def calls_lost(state: RunState) -> bool:
+    """Whether the run's open calls are none that somebody waits for; those of clients are packets that are out."""
+    return state.abandoned and state.run.backend.name != HOST
 
 
 def _task(state: TaskState) -> TaskView:

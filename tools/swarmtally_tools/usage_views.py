@@ -7,6 +7,9 @@ from swarmtally_tools.definition import View
 SUMS = ("raw_tokens", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 """The figures of a usage that are sums over calls."""
 
+LOST = "no process executes the run: nobody waits for their answers, and what they used is unknown"
+"""Why a call may be open that is not under way."""
+
 
 class UsageView(View):
     calls: int
@@ -24,13 +27,16 @@ class UsageView(View):
     unknown_calls: int
     """Ended calls without input or output tokens; nothing of them is in the sums."""
     open_calls: int
-    """Calls under way; they are not in the sums."""
+    """Calls sent and not answered yet; nothing of them is in the sums."""
     reasons: dict[str, str]
     """Why a figure is null, or which calls it is without, by its name."""
 
 
-def usage_view(totals: UsageTotals) -> UsageView:
-    """Sums of what was reported; one over nothing or over holes is null, and what is missing is said."""
+def usage_view(totals: UsageTotals, *, lost: bool = False) -> UsageView:
+    """Sums of what was reported; one over nothing or over holes is null, and what is missing is said.
+
+    `lost`: nobody waits for the answers of the open calls.
+    """
     return UsageView(
         calls=totals.calls,
         raw_tokens=raw_tokens(totals),
@@ -40,7 +46,7 @@ def usage_view(totals: UsageTotals) -> UsageView:
         cache_write_tokens=totals.cache_write_tokens,
         unknown_calls=totals.unknown,
         open_calls=totals.open,
-        reasons=_reasons(totals),
+        reasons=_reasons(totals, totals.open if lost else 0),
     )
 
 
@@ -51,17 +57,18 @@ def raw_tokens(totals: UsageTotals) -> int | None:
     return totals.input_tokens + totals.output_tokens
 
 
-def _reasons(totals: UsageTotals) -> dict[str, str]:
+def _reasons(totals: UsageTotals, lost: int) -> dict[str, str]:
     reported = totals.reported
+    gone = {"open_calls": LOST} if lost else {}
     if not reported:
         why = "no call has reported its tokens" if totals.calls else "no call was made yet"
-        return dict.fromkeys(SUMS, why)
+        return dict.fromkeys(SUMS, why) | gone
     reasons = {}
-    if totals.unknown:
-        unknown = counted(totals.unknown, "call")
+    if totals.unknown + lost:
+        unknown = counted(totals.unknown + lost, "call")
         reasons = dict.fromkeys(SUMS, f"without {unknown} whose tokens are unknown (failed, lost or not reported)")
     told = {"cache_read_tokens": totals.cache_read_calls, "cache_write_tokens": totals.cache_write_calls}
     for name, calls in told.items():
         if calls < reported:
             reasons[name] = f"reported by {calls} of the {reported} calls that reported tokens"
-    return reasons
+    return reasons | gone
