@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from swarmtally.domain.usage import TokenUsage, UsageTotals
+from swarmtally.domain.usage import FIGURE_LIMIT, TokenUsage, UsageTotals
 from swarmtally_tools.usage_views import SUMS, UsageView, usage_view
 from tests.core.harness import ScriptedBackend, swarmed, task
 from tests.core.hosted import Hosted, hosted, made
@@ -82,3 +84,21 @@ async def test_a_run_that_made_no_call_knows_no_sum(host: Hosted) -> None:
     view = usage_view((await host.runs.show(run_id)).usage)
     assert (view.calls, figures(view)) == (0, [None] * 5)
     assert view.reasons == dict.fromkeys(SUMS, "no call was made yet")
+
+
+FIGURES = st.none() | st.integers(-1, 5) | st.sampled_from([FIGURE_LIMIT, FIGURE_LIMIT + 1])
+
+
+@given(FIGURES, FIGURES, FIGURES, FIGURES, FIGURES)
+def test_only_figures_that_can_be_are_believed(
+    put_in: int | None, out: int | None, read: int | None, written: int | None, reasoning: int | None
+) -> None:
+    usage = TokenUsage(put_in, out, read, written, reasoning)
+    known = [figure for figure in (put_in, out, read, written, reasoning) if figure is not None]
+    can_be = (
+        all(0 <= figure <= FIGURE_LIMIT for figure in known)
+        and (put_in is None or (read or 0) + (written or 0) <= put_in)
+        and (out is None or (reasoning or 0) <= out)
+    )
+    believed = usage.credible()
+    assert believed == (usage if can_be else TokenUsage(reason="the provider reported a figure that cannot be"))

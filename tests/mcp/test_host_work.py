@@ -154,6 +154,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"output": "done", "usage": {"input_tokens": -1, "output_tokens": 1}}, "input_tokens"),
     ({"output": "done", "usage": {"input_tokens": 2**41, "output_tokens": 1}}, "input_tokens"),
     ({"output": "done", "usage": {"input_tokens": 1}}, "output_tokens"),
+    ({"output": "done", "usage": {"input_tokens": 10, "output_tokens": 1, "cache_read_tokens": 11}}, "cannot be"),
+    ({"output": "done", "usage": {"input_tokens": True, "output_tokens": 1}}, "usage.input_tokens must be a whole"),
+    ({"output": "done", "claim": True}, "claim must be a whole number, got True"),
     ({"output": "done", "usage": {"input_tokens": 1, "output_tokens": 1, "cost": 1}}, "cost"),
 ]
 

@@ -33,7 +33,7 @@ LeaseName = Annotated[str, Field(description="The packet's", min_length=1, max_l
 
 
 class ReportedUsage(BaseModel):
-    """Tokens a packet took, where the client knows them."""
+    """Tokens a packet took, where the client knows them: cached ones are in the input, reasoning in the output."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -171,6 +171,11 @@ def _report(output: str | None, files: dict[str, str] | None, error: str | None,
     if error is None and not (output or "").strip() and not files:
         raise InvalidInput("work_report needs what was made, as output or files, or else error with the reason")
     tokens = TokenUsage(**used.model_dump(), source="client") if used else TokenUsage()
+    if tokens.credible() is not tokens:
+        raise InvalidInput(
+            "work_report's usage cannot be: input_tokens is with what was read from and written to a cache, "
+            "output_tokens with reasoning_tokens; correct it or leave usage out"
+        )
     return Report(
         output=storable(output or ""),
         files=checked_files(files or {}),

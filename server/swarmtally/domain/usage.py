@@ -38,7 +38,7 @@ class TokenUsage:
         return self.input_tokens is not None and self.output_tokens is not None
 
     def credible(self) -> "TokenUsage":
-        """This usage, or an unknown one when a figure is below 0 or beyond `FIGURE_LIMIT`."""
+        """This usage, or an unknown one when a figure is below 0, beyond `FIGURE_LIMIT` or more than it is part of."""
         figures = (
             self.input_tokens,
             self.output_tokens,
@@ -46,7 +46,11 @@ class TokenUsage:
             self.cache_write_tokens,
             self.reasoning_tokens,
         )
-        if all(figure is None or 0 <= figure <= FIGURE_LIMIT for figure in figures):
+        cached, reasoning = (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0), self.reasoning_tokens or 0
+        parts = ((cached, self.input_tokens), (reasoning, self.output_tokens))
+        if all(figure is None or 0 <= figure <= FIGURE_LIMIT for figure in figures) and all(
+            whole is None or part <= whole for part, whole in parts
+        ):
             return self
         return TokenUsage(reason="the provider reported a figure that cannot be")
 
