@@ -1,6 +1,5 @@
 """Runs as tools return them."""
 
-import shlex
 from collections.abc import Sequence
 from typing import Literal, TypeVar
 
@@ -225,7 +224,7 @@ def run_view(
         out_dir=run.out_dir,
         as_of=iso(state.as_of_ns),
         database=str(app.settings.database),
-        next_step=notes + (WORK if packets else _next_step(run, state)),
+        next_step=notes + (WORK if packets else _next_step(app, run, state)),
     )
 
 
@@ -299,13 +298,13 @@ def _artefact(artefact: Artefact) -> ArtefactView:
     )
 
 
-def _next_step(run: Run, state: RunState) -> str:
+def _next_step(app: App, run: Run, state: RunState) -> str:
     more = ""
     cut = sum(artefact.truncated for artefact in state.artefacts)
     if cut:
         more += f"{cut} deliverables were cut off at the model's output limit: raise it with --max-output-tokens. "
     resume = f"run_control with run_id {run.run_id} and action resume"
-    shell = f"in a shell with `swarmtally runs resume {run.run_id} --project {shlex.quote(run.project)}`"
+    shell = f"in a shell with `swarmtally runs resume {run.run_id}{app.settings.named()}`"
     if state.status == INTERRUPTED:
         return f"{more}Its process is gone: continue it with {resume}, or {shell}."
     if run.status is RunStatus.PAUSED:

@@ -93,7 +93,8 @@ def _farewell(watch: _Watch, given: options.Options) -> str:
         for run_id in watch.paused
     ]
     if watch.run_id is not None and watch.run_id not in watch.paused:
-        lines.append(f"run {watch.run_id} goes on in another process; see it with: swarmtally runs show {watch.run_id}")
+        see = f"swarmtally runs show {watch.run_id}{given.repeated()}"
+        lines.append(f"run {watch.run_id} goes on in another process; see it with: {see}")
     return "; ".join(lines)
 
 
