@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,9 @@ async def test_a_client_without_a_key_completes_a_whole_pipeline(tmp_path: Path,
             stored = await call(client, "memory_usage", action="retrieve", key=artefact["memory_key"])
             assert stored["value"].startswith("# Arch" if artefact["name"] == "arch" else f"# {artefact['name']}")
             assert await anyio.Path(artefact["path"]).read_text() in stored["value"]
+            whole = stored["value"].encode()
+            assert (artefact["sha256"], artefact["size_bytes"]) == (sha256(whole).hexdigest(), len(whole))
+            assert (stored["namespace"], stored["size_bytes"]) == (None, len(whole))
         used = state["usage"]
         assert (used["calls"], used["unknown_calls"], used["raw_tokens"]) == (len(keys), len(keys) - 2, 300)
         assert (await call(client, "work_claim"))["next_step"].startswith("Nothing is left to do")

@@ -81,11 +81,11 @@ class ArtefactView(View):
     memory_key: str
     """Retrieve it with memory_usage under this key."""
     size_bytes: int
-    """Its text in UTF-8."""
+    """As memory_usage retrieves it, in UTF-8: its text with the files that came with it below."""
     sha256: str
-    """Of its text in UTF-8."""
+    """Of the same; so not of the file at path when files came with it."""
     path: str | None
-    """Where it lies on disk; null when the run has no out_dir."""
+    """Where its text lies on disk, its files in the folder beside it; null without out_dir or when not written."""
     truncated: bool
     """The model was cut off at its output limit: the text is not whole."""
 
