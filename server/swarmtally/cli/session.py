@@ -77,8 +77,11 @@ def execute(operation: Callable[[App], Awaitable[T]], *, logs: bool = True) -> T
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    """A second Ctrl-C: the user will not wait, for instance for a database that another program has locked."""
-    os.write(2, b"swarmtally: left at once; what was under way shows as interrupted\n")
+    """A second Ctrl-C: the user will not wait, for instance for a database that another program has locked.
+
+    The pause may have been recorded by then or not.
+    """
+    os.write(2, b"swarmtally: left at once; what was under way shows as paused or interrupted\n")
     os._exit(INTERRUPTED)
 
 
