@@ -134,9 +134,23 @@ def test_a_file_that_is_no_text_or_too_large_is_told(tmp_path: Path) -> None:
         parse(Kind.TEXT, "task", [f"@{file}"])
 
 
-@pytest.mark.parametrize(("text", "number"), [("8", 8), ("-3", -3), ("2.5", 2.5), ("many", "many"), ("", "")])
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("8", 8), ("-3", -3), ("+3", 3), ("2.5", 2.5), (".5", 0.5), ("1e3", 1000.0), ("many", "many"), ("", "")],
+)
 def test_a_number_is_handed_on_as_one(text: str, number: object) -> None:
     assert parse(Kind.WORD, "limit", [text]) == number
+
+
+@pytest.mark.parametrize("text", ["1_0", "1_0.5", "nan", "inf", "-Infinity", " 8", "\u0668", "1e1_0"])
+def test_what_only_python_takes_for_a_number_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^--limit is .*; write the number in plain digits"):
+        parse(Kind.WORD, "limit", [text])
+
+
+@given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_means_what_it_says(number: float) -> None:
+    assert parse(Kind.WORD, "limit", [str(number)]) == number
 
 
 @pytest.mark.parametrize(
