@@ -152,9 +152,11 @@ async def measure_wall(
         ({"size": {"width": True}}, "measure_wall: size.width must be a whole number, got True"),
         ({"size": '{"width": false}'}, "measure_wall: size.width must be a whole number, got False"),
         ({"heights": [1, False]}, "measure_wall: heights.1 must be a number, got False"),
+        ({"heights": ["nan"]}, "measure_wall: heights.0 must be a finite number, got 'nan'"),
+        ({"heights": [float("inf")]}, "measure_wall: heights.0 must be a finite number, got inf"),
     ],
 )
-def test_true_and_false_are_no_numbers(arguments: dict[str, Any], line: str) -> None:
+def test_what_is_no_number_is_refused(arguments: dict[str, Any], line: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         measure_wall.check(arguments)
     assert str(caught.value) == line

@@ -119,7 +119,7 @@ def tool(
             title=title,
             description=" ".join((function.__doc__ or "").split()),
             function=function,
-            arguments=create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields),
+            arguments=create_model(f"{name}_arguments", __config__=_STRICT, **fields),
             result=hints["return"],
             read_only=read_only,
             destructive=destructive,
@@ -128,6 +128,9 @@ def tool(
         )
 
     return make
+
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def _written_out(error: ValidationError) -> dict[str, Any]:
