@@ -15,6 +15,7 @@ from swarmtally.cli.tool_command import tool_command
 from swarmtally.cli.values import READ_LIMIT_BYTES, Kind, json_or_text, kind_of, parse
 from swarmtally.domain.errors import InvalidInput
 from swarmtally_tools import registry
+from swarmtally_tools.pages import pages
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -76,6 +77,16 @@ def test_a_value_is_taken_whatever_it_begins_with(text: str) -> None:
     command = tool_command(registry.load("memory_usage"))
     context = command.make_context("memory_usage", ["--action", "store", "--value", text])
     assert context.params["value"] == text
+
+
+@pytest.mark.parametrize("text", ["5", "true", "[1,NaN]"])
+def test_that_all_else_is_text_is_told_in_the_help_and_on_the_page(text: str) -> None:
+    assert json_or_text("value", text) == text
+    command = tool_command(registry.load("memory_usage"))
+    help_ = " ".join(command.get_help(command.make_context("memory_usage", [], resilient_parsing=True)).split())
+    assert "an object or a list is JSON; all else is text as given" in help_
+    assert "anything else is text exactly as given" in pages()["memory_usage.md"]
+    assert "In the shell" not in pages()["memory_search.md"]
 
 
 def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
