@@ -163,4 +163,4 @@ async def test_an_answer_cut_off_at_the_limit_says_so(open_test_app: OpenTestApp
         view, _, _ = await run(app)
         assert view.artefacts is not None
         assert view.artefacts[0].truncated
-        assert "1 deliverables were cut off at the model's output limit" in view.next_step
+        assert "1 deliverable was cut off at the model's output limit" in view.next_step

@@ -10,6 +10,7 @@ from swarmtally.core.swarms import SwarmState
 from swarmtally.domain.clock import NS_PER_S, iso
 from swarmtally.domain.run import HOST, INTERRUPTED, Run, RunStatus
 from swarmtally.domain.task import Artefact, TaskStatus
+from swarmtally.domain.text import counted
 from swarmtally_tools.definition import View
 from swarmtally_tools.packet_views import WORK, PacketView, packet_view
 from swarmtally_tools.usage_views import UsageView, raw_tokens, usage_view
@@ -302,7 +303,8 @@ def _next_step(app: App, run: Run, state: RunState) -> str:
     more = ""
     cut = sum(artefact.truncated for artefact in state.artefacts)
     if cut:
-        more += f"{cut} deliverables were cut off at the model's output limit: raise it with --max-output-tokens. "
+        were = f"{counted(cut, 'deliverable')} {'was' if cut == 1 else 'were'}"
+        more += f"{were} cut off at the model's output limit: raise it with --max-output-tokens. "
     resume = f"run_control with run_id {run.run_id} and action resume"
     shell = f"in a shell with `swarmtally runs resume {run.run_id}{app.settings.named()}`"
     if state.status == INTERRUPTED:

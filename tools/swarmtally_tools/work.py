@@ -9,7 +9,7 @@ from swarmtally.core.packets import CLAIM_LIMIT, Claimed, Report
 from swarmtally.domain.clock import iso
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.files import FILES_LIMIT, checked_files
-from swarmtally.domain.text import one_line, storable
+from swarmtally.domain.text import counted, one_line, storable
 from swarmtally.domain.usage import FIGURE_LIMIT, TokenUsage
 from swarmtally_tools.definition import Tool, View, tool
 from swarmtally_tools.packet_views import WORK, PacketView, packet_view
@@ -193,16 +193,20 @@ def _next_step(claimed: Claimed, role: str | None) -> str:
     if all(run.status == "paused" for run in claimed.runs):
         return f"The run is paused: continue it with run_control, run_id {run_id}, action resume."
     if rest.ready and role:
-        return f"{rest.ready} packets are ready, but none that role {role} can take now: call work_claim without role."
+        return f"{_are(rest.ready)} ready, but none that role {role} can take now: call work_claim without role."
     if rest.ready:
         return (
-            f"{rest.ready} packets are ready, but every agent of the swarm has one: report those you hold (claim 1 "
+            f"{_are(rest.ready)} ready, but every agent of the swarm has one: report those you hold (claim 1 "
             "brings the next), or raise the swarm's size with swarm_scale. A sub-agent that holds none can end."
         )
     return (
-        f"{rest.out} packets are out and what follows waits for them: report those you hold. If you hold none, wait "
+        f"{_are(rest.out)} out and what follows waits for them: report those you hold. If you hold none, wait "
         f"with run_status, run_id {run_id}, wait_s 45, include [], then call work_claim again."
     )
+
+
+def _are(packets: int) -> str:
+    return f"{counted(packets, 'packet')} {'is' if packets == 1 else 'are'}"
 
 
 def _after_report(status: str, run_id: str, claimed: Claimed | None) -> str:

@@ -295,7 +295,7 @@ class Runs:
     async def _get(self, tx: Connection, run_id: str) -> Run:
         run = await runs.get(tx, self._project, run_id)
         if run is None:
-            raise NotFound(f"project {self._project} has no run {run_id!r}; list them with runs list")
+            raise NotFound(f"project {self._project} has no run {run_id!r}; list them with run_status")
         return run
 
     async def newest(self, limit: int) -> list[tuple[Run, str, Counts]]:
