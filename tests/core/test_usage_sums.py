@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmtally.domain.text import counted
 from swarmtally.domain.usage import FIGURE_LIMIT, TokenUsage, UsageTotals
 from swarmtally_tools.usage_views import SUMS, UsageView, usage_view
 from tests.core.harness import ScriptedBackend, swarmed, task
@@ -102,3 +103,7 @@ def test_only_figures_that_can_be_are_believed(
     )
     believed = usage.credible()
     assert believed == (usage if can_be else TokenUsage(reason="the provider reported a figure that cannot be"))
+
+
+def test_one_is_counted_as_one() -> None:
+    assert [counted(number, "call") for number in (0, 1, 2)] == ["0 calls", "1 call", "2 calls"]
