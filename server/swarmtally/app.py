@@ -346,6 +346,15 @@ class App:
             return Finding.of(error, Status.DEGRADED)
         return await reach(choice, environ=self.settings.environ, data_dir=self.settings.data_dir)
 
+    async def check_backend(self, choice: BackendChoice) -> None:
+        """Open a provider's model, which takes no call; the embedded one, whose file is there, is not loaded for this.
+
+        Raises:
+            SwarmError: it cannot be opened: its provider is unknown, its SDK or its key is missing.
+        """
+        if choice.name == "model":
+            await self.open_backend(choice)
+
     async def start(self, request: SparcRequest) -> Started:
         """Plan a run, write it and begin to execute it.
 

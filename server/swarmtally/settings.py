@@ -1,6 +1,7 @@
 """Where a process works and with what: options, their environment twins, defaults."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from swarmtally.core.ports import Backend
 
 Front = Literal["mcp", "shell"]
+
+DATABASE = "swarm.db"
+"""The database's name in the user's folder for our data, where it lies unless told otherwise."""
 
 PROJECT_LIMIT = 1_000
 """The longest project name, in characters."""
@@ -80,7 +84,7 @@ class Settings:
         folder = data_dir()
         path = db or environ.get("SWARMTALLY_DB")
         return cls(
-            database=location.prepare(Path(path) if path else folder / "swarm.db"),
+            database=location.prepare(Path(path) if path else folder / DATABASE),
             project=named,
             project_root=root,
             front=front,
@@ -93,6 +97,12 @@ class Settings:
             adopt=adopt,
             retention=_retention(environ),
         )
+
+    def named(self) -> str:
+        """The options with which any shell meets this database and project."""
+        usual = self.data_dir / DATABASE
+        db = "" if self.database == usual else f" --db {shlex.quote(str(self.database))}"
+        return f"{db} --project {shlex.quote(self.project)}"
 
 
 def data_dir() -> Path:

@@ -43,7 +43,7 @@ def pulled(data_dir: Path, name: str = "smollm2") -> None:
 def test_a_named_model_wins(tmp_path: Path, front: Literal["mcp", "shell"]) -> None:
     pulled(tmp_path)
     found = chosen(tmp_path, "anthropic:claude-haiku-4-5", front=front, environ=KEYS, limit=7)
-    assert found == BackendChoice("model", "anthropic:claude-haiku-4-5", None, "named with --model", 7)
+    assert found == BackendChoice("model", "anthropic:claude-haiku-4-5", None, NAMED, 7)
 
 
 def test_a_provider_we_have_not_listed_is_left_to_the_library(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_local_names_the_pulled_model(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing, match="swarmtally model pull smollm2"):
         chosen(tmp_path, "local")
     pulled(tmp_path, "coder")
-    assert chosen(tmp_path, "local") == BackendChoice("local", "local:coder", None, "named with --model", None)
+    assert chosen(tmp_path, "local") == BackendChoice("local", "local:coder", None, NAMED, None)
     assert chosen(tmp_path, "local:coder").model == "local:coder"
     with pytest.raises(ModelMissing, match="there is local:coder"):
         chosen(tmp_path, "local:other")

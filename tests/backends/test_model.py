@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from typing import Any
 
 import pytest
 
@@ -113,6 +114,38 @@ async def test_a_reported_zero_stays_a_zero(wire: OpenAIWire) -> None:
 async def test_cache_figures_that_were_not_sent_are_none(wire: OpenAIWire) -> None:
     usage = await replied_usage(wire, w.answer("hi", w.tokens(100, 20)))
     assert usage == TokenUsage(100, 20)
+
+
+async def test_a_total_need_not_be_sent(wire: OpenAIWire) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": 4}}
+    assert await replied_usage(wire, w.answer("hi", usage)) == TokenUsage(100, 20, cache_read_tokens=4)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 7},
+        {"prompt_tokens": 7, "total_tokens": 9},
+        {"completion_tokens": 2, "total_tokens": 9},
+        {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None},
+        {"prompt_tokens": "seven", "completion_tokens": 2},
+        {"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": "none"},
+        {},
+        [],
+        "unknown",
+    ],
+    ids=str,
+)
+async def test_an_answer_whose_usage_is_not_whole_is_taken_and_its_tokens_are_unknown(
+    wire: OpenAIWire, usage: Any
+) -> None:
+    wire.script(w.answer("a good answer", usage))
+    backend = await opened(wire)
+    reply = await backend.execute(PROMPT)
+    await backend.aclose()
+    assert reply.text == "a good answer"
+    assert not reply.usage.known
+    assert reply.usage.reason == "the provider did not report both its input and its output tokens"
 
 
 @pytest.mark.parametrize("usage", [None, w.tokens(0, 0)], ids=["none", "zeros"])

@@ -43,10 +43,10 @@ def test_a_wrong_command_line_is_one_line_and_leaves_no_database(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("swarms", "use", "s_none"), "no swarm 's_none'; list them with swarms list"),
-        (("swarms", "delete", "s_none"), "no swarm 's_none'; list them with swarms list"),
-        (("runs", "show", "r_none"), "no run 'r_none'; list them with runs list"),
-        (("runs", "resume", "r_none"), "no run 'r_none'; list them with runs list"),
+        (("swarms", "use", "s_none"), "no swarm 's_none'; list them with run_status"),
+        (("swarms", "delete", "s_none"), "no swarm 's_none'; list them with run_status"),
+        (("runs", "show", "r_none"), "no run 'r_none'; list them with run_status"),
+        (("runs", "resume", "r_none"), "no run 'r_none'; list them with run_status"),
         (("mcp", "agent_spawn", "--type", "coder"), "has no current swarm; make one with swarm_init"),
         (("mcp", "memory_usage", "--action", "retrieve", "--key", "none"), "no entry 'none' in namespace 'default'"),
         (("sparc", "run", "codr", "x", "--model", "openai:x"), "no mode 'codr'; did you mean 'coder'?"),

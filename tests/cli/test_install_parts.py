@@ -17,6 +17,7 @@ from swarmtally.cli import clients
 from swarmtally.cli.clients import CLIENTS, Machine, Scope
 from swarmtally.cli.entries import Servers
 from swarmtally.domain.errors import InvalidInput
+from tests.cli.conftest import Shell
 
 PROGRAM = str(Path(sys.executable).with_name("swarmtally"))
 LINUX = Machine("linux", Path("/home/me"), {}, Path("/repo"), "swarmtally", Path("/usr/bin/python3"))
@@ -139,3 +140,10 @@ def test_our_entry_is_taken_out_from_wherever_it_stands(
     del servers["swarmtally"]
     assert json.loads(after) == {"servers": servers, "inputs": []}
     assert list(json.loads(after)["servers"]) == list(servers)
+
+
+def test_what_held_our_entry_from_the_start_is_not_backed_up(shell: Shell, place: Path) -> None:
+    on = ("install", "--client", "claude-code", "--file", str(place / "client.json"))
+    assert shell(*on).document["changed"]
+    assert shell(*on, "--uninstall").document["backup"] is None
+    assert [path.name for path in place.glob("client.json*")] == ["client.json"]

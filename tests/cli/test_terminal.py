@@ -8,6 +8,7 @@ from pydantic import Field
 from rich.console import Console
 
 from swarmtally.cli import terminal
+from swarmtally.cli.swarms import SwarmsView
 from swarmtally_tools.definition import View
 from swarmtally_tools.run_views import RunView
 from swarmtally_tools.runs import RunStatusView
@@ -53,8 +54,8 @@ def test_piped_nothing_is_on_stderr(wire: OpenAIWire) -> None:
     assert (done.status, done.err) == (0, "")
 
 
-def _shown(view: Any) -> str:
-    console = Console(file=io.StringIO(), width=250, highlight=False)
+def _shown(view: Any, width: int = 250) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False)
     terminal.show(view, console)
     file = console.file
     assert isinstance(file, io.StringIO)
@@ -76,6 +77,16 @@ def test_a_list_of_runs_is_a_table(shell: Shell, wire: OpenAIWire) -> None:
     shown = _shown(RunStatusView.model_validate(shell("mcp", "run_status").document))
     assert shown.count("run_id") == shown.count("swarm_id") == 1
     assert run_id in shown
+
+
+def test_ids_stay_on_one_line_and_the_other_columns_give_way(shell: Shell) -> None:
+    wide = ("mcp", "swarm_init", "--topology", "hierarchical", "--strategy", "specialized")
+    made = [shell(*wide).document["swarm_id"] for _ in range(2)]
+    shown = _shown(SwarmsView.model_validate(shell("swarms", "list").document), 80)
+    assert max(map(len, shown.splitlines())) <= 80
+    # Where no name was given it is the id too.
+    assert [shown.count(swarm_id) for swarm_id in made] == [2, 2], shown
+    assert "current" in shown
 
 
 class _Row(View):

@@ -15,6 +15,7 @@ from swarmtally.cli.tool_command import tool_command
 from swarmtally.cli.values import READ_LIMIT_BYTES, Kind, json_or_text, kind_of, parse
 from swarmtally.domain.errors import InvalidInput
 from swarmtally_tools import registry
+from swarmtally_tools.pages import pages
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -78,6 +79,16 @@ def test_a_value_is_taken_whatever_it_begins_with(text: str) -> None:
     assert context.params["value"] == text
 
 
+@pytest.mark.parametrize("text", ["5", "true", "[1,NaN]"])
+def test_that_all_else_is_text_is_told_in_the_help_and_on_the_page(text: str) -> None:
+    assert json_or_text("value", text) == text
+    command = tool_command(registry.load("memory_usage"))
+    help_ = " ".join(command.get_help(command.make_context("memory_usage", [], resilient_parsing=True)).split())
+    assert "an object or a list is JSON; all else is text as given" in help_
+    assert "anything else is text exactly as given" in pages()["memory_usage.md"]
+    assert "In the shell" not in pages()["memory_search.md"]
+
+
 def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "note.txt"
     file.write_bytes("\ufeffone,\r\ntwo\n".encode())
@@ -134,9 +145,23 @@ def test_a_file_that_is_no_text_or_too_large_is_told(tmp_path: Path) -> None:
         parse(Kind.TEXT, "task", [f"@{file}"])
 
 
-@pytest.mark.parametrize(("text", "number"), [("8", 8), ("-3", -3), ("2.5", 2.5), ("many", "many"), ("", "")])
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("8", 8), ("-3", -3), ("+3", 3), ("2.5", 2.5), (".5", 0.5), ("1e3", 1000.0), ("many", "many"), ("", "")],
+)
 def test_a_number_is_handed_on_as_one(text: str, number: object) -> None:
     assert parse(Kind.WORD, "limit", [text]) == number
+
+
+@pytest.mark.parametrize("text", ["1_0", "1_0.5", "nan", "inf", "-Infinity", " 8", "\u0668", "1e1_0"])
+def test_what_only_python_takes_for_a_number_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^--limit is .*; write the number in plain digits"):
+        parse(Kind.WORD, "limit", [text])
+
+
+@given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_means_what_it_says(number: float) -> None:
+    assert parse(Kind.WORD, "limit", [str(number)]) == number
 
 
 @pytest.mark.parametrize(

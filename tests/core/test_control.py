@@ -268,9 +268,9 @@ async def test_what_cannot_be_done_is_refused_in_one_line_and_changes_nothing(tm
         await other.backend.met.wait()
         host = await start_for_host(swarm)
         expected: dict[str, tuple[type[Exception], str]] = {
-            "r_none": (NotFound, "project test has no run 'r_none'; list them with runs list"),
+            "r_none": (NotFound, "project test has no run 'r_none'; list them with run_status"),
             elsewhere: (NotFound, f"project test has no run {elsewhere!r}"),
-            done: (RunFinished, f"has succeeded; nothing is left to {action}. See it with runs show"),
+            done: (RunFinished, f"has succeeded; nothing is left to {action}. See it with run_status"),
         }
         if action == "resume":
             expected[host] = (InvalidInput, "its work waits for clients: claim it with work_claim")

@@ -13,8 +13,12 @@ import pytest
 from swarmtally.core.ports import Prompt, Reply
 from swarmtally.domain.errors import RunFinished, RunHeld
 from swarmtally.domain.task import TaskStatus
+from swarmtally.domain.text import counted
 from swarmtally.store.usage import LOST
+from swarmtally_tools.run_views import calls_lost
+from swarmtally_tools.usage_views import usage_view
 from tests.core.harness import ScriptedBackend, Swarmed, forty_tasks, swarmed, task
+from tests.core.hosted import hosted
 
 
 class Child:
@@ -107,6 +111,37 @@ async def assert_each_result_was_recorded_once(swarm: Swarmed) -> None:
     assert len(rows) == 40
     assert {tuple(row)[1:] for row in rows} == {("succeeded", 1, 1)}
     assert await swarm.rows("SELECT * FROM agent WHERE status = 'busy'") == []
+
+
+async def test_open_calls_of_a_killed_run_are_not_shown_as_under_way(tmp_path: Path) -> None:
+    dead = await anyio.to_thread.run_sync(lambda: killed_after(tmp_path, 2, settled=True))
+    async with swarmed(tmp_path) as swarm:
+        state = await swarm.runs.show(dead.run_id)
+        assert (state.status, state.abandoned, state.usage.open > 0) == ("interrupted", True, True)
+        view = usage_view(state.usage, lost=calls_lost(state))
+        assert "no process executes the run" in view.reasons["open_calls"]
+        assert f"without {counted(view.open_calls, 'call')} whose tokens" in view.reasons["raw_tokens"]
+
+
+async def test_calls_under_way_need_no_reason(tmp_path: Path) -> None:
+    gate = anyio.Event()
+    async with swarmed(tmp_path, ScriptedBackend(gate=gate)) as swarm, swarmed(tmp_path) as other:
+        run_id = await swarm.start(task("a"))
+        await swarm.backend.met.wait()
+        for runs in (swarm.runs, other.runs):
+            state = await runs.show(run_id)
+            assert not calls_lost(state)
+            assert usage_view(state.usage, lost=calls_lost(state)).open_calls == 1
+        gate.set()
+        await swarm.runs.wait(run_id, None)
+
+
+async def test_packets_that_are_out_are_calls_under_way(tmp_path: Path) -> None:
+    async with hosted(tmp_path) as host:
+        run_id = await host.start(task("a"))
+        await host.claim_one()
+        state = await host.runs.show(run_id)
+        assert (state.usage.open, calls_lost(state)) == (1, False)
 
 
 async def test_the_agents_of_a_killed_run_serve_the_next_run(tmp_path: Path) -> None:

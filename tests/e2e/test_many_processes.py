@@ -195,5 +195,5 @@ def test_wrong_input_is_answered_in_one_line(all_: Processes) -> None:
     server = all_.server()
     for action in ("cancel", "pause", "resume", "retry"):
         text = complaint(server.call("run_control", run_id="r_none", action=action))
-        assert text == "project test has no run 'r_none'; list them with runs list"
+        assert text == "project test has no run 'r_none'; list them with run_status"
     assert "action" in complaint(server.call("run_control", run_id="r_none", action="stop"))

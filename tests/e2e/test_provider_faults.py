@@ -46,6 +46,9 @@ async def test_a_passing_fault_is_tried_again_and_every_call_is_counted(
         view, task, usage = await run(app)
         assert (view.status, task.attempts, task.error) == ("succeeded", 2, None)
         assert (usage.calls, usage.unknown_calls, usage.raw_tokens) == (2, 1, 15)
+        assert "without 1 call" in usage.reasons["raw_tokens"]
+        # One figure with no room for a reason: half of what the task took must not pass for it.
+        assert task.raw_tokens is None
         rows = await app.database.read(lambda tx: tx.rows("SELECT error FROM attempt WHERE status = 'failed'"))
         assert reason in rows[0]["error"]
 
@@ -160,4 +163,4 @@ async def test_an_answer_cut_off_at_the_limit_says_so(open_test_app: OpenTestApp
         view, _, _ = await run(app)
         assert view.artefacts is not None
         assert view.artefacts[0].truncated
-        assert "1 deliverables were cut off at the model's output limit" in view.next_step
+        assert "1 deliverable was cut off at the model's output limit" in view.next_step

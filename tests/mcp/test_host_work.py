@@ -5,6 +5,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,9 @@ async def test_a_client_without_a_key_completes_a_whole_pipeline(tmp_path: Path,
             stored = await call(client, "memory_usage", action="retrieve", key=artefact["memory_key"])
             assert stored["value"].startswith("# Arch" if artefact["name"] == "arch" else f"# {artefact['name']}")
             assert await anyio.Path(artefact["path"]).read_text() in stored["value"]
+            whole = stored["value"].encode()
+            assert (artefact["sha256"], artefact["size_bytes"]) == (sha256(whole).hexdigest(), len(whole))
+            assert (stored["namespace"], stored["size_bytes"]) == (None, len(whole))
         used = state["usage"]
         assert (used["calls"], used["unknown_calls"], used["raw_tokens"]) == (len(keys), len(keys) - 2, 300)
         assert (await call(client, "work_claim"))["next_step"].startswith("Nothing is left to do")
@@ -155,6 +159,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"output": "done", "usage": {"input_tokens": -1, "output_tokens": 1}}, "input_tokens"),
     ({"output": "done", "usage": {"input_tokens": 2**41, "output_tokens": 1}}, "input_tokens"),
     ({"output": "done", "usage": {"input_tokens": 1}}, "output_tokens"),
+    ({"output": "done", "usage": {"input_tokens": 10, "output_tokens": 1, "cache_read_tokens": 11}}, "cannot be"),
+    ({"output": "done", "usage": {"input_tokens": True, "output_tokens": 1}}, "usage.input_tokens must be a whole"),
+    ({"output": "done", "claim": True}, "claim must be a whole number, got True"),
     ({"output": "done", "usage": {"input_tokens": 1, "output_tokens": 1, "cost": 1}}, "cost"),
 ]
 
@@ -311,7 +318,9 @@ async def test_the_next_step_says_what_to_do_when_there_is_no_packet(tmp_path: P
         await call(client, "swarm_init", max_agents=1)
         run = await call(client, "sparc_concurrent", mode="coder", tasks=["A", "B"])
         assert "every agent of the swarm has one" in (await call(client, "work_claim"))["next_step"]
-        assert "call work_claim without role" in (await call(client, "work_claim", role="tester"))["next_step"]
+        other = (await call(client, "work_claim", role="tester"))["next_step"]
+        assert other.startswith("1 packet is ready")
+        assert "call work_claim without role" in other
         await call(client, "run_control", run_id=run["run_id"], action="pause")
         assert "action resume" in (await call(client, "work_claim"))["next_step"]
         small = await call(client, "run_status", run_id=run["run_id"], include=[])

@@ -216,6 +216,7 @@ async def test_an_artefact_is_found_under_its_path(memory, database):
     await database.write(_insert_artefact)
     found = await memory.retrieve("p", "anything", "sparc/r_1/design/api/v1.md")
     assert (found.value, found.version, found.tags, found.size_bytes) == ("the text", 1, ("artefact",), 8)
+    assert found.namespace is None, "it is found in any and belongs to none"
     for project, key in (("q", "sparc/r_1/design/api/v1.md"), ("p", "sparc/r_1/design/other"), ("p", "sparc/r_1")):
         with pytest.raises(NotFound):
             await memory.retrieve(project, "n", key)

@@ -134,6 +134,39 @@ async def test_a_list_or_object_sent_as_its_json_text_is_taken_for_what_it_is() 
     assert view == Painted(colour="{'a': 'left'}", title="['a, b', 'c']", layers=3, note='["a"]')
 
 
+@tool(title="Measure a wall")
+async def measure_wall(
+    app: App,
+    size: Annotated[Size | None, Field(description="How wide")] = None,
+    heights: Annotated[list[float] | None, Field(description="How high, from left to right")] = None,
+    dry: Annotated[bool, Field(description="Whether it is")] = False,
+    mark: Annotated[Any, Field(description="Anything")] = None,
+) -> Painted:
+    """Measure a wall."""
+    return Painted(colour=str(mark), title=str(heights), layers=size.width if size else 0, note=str(dry))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ({"size": {"width": True}}, "measure_wall: size.width must be a whole number, got True"),
+        ({"size": '{"width": false}'}, "measure_wall: size.width must be a whole number, got False"),
+        ({"heights": [1, False]}, "measure_wall: heights.1 must be a number, got False"),
+        ({"heights": ["nan"]}, "measure_wall: heights.0 must be a finite number, got 'nan'"),
+        ({"heights": [float("inf")]}, "measure_wall: heights.0 must be a finite number, got inf"),
+    ],
+)
+def test_what_is_no_number_is_refused(arguments: dict[str, Any], line: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        measure_wall.check(arguments)
+    assert str(caught.value) == line
+
+
+async def test_true_and_false_stay_where_they_may_stand() -> None:
+    view = await measure_wall.call(NO_APP, {"dry": True, "mark": {"deep": [True, 1]}, "heights": ["2.5", 1]})
+    assert (view.note, view.colour, view.title) == ("True", "{'deep': [True, 1]}", "[2.5, 1.0]")
+
+
 @pytest.mark.parametrize(
     ("given", "said"), [("a,b", "parts"), ('{"a": 1}', "parts"), ("[1]", "parts.0"), ("7", "parts")]
 )

@@ -9,7 +9,7 @@ import difflib
 import inspect
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, get_type_hints
@@ -77,12 +77,16 @@ class Tool:
 
     def _validated(self, named: dict[str, Any]) -> BaseModel:
         try:
-            return self.arguments.model_validate(named)
+            checked = self.arguments.model_validate(named)
         except ValidationError as error:
             meant = {**named, **_written_out(error)}
             if meant == named:
                 raise
-            return self.arguments.model_validate(meant)
+            checked, named = self.arguments.model_validate(meant), meant
+        for path, number in _booleans_taken(named, checked):
+            kind = "a whole number" if isinstance(number, int) else "a number"
+            raise InvalidInput(f"{self.name}: {path} must be {kind}, got {bool(number)}")
+        return checked
 
     @property
     def input_schema(self) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def tool(
             title=title,
             description=" ".join((function.__doc__ or "").split()),
             function=function,
-            arguments=create_model(f"{name}_arguments", __config__=ConfigDict(extra="forbid"), **fields),
+            arguments=create_model(f"{name}_arguments", __config__=_STRICT, **fields),
             result=hints["return"],
             read_only=read_only,
             destructive=destructive,
@@ -124,6 +128,9 @@ def tool(
         )
 
     return make
+
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def _written_out(error: ValidationError) -> dict[str, Any]:
@@ -137,6 +144,20 @@ def _written_out(error: ValidationError) -> dict[str, Any]:
                 if isinstance(value, list | dict):
                     meant[name] = value
     return meant
+
+
+def _booleans_taken(given: Any, taken: Any, path: str = "") -> Iterator[tuple[str, int | float]]:
+    """Where a number was taken from true or false, which to pydantic are 1 and 0, and the number."""
+    if isinstance(given, bool):
+        if isinstance(taken, int | float) and not isinstance(taken, bool):
+            yield path, taken
+    elif isinstance(given, Mapping):
+        for name, value in given.items():
+            inner = taken.get(name) if isinstance(taken, Mapping) else getattr(taken, str(name), None)
+            yield from _booleans_taken(value, inner, f"{path}.{name}" if path else str(name))
+    elif isinstance(given, list) and isinstance(taken, list | tuple):
+        for number, (value, inner) in enumerate(zip(given, taken, strict=False)):
+            yield from _booleans_taken(value, inner, f"{path}.{number}")
 
 
 _CONTAINER_FAULTS = ("list_type", "dict_type", "model_type")

@@ -37,6 +37,7 @@ def _sentence(name: str, kind: str, message: str, context: dict[str, Any]) -> st
         "int_from_float": "must be a whole number",
         "float_parsing": "must be a number",
         "float_type": "must be a number",
+        "finite_number": "must be a finite number",
         "string_type": "must be text",
         "bool_parsing": "must be true or false",
         "bool_type": "must be true or false",

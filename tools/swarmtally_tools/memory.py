@@ -60,7 +60,7 @@ class MemoryView(View):
     database: str
     """The file that holds it."""
     namespace: str | None
-    """The group of keys; null for stats."""
+    """The group of keys; null for stats and for a deliverable, which is in none."""
     key: str | None
     """The entry's key; null for actions on many."""
     value: Any = None
@@ -70,7 +70,7 @@ class MemoryView(View):
     tags: list[str] | None
     """Its tags; null for actions on many."""
     size_bytes: int | None
-    """Its value as JSON in UTF-8."""
+    """Its value as JSON in UTF-8; of a deliverable, its text in UTF-8."""
     created_at: str | None
     """When the key was first stored (UTC)."""
     updated_at: str | None
@@ -128,7 +128,7 @@ async def memory_usage(
             return _view(app, action, namespace, entry)
         case "retrieve":
             found = await memory.retrieve(project, namespace, _key(action, key))
-            return _view(app, action, namespace, found, show_value=True)
+            return _view(app, action, found.namespace, found, show_value=True)
         case "delete":
             await memory.delete(project, namespace, _key(action, key), if_version=if_version)
             return _view(app, action, namespace, key=key)

@@ -15,6 +15,8 @@ NOTE = "<!-- Written by `python -m swarmtally_tools.pages`; change the tool's de
 
 INDEX = "index.md"
 
+ANY_JSON = "any JSON"
+
 RUN_ID, TASK_ID, LEASE = "r_0123456789ab", "t_0123456789ab_0", "l_0123456789ab"
 """Stand in the examples for what an earlier call has returned."""
 
@@ -83,11 +85,22 @@ def _page(tool: Tool) -> str:
         _arguments(tool.input_schema),
         "## Shell",
         f"```sh\n{shell_example(tool.name)}\n```",
+        *_shell_notes(tool.input_schema),
         "## MCP",
         f"```json\n{call}\n```",
         "## Result",
         _result(tool.output_schema),
     )
+
+
+def _shell_notes(schema: Mapping[str, Any]) -> Iterator[str]:
+    for name, field in schema["properties"].items():
+        if _type(field) == ANY_JSON:
+            yield (
+                f"In the shell `--{name.replace('_', '-')}` takes an object or a list as JSON; anything else is text "
+                "exactly as given, also `5`, `true` and JSON with a mistake in it. Over MCP every JSON value is kept "
+                "as it is."
+            )
 
 
 def _joined(*blocks: str) -> str:
@@ -152,7 +165,7 @@ def _type_name(schema: Mapping[str, Any]) -> str:
     kind = schema.get("type")
     if kind == "array":
         return f"list of {_type(schema.get('items', {}))}"
-    names = {"string": "text", "integer": "whole number", "boolean": "true or false", None: "any JSON"}
+    names = {"string": "text", "integer": "whole number", "boolean": "true or false", None: ANY_JSON}
     return names.get(kind, str(kind))
 
 

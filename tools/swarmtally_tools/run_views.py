@@ -1,6 +1,5 @@
 """Runs as tools return them."""
 
-import shlex
 from collections.abc import Sequence
 from typing import Literal, TypeVar
 
@@ -11,9 +10,10 @@ from swarmtally.core.swarms import SwarmState
 from swarmtally.domain.clock import NS_PER_S, iso
 from swarmtally.domain.run import HOST, INTERRUPTED, Run, RunStatus
 from swarmtally.domain.task import Artefact, TaskStatus
-from swarmtally.domain.usage import UsageTotals
+from swarmtally.domain.text import counted
 from swarmtally_tools.definition import View
 from swarmtally_tools.packet_views import WORK, PacketView, packet_view
+from swarmtally_tools.usage_views import UsageView, raw_tokens, usage_view
 
 Part = Literal["timeline", "artefacts", "usage"]
 
@@ -67,7 +67,7 @@ class TaskView(View):
     duration_s: float | None
     """How long its last attempt's call took; null until it ended."""
     raw_tokens: int | None
-    """Input and output tokens its calls reported; null when none did."""
+    """Input and output tokens of its calls; null when one of them has not reported them."""
     error: str | None
     """Why it failed, was cancelled or is tried again."""
 
@@ -82,34 +82,13 @@ class ArtefactView(View):
     memory_key: str
     """Retrieve it with memory_usage under this key."""
     size_bytes: int
-    """Its text in UTF-8."""
+    """As memory_usage retrieves it, in UTF-8: its text with the files that came with it below."""
     sha256: str
-    """Of its text in UTF-8."""
+    """Of the same; so not of the file at path when files came with it."""
     path: str | None
-    """Where it lies on disk; null when the run has no out_dir."""
+    """Where its text lies on disk, its files in the folder beside it; null without out_dir or when not written."""
     truncated: bool
     """The model was cut off at its output limit: the text is not whole."""
-
-
-class UsageView(View):
-    calls: int
-    """Calls made, failed and lost ones too."""
-    raw_tokens: int | None
-    """Input (cached too) and output tokens, as reported. Null when no call reported any."""
-    input_tokens: int | None
-    """Cached ones too."""
-    output_tokens: int | None
-    """Reasoning too."""
-    cache_read_tokens: int | None
-    """Of the input, read from the provider's cache."""
-    cache_write_tokens: int | None
-    """Of the input, written to the provider's cache."""
-    unknown_calls: int
-    """Ended calls without figures; they are not in the sums."""
-    open_calls: int
-    """Calls under way; they are not in the sums."""
-    reasons: dict[str, str]
-    """Why a figure is null or incomplete, by its name."""
 
 
 class BackendView(View):
@@ -237,7 +216,7 @@ def run_view(
         tasks=task_counts(state.counts),
         timeline=timeline,
         artefacts=artefacts,
-        usage=usage_view(state.usage) if "usage" in parts else None,
+        usage=usage_view(state.usage, lost=calls_lost(state)) if "usage" in parts else None,
         packets=[packet_view(packet) for packet in packets],
         created_at=iso(run.created_ns),
         started_at=_iso(run.started_ns),
@@ -246,7 +225,7 @@ def run_view(
         out_dir=run.out_dir,
         as_of=iso(state.as_of_ns),
         database=str(app.settings.database),
-        next_step=notes + (WORK if packets else _next_step(run, state)),
+        next_step=notes + (WORK if packets else _next_step(app, run, state)),
     )
 
 
@@ -284,33 +263,9 @@ def task_counts(counts: Counts) -> TaskCounts:
     )
 
 
-def usage_view(totals: UsageTotals) -> UsageView:
-    """Sums of what was reported; a sum over nothing is null, and what is missing is said."""
-    reported = totals.calls - totals.open - totals.unknown
-    reasons = {}
-    if not totals.calls:
-        reasons["raw_tokens"] = "no call was made yet"
-    elif not reported:
-        reasons["raw_tokens"] = "no call has reported its tokens"
-    elif totals.unknown:
-        reasons["raw_tokens"] = (
-            f"without {totals.unknown} calls whose tokens are unknown (failed, lost or not reported)"
-        )
-
-    def figure(number: int) -> int | None:
-        return number if reported else None
-
-    return UsageView(
-        calls=totals.calls,
-        raw_tokens=figure(totals.input_tokens + totals.output_tokens),
-        input_tokens=figure(totals.input_tokens),
-        output_tokens=figure(totals.output_tokens),
-        cache_read_tokens=figure(totals.cache_read_tokens),
-        cache_write_tokens=figure(totals.cache_write_tokens),
-        unknown_calls=totals.unknown,
-        open_calls=totals.open,
-        reasons=reasons,
-    )
+def calls_lost(state: RunState) -> bool:
+    """Whether the run's open calls are none that somebody waits for; those of clients are packets that are out."""
+    return state.abandoned and state.run.backend.name != HOST
 
 
 def _task(state: TaskState) -> TaskView:
@@ -326,7 +281,7 @@ def _task(state: TaskState) -> TaskView:
         attempts=task.attempts,
         started_at=_iso(state.started_ns),
         duration_s=None if state.exec_ns is None else _seconds(state.exec_ns),
-        raw_tokens=usage_view(state.usage).raw_tokens if state.usage else None,
+        raw_tokens=raw_tokens(state.usage) if state.usage and state.usage.reported == state.usage.calls else None,
         error=task.error,
     )
 
@@ -344,13 +299,14 @@ def _artefact(artefact: Artefact) -> ArtefactView:
     )
 
 
-def _next_step(run: Run, state: RunState) -> str:
+def _next_step(app: App, run: Run, state: RunState) -> str:
     more = ""
     cut = sum(artefact.truncated for artefact in state.artefacts)
     if cut:
-        more += f"{cut} deliverables were cut off at the model's output limit: raise it with --max-output-tokens. "
+        were = f"{counted(cut, 'deliverable')} {'was' if cut == 1 else 'were'}"
+        more += f"{were} cut off at the model's output limit: raise it with --max-output-tokens. "
     resume = f"run_control with run_id {run.run_id} and action resume"
-    shell = f"in a shell with `swarmtally runs resume {run.run_id} --project {shlex.quote(run.project)}`"
+    shell = f"in a shell with `swarmtally runs resume {run.run_id}{app.settings.named()}`"
     if state.status == INTERRUPTED:
         return f"{more}Its process is gone: continue it with {resume}, or {shell}."
     if run.status is RunStatus.PAUSED:

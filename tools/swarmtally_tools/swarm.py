@@ -13,6 +13,7 @@ from swarmtally.core.sizing import UTILISATION
 from swarmtally.core.swarms import LISTED
 from swarmtally.domain.clock import NS_PER_S, iso
 from swarmtally.domain.errors import SwarmError
+from swarmtally.domain.run import BackendChoice
 from swarmtally.domain.swarm import (
     CAPABILITIES_LIMIT,
     DEFAULT_MAX_AGENTS,
@@ -46,7 +47,7 @@ class SwarmView(View):
     database: str
     """The one file that holds everything."""
     backend: str | None
-    """What will do the work: a model name; null when nothing can yet."""
+    """What will do the work: the name of a model that could be opened now; null when nothing can yet."""
     reasons: dict[str, str]
     """Why this backend, or why none."""
     created_at: str
@@ -97,11 +98,12 @@ async def swarm_init(
     backend, reason = None, ""
     try:
         choice = await anyio.to_thread.run_sync(app.choose, model)
-        backend, reason = choice.model, choice.reason
     except SwarmError as error:
         if model is not None:
             raise
         reason = str(error)
+    else:
+        backend, reason = await _openable(app, choice)
     state = await app.swarms.init(topology, strategy, max_agents, name, model)
     swarm = state.swarm
     return SwarmView(
@@ -118,6 +120,15 @@ async def swarm_init(
         reasons={"backend": reason},
         created_at=iso(swarm.created_ns),
     )
+
+
+async def _openable(app: App, choice: BackendChoice) -> tuple[str | None, str]:
+    """The model of a choice and why it is the one; None and why not where it cannot be opened now."""
+    try:
+        await app.check_backend(choice)
+    except SwarmError as error:
+        return None, str(error)
+    return choice.model, choice.reason
 
 
 @tool(title="Add agents")

@@ -9,7 +9,7 @@ from swarmtally.core.packets import CLAIM_LIMIT, Claimed, Report
 from swarmtally.domain.clock import iso
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.files import FILES_LIMIT, checked_files
-from swarmtally.domain.text import one_line, storable
+from swarmtally.domain.text import counted, one_line, storable
 from swarmtally.domain.usage import FIGURE_LIMIT, TokenUsage
 from swarmtally_tools.definition import Tool, View, tool
 from swarmtally_tools.packet_views import WORK, PacketView, packet_view
@@ -33,7 +33,7 @@ LeaseName = Annotated[str, Field(description="The packet's", min_length=1, max_l
 
 
 class ReportedUsage(BaseModel):
-    """Tokens a packet took, where the client knows them."""
+    """Tokens a packet took, where the client knows them: cached ones are in the input, reasoning in the output."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -173,6 +173,11 @@ def _report(output: str | None, files: dict[str, str] | None, error: str | None,
     if error is None and not (output or "").strip() and not files:
         raise InvalidInput("work_report needs what was made, as output or files, or else error with the reason")
     tokens = TokenUsage(**used.model_dump(), source="client") if used else TokenUsage()
+    if tokens.credible() is not tokens:
+        raise InvalidInput(
+            "work_report's usage cannot be: input_tokens is with what was read from and written to a cache, "
+            "output_tokens with reasoning_tokens; correct it or leave usage out"
+        )
     return Report(
         output=storable(output or ""),
         files=checked_files(files or {}),
@@ -190,20 +195,24 @@ def _next_step(claimed: Claimed, role: str | None) -> str:
     if all(run.status == "paused" for run in claimed.runs):
         return f"The run is paused: continue it with run_control, run_id {run_id}, action resume."
     if rest.ready and role:
-        return f"{rest.ready} packets are ready, but none that role {role} can take now: call work_claim without role."
+        return f"{_are(rest.ready)} ready, but none that role {role} can take now: call work_claim without role."
     if rest.ready:
         return (
-            f"{rest.ready} packets are ready, but every agent of the swarm has one: report those you hold (claim 1 "
+            f"{_are(rest.ready)} ready, but every agent of the swarm has one: report those you hold (claim 1 "
             "brings the next), or raise the swarm's size with swarm_scale. A sub-agent that holds none can end."
         )
     return (
-        f"{rest.out} packets are out and what follows waits for them: report those you hold. If you hold none, wait "
+        f"{_are(rest.out)} out and what follows waits for them: report those you hold. If you hold none, wait "
         f"with run_status, run_id {run_id}, wait_s 45, include [], then call work_claim again."
     )
 
 
 def _told(trouble: str | None) -> str:
     return f"Accepted; do not report it again. But: {trouble}. " if trouble else ""
+
+
+def _are(packets: int) -> str:
+    return f"{counted(packets, 'packet')} {'is' if packets == 1 else 'are'}"
 
 
 def _after_report(status: str, run_id: str, claimed: Claimed | None) -> str:

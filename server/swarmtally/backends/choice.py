@@ -18,7 +18,7 @@ from swarmtally.core.ports import Backend
 from swarmtally.domain.errors import InvalidInput, ModelMissing, NoBackend
 from swarmtally.domain.run import HOST, BackendChoice, check_output_tokens
 
-NAMED = "named with --model"
+NAMED = "it was named"
 
 _AFTER_CANCEL = {
     "local": "the embedded model's slot stays busy until it has read the stopped call's prompt: at most 8 s were seen",
@@ -79,7 +79,7 @@ def choose(
     check_output_tokens(max_output_tokens)
     if base_url is not None:
         url, name = _checked_url(base_url), _compatible_name(model)
-        return BackendChoice("model", name, url, f"{NAMED} and --base-url", max_output_tokens)
+        return BackendChoice("model", name, url, f"{NAMED}, on the server given with --base-url", max_output_tokens)
     if model:
         return _named(model, data_dir, max_output_tokens)
     if front == "mcp":

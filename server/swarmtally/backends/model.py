@@ -1,7 +1,7 @@
 """Any model pydantic-ai can name, and any server that speaks OpenAI's chat completions."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -12,6 +12,7 @@ from swarmtally.domain.errors import BackendFailure, InvalidInput
 from swarmtally.domain.usage import TokenUsage
 
 if TYPE_CHECKING:
+    from openai.types import CompletionUsage
     from pydantic_ai.messages import ModelMessage, ModelResponse
     from pydantic_ai.models import Model
     from pydantic_ai.settings import ModelSettings
@@ -180,7 +181,7 @@ def call_settings(model: "Model", max_output_tokens: int, timeout_s: float) -> "
 def token_usage(usage: "RequestUsage") -> TokenUsage:
     """The tokens as the provider reported them; what it did not report is None, never 0."""
     if usage.unmeasured_requests:
-        return TokenUsage(reason="the provider sent no usage with its answer")
+        return TokenUsage(reason="the provider did not report both its input and its output tokens")
     if not usage.input_tokens:
         # Every prompt has tokens, so a 0 is a figure nobody measured.
         return TokenUsage(reason="the provider reported 0 input tokens, which cannot be")
@@ -224,10 +225,31 @@ def compatible_model(name: str, base_url: str, api_key: str | None) -> "Model":
 
     `OPENAI_API_KEY` is not sent: it belongs to OpenAI, and `base_url` may be anyone's.
     """
+    from openai.types.chat import ChatCompletion
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
-    return OpenAIChatModel(name, provider=OpenAIProvider(base_url=base_url, api_key=api_key or _NO_KEY))
+    class CompatibleModel(OpenAIChatModel):
+        """Takes an answer whose usage is not whole: it was paid for, only what it used is unknown."""
+
+        def _validate_completion(self, response: ChatCompletion) -> Any:
+            response.usage = _whole(getattr(response, "usage", None))
+            return super()._validate_completion(response)
+
+    return CompatibleModel(name, provider=OpenAIProvider(base_url=base_url, api_key=api_key or _NO_KEY))
+
+
+def _whole(usage: object) -> "CompletionUsage | None":
+    """The usage when it gives input and output tokens. Their total, which nothing here reads, is optional."""
+    from openai.types import CompletionUsage
+    from pydantic import ValidationError
+
+    # The SDK has not checked it: fields may be missing or hold anything.
+    given = usage.model_dump(warnings=False) if isinstance(usage, CompletionUsage) else None
+    try:
+        return CompletionUsage.model_validate({**given, "total_tokens": 0} if given else None)
+    except ValidationError:
+        return None
 
 
 def _provider_model(model: str, environ: Mapping[str, str]) -> "Model":

@@ -19,6 +19,7 @@ from swarmtally.cli import options
 from swarmtally.cli.failures import Interrupted
 from swarmtally.cli.live import LiveLine
 from swarmtally.cli.options import Leaf, Options
+from swarmtally.domain.text import counted
 from swarmtally_tools.run_views import RunView, TaskView
 
 if TYPE_CHECKING:
@@ -184,11 +185,13 @@ def _tokens(run: RunView) -> Iterator[str]:
     if usage is None or usage.raw_tokens is None:
         yield f"Tokens: not known; {usage.reasons.get('raw_tokens', '') if usage else 'not asked for'}"
         return
+    cached = "" if usage.cache_read_tokens is None else f", of which {usage.cache_read_tokens} read from its cache"
     yield (
-        f"Tokens as {run.backend.model} reported them: {usage.raw_tokens} raw in {usage.calls} calls "
-        f"({usage.input_tokens} in, of which {usage.cache_read_tokens} read from its cache; {usage.output_tokens} out)"
+        f"Tokens as {run.backend.model} reported them: {usage.raw_tokens} raw in {counted(usage.calls, 'call')} "
+        f"({usage.input_tokens} in{cached}; {usage.output_tokens} out)"
     )
-    yield from (f"  {name}: {reason}" for name, reason in usage.reasons.items())
+    shown = ("raw_tokens", "cache_read_tokens")
+    yield from (f"  {name}: {usage.reasons[name]}" for name in shown if name in usage.reasons)
 
 
 def _files(run: RunView) -> Iterator[str]:

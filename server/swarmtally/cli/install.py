@@ -32,8 +32,8 @@ class InstallView(View):
     """Whether the file's content was changed; with dry_run, whether it would be."""
     dry_run: bool
     backup: str | None
-    """Where this call kept the file's previous content. A backup holds the newest content without a swarmtally: later
-    changes to our own entry leave it alone."""
+    """Where this call kept the file's previous content. A backup holds the newest content without a swarmtally: content
+    with an entry of ours is not kept."""
     command: str | None
     """What the client starts; null after an uninstall."""
     args: list[str]
@@ -144,8 +144,8 @@ def _refusal(wanted: _Wanted, config: ConfigFile, error: ValueError) -> PathRefu
 def _write(config: ConfigFile, text: str, servers: Servers, scope: Scope) -> Path | None:
     """Replace the file's content; returns where the old one was kept, None where no backup was made."""
     backup = None
-    # A backup is for going back to the time before us: what already holds our entry never replaces one.
-    if config.content is not None and not (servers.has_ours and config.backup_path.exists()):
+    # A backup is for going back to the time before us, which what already holds our entry is not of.
+    if config.content is not None and not servers.has_ours:
         backup = configfile.back_up(config)
     # Users put API keys into their own file.
     configfile.replace(config, config.encoded(text), 0o600 if scope is Scope.USER else 0o666)

@@ -77,8 +77,11 @@ def execute(operation: Callable[[App], Awaitable[T]], *, logs: bool = True) -> T
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
-    """A second Ctrl-C: the user will not wait, for instance for a database that another program has locked."""
-    os.write(2, b"swarmtally: left at once; what was under way shows as interrupted\n")
+    """A second Ctrl-C: the user will not wait, for instance for a database that another program has locked.
+
+    The pause may have been recorded by then or not.
+    """
+    os.write(2, b"swarmtally: left at once; what was under way shows as paused or interrupted\n")
     os._exit(INTERRUPTED)
 
 
@@ -93,7 +96,8 @@ def _farewell(watch: _Watch, given: options.Options) -> str:
         for run_id in watch.paused
     ]
     if watch.run_id is not None and watch.run_id not in watch.paused:
-        lines.append(f"run {watch.run_id} goes on in another process; see it with: swarmtally runs show {watch.run_id}")
+        see = f"swarmtally runs show {watch.run_id}{given.repeated()}"
+        lines.append(f"run {watch.run_id} goes on in another process; see it with: {see}")
     return "; ".join(lines)
 
 

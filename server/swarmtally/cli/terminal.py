@@ -1,6 +1,7 @@
 """Results as a person reads them: tables, made with rich. Imported only where stdout is a terminal."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
@@ -29,6 +30,8 @@ _STYLES = {
 
 _DRAWN = {"swarmtally_tools.performance": "swarmtally.cli.report"}
 """Module of a view → the module that draws it, imported only then: what the figures need takes 0.1 s."""
+
+_ID = re.compile(rf"[a-z]_[0-9a-z_]{{12,}}|{NONE}")
 
 
 def show(view: BaseModel, console: Console | None = None) -> None:
@@ -116,7 +119,9 @@ def _table(title: str, rows: Sequence[BaseModel], names: Sequence[str] | None = 
     ]
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for name in shown:
-        table.add_column(name, overflow="fold", style="bold" if name == shown[0] else None)
+        # An id that is broken over two lines cannot be copied; the other columns give way.
+        ids = all(_ID.fullmatch(_written(getattr(row, name))) for row in rows)
+        table.add_column(name, overflow="fold", no_wrap=ids, style="bold" if name == shown[0] else None)
     for row in rows:
         table.add_row(*(_styled(_written(getattr(row, name))) for name in shown))
     return table

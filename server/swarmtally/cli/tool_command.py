@@ -104,6 +104,8 @@ def _help(kind: Kind, schema: Mapping[str, Any], *, required: bool) -> str:
     notes = [form.format(bounds[key]) for key, form in _LIMITS.items() if key in bounds]
     if kind in (Kind.NAMES, Kind.PROSE):
         notes.append("repeatable")
+    if kind is Kind.VALUE:
+        notes.append("an object or a list is JSON; all else is text as given: 5, true, JSON with a mistake")
     if required:
         notes.append("required")
     elif schema.get("default") is not None:

@@ -1,6 +1,7 @@
 """What a text of the command line means for an argument of a given kind."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
@@ -11,6 +12,11 @@ from swarmtally.domain.errors import InvalidInput
 
 READ_LIMIT_BYTES = 16 * 1024 * 1024
 """The most that is read from a file or stdin for one argument."""
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DIGITS = 300
+"""The longest whole number that is read exactly; Python itself ends at 4,300."""
 
 _PROSE = frozenset({"tasks", "context"})
 """Lists of texts in which ", " is prose."""
@@ -61,7 +67,7 @@ def parse(kind: Kind, name: str, given: Sequence[str]) -> Any:
         return [piece for piece in pieces if piece]
     (text,) = given
     if kind is Kind.WORD:
-        return _number(text)
+        return _number(name, text)
     if kind is Kind.TEXT:
         return _text(name, text)
     whole = _read_stdin(name) if text == "-" else _text(name, text)
@@ -122,13 +128,17 @@ def _text(name: str, text: str) -> str:
     return text
 
 
-def _number(text: str) -> Any:
-    for convert in (int, float):
-        try:
-            return convert(text)
-        except ValueError:
-            continue
-    return text
+def _number(name: str, text: str) -> Any:
+    if _WHOLE.fullmatch(text) and len(text) <= _DIGITS:
+        return int(text)
+    if _DECIMAL.fullmatch(text):
+        return float(text)
+    try:
+        float(text)
+    except ValueError:
+        return text
+    # What Python takes for a number besides: 1_0, nan, digits of other scripts.
+    raise InvalidInput(f"--{name} is {text!r}; write the number in plain digits, such as 10 or 2.5")
 
 
 def _read_file(name: str, path: str) -> str:

@@ -13,6 +13,7 @@ from swarmtally.core import leases
 from swarmtally.core.leases import scope
 from swarmtally.domain.errors import InvalidInput, NotFound, RunFinished
 from swarmtally.domain.run import HOST, Lease, Run, RunStatus
+from swarmtally.domain.text import counted
 from swarmtally.store import events, runs, tasks, usage
 from swarmtally.store.connection import Connection
 from swarmtally.store.events import Event
@@ -49,7 +50,7 @@ async def cancel(tx: Connection, project: str, run_id: str, now_ns: int) -> int:
     await usage.lose_open(tx, run_id, now_ns, usage.CANCELLED)
     await runs.take_lease(tx, run_id, run.lease_epoch, None, 0)
     await runs.finish(
-        tx, run_id, RunStatus.CANCELLED, f"cancelled {BY_REQUEST}: {cancelled} tasks had not ended", now_ns
+        tx, run_id, RunStatus.CANCELLED, f"cancelled {BY_REQUEST}: {counted(cancelled, 'task')} had not ended", now_ns
     )
     await _tell(tx, run, "run.cancelled", BY_REQUEST, now_ns)
     return cancelled
@@ -112,7 +113,7 @@ async def retry(tx: Connection, project: str, run_id: str, owner: str, dead: Abs
     if not again:
         raise InvalidInput(f"run {run_id} has no failed or cancelled task; see it with run_status {run_id}")
     await runs.set_status(tx, run_id, _going_on(run), None)
-    await _tell(tx, run, "run.retried", f"{again} tasks", now_ns)
+    await _tell(tx, run, "run.retried", counted(again, "task"), now_ns)
     if run.backend.name == HOST or not leases.is_free(run, dead, now_ns):
         return Resumed(again, None)
     return Resumed(again, await leases.take_over(tx, project, run_id, owner, dead, now_ns))
@@ -127,7 +128,7 @@ def _going_on(run: Run) -> RunStatus:
 async def _get(tx: Connection, project: str, run_id: str) -> Run:
     run = await runs.get(tx, project, run_id)
     if run is None:
-        raise NotFound(f"project {project} has no run {run_id!r}; list them with runs list")
+        raise NotFound(f"project {project} has no run {run_id!r}; list them with run_status")
     return run
 
 

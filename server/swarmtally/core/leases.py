@@ -46,7 +46,7 @@ async def take_over(
     """
     run = await runs.get(tx, project, run_id)
     if run is None:
-        raise NotFound(f"project {project} has no run {run_id!r}; list them with runs list")
+        raise NotFound(f"project {project} has no run {run_id!r}; list them with run_status")
     if run.status.final:
         raise RunFinished(run_id, run.status, "resume")
     if not is_free(run, dead, now_ns):

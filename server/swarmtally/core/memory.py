@@ -112,7 +112,7 @@ class Memory:
                 return entry
             artefact = await _artefact(tx, project, key)
             if artefact is not None:
-                return _as_entry(artefact, namespace, key)
+                return _as_entry(artefact, key)
             raise await _not_found(tx, project, namespace, key, now_ns)
 
         return await self._database.read(unit)
@@ -200,10 +200,10 @@ async def _artefact(tx: Connection, project: str, key: str) -> Artefact | None:
     return await artefacts.by_name(tx, project, run_id, phase, name)
 
 
-def _as_entry(artefact: Artefact, namespace: str, key: str) -> MemoryEntry:
+def _as_entry(artefact: Artefact, key: str) -> MemoryEntry:
     return MemoryEntry(
         memory_id=0,
-        namespace=namespace,
+        namespace=None,
         key=key,
         value=artefact.whole,
         tags=("artefact",),

@@ -77,6 +77,8 @@ class RunState:
     artefacts: tuple[Artefact, ...]
     usage: UsageTotals
     messages: int
+    abandoned: bool
+    """No process executes it: nobody waits for the answers of its open calls, unless clients do its work."""
     as_of_ns: int
 
 
@@ -293,7 +295,7 @@ class Runs:
     async def _get(self, tx: Connection, run_id: str) -> Run:
         run = await runs.get(tx, self._project, run_id)
         if run is None:
-            raise NotFound(f"project {self._project} has no run {run_id!r}; list them with runs list")
+            raise NotFound(f"project {self._project} has no run {run_id!r}; list them with run_status")
         return run
 
     async def newest(self, limit: int) -> list[tuple[Run, str, Counts]]:
@@ -327,6 +329,7 @@ class Runs:
                 artefacts=tuple(await artefacts.of_run(tx, run_id, limit)),
                 usage=await usage.totals(tx, run_id),
                 messages=await messages.count(tx, run_id),
+                abandoned=self._abandoned(run, dead),
                 as_of_ns=self._clock.now_ns(),
             )
 
@@ -336,6 +339,9 @@ class Runs:
         # Ours goes on even where its lease ran out while the machine slept: the next heartbeat renews it.
         held = self._scheduler.holds(run.run_id)
         return str(run.status) if held else run.shown_status(self._clock.now_ns(), dead)
+
+    def _abandoned(self, run: Run, dead: frozenset[str]) -> bool:
+        return not self._scheduler.holds(run.run_id) and leases.is_free(run, dead, self._clock.now_ns())
 
     async def wait(self, run_id: str, timeout_s: float | None, on_progress: OnProgress | None = None) -> Progress:
         """Return when nothing more is to be waited for, at the latest after `timeout_s` (None: without limit).
@@ -377,7 +383,7 @@ class Runs:
                 known=sum(counts.values()),
                 running=tuple(await tasks.running(tx, run_id, LISTED)),
                 claimable=claimable,
-                abandoned=not self._scheduler.holds(run_id) and leases.is_free(run, dead, self._clock.now_ns()),
+                abandoned=self._abandoned(run, dead),
             )
 
         return await self._database.read(unit)

@@ -105,7 +105,7 @@ class Swarms:
         if swarm_id is not None:
             named = await swarms.get(tx, self._project, swarm_id)
             if named is None:
-                raise NotFound(f"project {self._project} has no swarm {swarm_id!r}; list them with swarms list")
+                raise NotFound(f"project {self._project} has no swarm {swarm_id!r}; list them with run_status")
             return named
         found = await swarms.current(tx, self._project)
         if found is None:

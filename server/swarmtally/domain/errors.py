@@ -85,7 +85,7 @@ class RunHeld(SwarmError):
     def __init__(self, run_id: str, owner: str, remaining_s: float) -> None:
         super().__init__(
             f"run {run_id} is executed by another process ({owner}, host:pid:start), whose lease ends in "
-            f"{remaining_s:.0f} s unless it lives on; follow it with runs show {run_id}, or stop that process"
+            f"{remaining_s:.0f} s unless it lives on; follow it with run_status, or stop that process"
         )
 
 
@@ -93,9 +93,7 @@ class RunFinished(SwarmError):
     def __init__(self, run_id: str, status: str, verb: str) -> None:
         retry = "; run_control retry does failed and cancelled tasks again" if status != "succeeded" else ""
         was = "was" if status == "cancelled" else "has"
-        super().__init__(
-            f"run {run_id} {was} {status}; nothing is left to {verb}{retry}. See it with runs show {run_id}"
-        )
+        super().__init__(f"run {run_id} {was} {status}; nothing is left to {verb}{retry}. See it with run_status")
 
 
 class AttemptOver(SwarmError):

@@ -31,7 +31,8 @@ class MemoryEntry:
     """One entry. `value` is any JSON value; `version` starts at 1 and grows with each store."""
 
     memory_id: int
-    namespace: str
+    namespace: str | None
+    """None: a deliverable of a run, which is found in every namespace and is in none."""
     key: str
     value: Any
     tags: tuple[str, ...]

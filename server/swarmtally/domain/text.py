@@ -33,3 +33,8 @@ def one_line(text: str, limit: int) -> str:
     shown = "".join(char if char.isprintable() else " " if char.isspace() else "�" for char in storable(text))
     shown = " ".join(shown.split())
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
+
+
+def counted(number: int, thing: str) -> str:
+    """`number` and the name of what is counted, such as "1 call" or "2 calls"."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

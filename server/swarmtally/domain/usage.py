@@ -45,7 +45,7 @@ class TokenUsage:
         return self.input_tokens is not None and self.output_tokens is not None
 
     def credible(self) -> "TokenUsage":
-        """This usage, or an unknown one when a figure is below 0 or beyond `FIGURE_LIMIT`."""
+        """This usage, or an unknown one when a figure is below 0, beyond `FIGURE_LIMIT` or more than it is part of."""
         figures = (
             self.input_tokens,
             self.output_tokens,
@@ -53,23 +53,41 @@ class TokenUsage:
             self.cache_write_tokens,
             self.reasoning_tokens,
         )
-        if all(figure is None or 0 <= figure <= FIGURE_LIMIT for figure in figures):
+        cached, reasoning = (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0), self.reasoning_tokens or 0
+        parts = ((cached, self.input_tokens), (reasoning, self.output_tokens))
+        if all(figure is None or 0 <= figure <= FIGURE_LIMIT for figure in figures) and all(
+            whole is None or part <= whole for part, whole in parts
+        ):
             return self
         return TokenUsage(reason=INCREDIBLE)
 
 
 @dataclass(frozen=True, slots=True)
 class UsageTotals:
-    """Sums over calls. `calls` counts all of them, `unknown` those without figures; sums are over the others."""
+    """Sums over the calls that reported their tokens: neither `open` nor `unknown` ones are in them.
+
+    A sum is None when no call reported its tokens, and when one of those that did left that figure out.
+    """
 
     calls: int
+    """All of them, `open` and `unknown` ones too."""
     open: int
     unknown: int
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    reasoning_tokens: int
+    """Ended without input or output tokens; what else they gave is not in the sums."""
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    cache_read_calls: int
+    """How many of `reported` calls gave this figure."""
+    cache_write_calls: int
+    reasoning_calls: int
+
+    @property
+    def reported(self) -> int:
+        """How many calls the sums are over."""
+        return self.calls - self.open - self.unknown
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "UsageTotals":

@@ -9,6 +9,7 @@ from swarmtally.store.connection import Connection, as_json
 LOST = "the process ended before an answer was recorded"
 CANCELLED = "the run was cancelled before an answer was recorded"
 EXPIRED = "its packet expired before a report came"
+HALF = "its input or its output tokens were not reported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ async def close_call(tx: Connection, usage_id: int, usage: TokenUsage, now_ns: i
             "now": now_ns,
             "status": UsageStatus.REPORTED if usage.known else UsageStatus.UNKNOWN,
             "source": usage.source if usage.known else None,
+            "reason": usage.reason or (None if usage.known else HALF),
         },
     )
 
@@ -100,13 +102,21 @@ async def of_attempt(tx: Connection, task_id: str, number: int) -> int | None:
     return row["usage_id"] if row else None
 
 
-_SUMS = """
-  COUNT(*) AS calls, COALESCE(SUM(status = 'open'), 0) AS open, COALESCE(SUM(status = 'unknown'), 0) AS unknown,
-  COALESCE(SUM(input_tokens), 0) AS input_tokens, COALESCE(SUM(output_tokens), 0) AS output_tokens,
-  COALESCE(SUM(cache_read_tokens), 0) AS cache_read_tokens,
-  COALESCE(SUM(cache_write_tokens), 0) AS cache_write_tokens,
-  COALESCE(SUM(reasoning_tokens), 0) AS reasoning_tokens
-"""
+_REPORTED = "FILTER (WHERE status = 'reported')"
+_FIGURES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+_COUNTS = (
+    "COUNT(*) AS calls, COUNT(*) FILTER (WHERE status = 'open') AS open,"
+    " COUNT(*) FILTER (WHERE status = 'unknown') AS unknown"
+)
+_SUMS = ", ".join(
+    [_COUNTS]
+    + [f"COUNT({name}) {_REPORTED} AS {name.removesuffix('_tokens')}_calls" for name in _FIGURES[2:]]
+    # SUM skips NULL, and a sum that lacks a call's figure must not pass for one over all of them.
+    + [
+        f"CASE WHEN COUNT({name}) {_REPORTED} = COUNT(*) {_REPORTED} THEN SUM({name}) {_REPORTED} END AS {name}"
+        for name in _FIGURES
+    ]
+)
 
 
 async def totals(tx: Connection, run_id: str) -> UsageTotals:
