@@ -23,6 +23,7 @@ async def open(  # noqa: A001 - `swarmtally.open`, like `gzip.open`
     model: str | None = None,
     base_url: str | None = None,
     max_output_tokens: int | None = None,
+    max_parallel: int | None = None,
     allow: Sequence[str | os.PathLike[str]] = (),
     backends: Mapping[str, Backend] | None = None,
 ) -> AsyncIterator[App]:
@@ -37,6 +38,7 @@ async def open(  # noqa: A001 - `swarmtally.open`, like `gzip.open`
         model: who does the work: `anthropic:…`, `openai:…`, `local`, or the name of one of `backends`.
         base_url: an OpenAI-compatible server, with `openai:NAME`.
         max_output_tokens: the most a model call may write. A backend of your own keeps its own limit.
+        max_parallel: calls at once to a provider's model. A backend of your own keeps its own limit.
         allow: further folders that deliverables may be written to.
         backends: your own backends by name. A call or swarm whose model is that name uses it; a single one is used
             where no model is named. They are yours to close, after the app.
@@ -49,8 +51,9 @@ async def open(  # noqa: A001 - `swarmtally.open`, like `gzip.open`
     own.check(brought)
     if isinstance(allow, str):
         raise InvalidInput("allow is one text; give a list of folders")
-    if max_output_tokens is not None and max_output_tokens < 1:
-        raise InvalidInput(f"max_output_tokens is {max_output_tokens}; it must be 1 or more")
+    for name, number in (("max_output_tokens", max_output_tokens), ("max_parallel", max_parallel)):
+        if number is not None and number < 1:
+            raise InvalidInput(f"{name} is {number}; it must be 1 or more")
     gather = partial(
         Settings.gather,
         "shell",
@@ -59,6 +62,7 @@ async def open(  # noqa: A001 - `swarmtally.open`, like `gzip.open`
         model=model,
         base_url=base_url,
         max_output_tokens=max_output_tokens,
+        max_parallel=max_parallel,
         allow=[os.fspath(folder) for folder in allow],
     )
     settings = await anyio.to_thread.run_sync(gather)

@@ -195,6 +195,7 @@ class App:
             # The process's own server is not where a call goes that names the client itself.
             base_url=None if model == HOST else settings.base_url,
             max_output_tokens=settings.max_output_tokens,
+            max_parallel=settings.max_parallel,
             environ=settings.environ,
             data_dir=settings.data_dir,
         )

@@ -32,6 +32,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "work_claim": {"limit": 2},
     "work_report": {"task_id": TASK_ID, "lease": LEASE, "output": "# Login", "files": {"src/login.py": "..."}},
     "run_control": {"run_id": RUN_ID, "action": "cancel"},
+    "bottleneck_analyze": {"component": "swarm", "metrics": ["cpu", "memory"], "timeframe": "24h"},
 }
 """Arguments of the example on each page. In this order they work one after the other in a new project that has a
 host-driven run; tests run them."""

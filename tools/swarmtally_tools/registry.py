@@ -19,6 +19,7 @@ MODULES = {
     "work_claim": "work",
     "work_report": "work",
     "run_control": "runs",
+    "bottleneck_analyze": "bottleneck",
 }
 """Tool name → module of this package. A test holds it against each module's TOOLS."""
 

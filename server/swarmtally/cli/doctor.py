@@ -167,6 +167,7 @@ def _backend(front: Literal["shell", "mcp"], settings: Settings) -> CheckView:
             model=settings.model,
             base_url=settings.base_url,
             max_output_tokens=settings.max_output_tokens,
+            max_parallel=settings.max_parallel,
             environ=settings.environ,
             data_dir=settings.data_dir,
         )

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import anyio.to_thread
+import psutil
 
 from swarmtally.domain.timeframe import Timeframe
 from swarmtally.insight import causes, sampled
@@ -59,12 +59,8 @@ class Analysis:
     """Why something is unknown."""
 
 
-async def analyze(database: Database, asked: Asked, machine_bytes: int | None = None) -> Analysis:
-    """Find what limited the runs.
-
-    Args:
-        machine_bytes: the machine's memory, which the process's is held against.
-    """
+async def analyze(database: Database, asked: Asked) -> Analysis:
+    """Find what limited the runs."""
 
     async def unit(tx: Connection) -> tuple[History, list[Sample]]:
         found = await history.of_runs(tx, asked.project, asked.swarm_id, asked.timeframe, MOST_RUNS, MOST_TASKS)
@@ -74,11 +70,12 @@ async def analyze(database: Database, asked: Asked, machine_bytes: int | None = 
         return found, await history.samples(tx, asked.project, reach)
 
     found, samples = await database.read(unit)
-    return await anyio.to_thread.run_sync(partial(examine, found, samples, asked, machine_bytes))
+    # Hundreds of replays: not on the event loop.
+    return await anyio.to_thread.run_sync(lambda: examine(found, samples, asked, psutil.virtual_memory().total))
 
 
 def examine(found: History, samples: Sequence[Sample], asked: Asked, machine_bytes: int | None) -> Analysis:
-    """The analysis of what was recorded; see `analyze`."""
+    """The analysis of what was recorded; `machine_bytes` is the memory that the processes' is held against."""
     figures = sampled.figures([each for each in samples if each.at_ns >= asked.timeframe.since_ns], asked.metrics)
     made, refused = scenes(found, asked.timeframe.until_ns)
     reasons = {metric.value: figure.reason for metric, figure in figures.items() if figure.reason}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from swarmtally.domain.run import HOST
-from swarmtally.domain.swarm import Swarm
+from swarmtally.domain.swarm import Strategy, Swarm
 from swarmtally.domain.task import Task
 from swarmtally.domain.topology import Shape
 from swarmtally.insight.replay import Job, Member, Pool, Recording, Spans, Step
@@ -155,11 +155,12 @@ def _scene(history: History, runs: Sequence[RecordedRun], until_ns: int) -> Scen
         if member.agent.created_ns <= ended_ns and (member.left_ns is None or member.left_ns > begun_ns)
     ]
     pools = [_pool(runs, timed, at, key) for key, at in number.items()]
-    steps = _steps(history, runs, timed, pools, members)
+    standing = _standing(members, timed, runs, swarm)
+    steps = _steps(history, runs, timed, pools, standing)
     recording = Recording(
         jobs=tuple(_jobs(history, runs, timed, steps, begun_ns)),
         pools=tuple(pools),
-        members=tuple(_members(members, timed, begun_ns)),
+        members=tuple(_member(member, begun_ns) for member in standing),
         strategy=swarm.strategy,
         max_agents=_max_agents(swarm, runs),
         created_ns={recorded.run.run_id: recorded.run.created_ns for recorded in runs},
@@ -204,15 +205,27 @@ def _pool(runs: Sequence[RecordedRun], timed: Sequence[_Timed], number: int, key
     return Pool(max(1, most, key[1] or 0), bound == "compute")
 
 
-def _members(members: Sequence[Membership], timed: Sequence[_Timed], begun_ns: int) -> Iterable[Member]:
-    """Those that did not join for a task: the replay makes such agents itself."""
-    first = _first_claims(timed)
-    for member in members:
-        agent = member.agent
-        if first.get(agent.agent_id) != agent.created_ns:
-            since_ns = agent.created_ns - begun_ns
-            left_ns = None if member.left_ns is None else member.left_ns - begun_ns
-            yield Member(replace(agent, idle_since_ns=since_ns), member.joined, since_ns, left_ns)
+def _standing(
+    members: Sequence[Membership], timed: Sequence[_Timed], runs: Sequence[RecordedRun], swarm: Swarm
+) -> list[Membership]:
+    """Those that did not join for a task: the replay makes such agents itself. A specialized swarm gets one agent of
+    each role when a run is made."""
+    first: dict[str, int] = {}
+    for each in timed:
+        claimed_ns = each.attempt.claimed_ns
+        first[each.attempt.agent_id] = min(first.get(each.attempt.agent_id, claimed_ns), claimed_ns)
+    made_ns = {recorded.run.created_ns for recorded in runs} if swarm.strategy is Strategy.SPECIALIZED else set()
+    return [
+        member
+        for member in members
+        if first.get(member.agent.agent_id) != member.agent.created_ns or member.agent.created_ns in made_ns
+    ]
+
+
+def _member(member: Membership, begun_ns: int) -> Member:
+    since_ns = member.agent.created_ns - begun_ns
+    left_ns = None if member.left_ns is None else member.left_ns - begun_ns
+    return Member(replace(member.agent, idle_since_ns=since_ns), member.joined, since_ns, left_ns)
 
 
 def _jobs(
@@ -276,9 +289,9 @@ def _steps(
     runs: Sequence[RecordedRun],
     timed: Sequence[_Timed],
     pools: Sequence[Pool],
-    members: Sequence[Membership],
+    standing: Sequence[Membership],
 ) -> dict[tuple[str, int], Step]:
-    delays = _delays(history, runs, timed, pools, members)
+    delays = _delays(history, runs, timed, pools, standing)
     following = {(each.attempt.task_id, each.attempt.number): each.attempt for each in timed}
     alone = [_alone(timed, number) if pool.compute else None for number, pool in enumerate(pools)]
     found = {}
@@ -312,18 +325,13 @@ def _delays(
     runs: Sequence[RecordedRun],
     timed: Sequence[_Timed],
     pools: Sequence[Pool],
-    members: Sequence[Membership],
+    standing: Sequence[Membership],
 ) -> dict[tuple[str, int], tuple[int, int]]:
     """For each attempt how long it waited, at the end, although its agent and a call's place were free; and what of
     that its run was halted."""
     created = {task.task_id: task.created_ns for recorded in runs for task in history.tasks[recorded.run.run_id]}
-    first = _first_claims(timed)
     # An agent that joined for a task could have joined before: there was room.
-    idle_since = {
-        member.agent.agent_id: member.agent.created_ns
-        for member in members
-        if first.get(member.agent.agent_id) != member.agent.created_ns
-    }
+    idle_since = {member.agent.agent_id: member.agent.created_ns for member in standing}
     never = min((each.attempt.claimed_ns for each in timed), default=0) - _AGES_NS
     owed = [0] * len(pools)
     places = [[never] * min(pool.slots, len(timed)) for pool in pools]
@@ -354,15 +362,6 @@ def _delays(
         halted = sum(max(0, min(at_ns, end) - max(could_ns, begin)) for begin, end in halts)
         found[attempt.task_id, attempt.number] = (delay, min(delay, halted))
     return found
-
-
-def _first_claims(timed: Sequence[_Timed]) -> dict[str, int]:
-    """When each agent claimed first."""
-    first: dict[str, int] = {}
-    for each in timed:
-        claimed_ns = each.attempt.claimed_ns
-        first[each.attempt.agent_id] = min(first.get(each.attempt.agent_id, claimed_ns), claimed_ns)
-    return first
 
 
 class _Shared:
