@@ -26,6 +26,14 @@ from tests.core.harness import CHOICE, KeyPacker, ListPlanner, NoShelf
 from tests.store.conftest import HandClock
 
 
+class TickingClock(HandClock):
+    """Time as the test sets it; each look at it takes a nanosecond, so that what follows is later."""
+
+    def now_ns(self) -> int:
+        self.ns += 1
+        return self.ns
+
+
 @dataclass
 class ConductedBackend:
     """Answers a call when the clock has advanced by what `seconds` says of its task's key."""
@@ -71,7 +79,7 @@ class Conducted:
             while len(ended) < len(plan):
                 await self._all_calls_begun(run_id, len(ended))
                 moment = min(due for due, _ in self.backend.due.values())
-                self.clock.ns = moment
+                self.clock.ns = max(self.clock.ns, moment)
                 for key in [key for key, (due, _) in self.backend.due.items() if due == moment]:
                     self.backend.due.pop(key)[1].set()
                     ended[key] = (moment - begun_ns) / 1e9
@@ -106,7 +114,7 @@ class Conducted:
 async def conducted(
     folder: Path, seconds: Mapping[str, float], *, max_parallel: int, max_agents: int, strategy: Strategy
 ) -> AsyncIterator[Conducted]:
-    clock, new_id = HandClock(), id_factory()
+    clock, new_id = TickingClock(), id_factory()
     backend = ConductedBackend(clock, seconds, max_parallel)
 
     async def open_backend(choice: object) -> ConductedBackend:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from swarmtally.core import scheduler
 from swarmtally.domain.swarm import Strategy
 from swarmtally.domain.task import NewTask
 from swarmtally.domain.timeframe import Timeframe
@@ -44,6 +45,12 @@ def ends(scene: Scene, ended_ns: dict[str, int]) -> dict[str, float]:
     return {job.task.key: ended_ns[job.task.task_id] / 1e9 for job in scene.recording.jobs}
 
 
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else writes: without looks for others' writes every turn of the scheduler follows from what happened."""
+    monkeypatch.setattr(scheduler, "WATCH_S", 3_600)
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_replay_ends_each_task_when_the_scheduler_did_and_would(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
@@ -74,20 +81,17 @@ async def test_the_suggested_role_gives_the_predicted_makespan(tmp_path: Path) -
         await swarm.run(*plan)
         found = await analyze(swarm.database, Asked("test", Timeframe(0, swarm.clock.ns)))
         scene = await recorded(swarm)
-    assert (found.makespan_ns, found.replayed_ns, found.replay_error) == (12_000_000_000, 12_000_000_000, 0.0)
+    assert (found.makespan_ns, found.replay_error) == (found.replayed_ns, 0.0)
     cause = found.causes[0]
-    assert (cause.name, cause.lost_ns, cause.what_if and cause.what_if.makespan_ns) == (
-        "role_shortage",
-        10_000_000_000,
-        2_000_000_000,
-    )
+    assert cause.name == "role_shortage"
     assert cause.what_if is not None
+    assert [found.makespan_ns, cause.lost_ns, cause.what_if.makespan_ns] == pytest.approx([12e9, 10e9, 2e9])
     assert cause.what_if.command == (
         f"swarmtally mcp swarm_scale --target-size 7 --type tester --swarm-id {scene.swarm.swarm_id}"
     )
-    assert replay(with_agents_of(scene.recording, "tester", 1)).makespan_ns == 6_000_000_000
+    assert replay(with_agents_of(scene.recording, "tester", 1)).makespan_ns == pytest.approx(6e9)
     async with conducted(tmp_path / "after", seconds, max_agents=2, **limits) as swarm:
         await swarm.swarms.spawn("coder", None, (), 1, None)
         await swarm.swarms.spawn("tester", None, (), 1, None)
         await swarm.swarms.scale(7, "tester", None)
-        assert max((await swarm.run(*plan)).values()) == 2.0
+        assert max((await swarm.run(*plan)).values()) == pytest.approx(2.0)

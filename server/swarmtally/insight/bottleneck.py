@@ -9,7 +9,7 @@ import psutil
 from swarmtally.domain.timeframe import Timeframe
 from swarmtally.insight import causes, sampled
 from swarmtally.insight.recording import Scene, Unreplayable, scenes
-from swarmtally.insight.replay import Replayed, replay
+from swarmtally.insight.replay import replay
 from swarmtally.insight.sampled import Figure, Metric
 from swarmtally.insight.study import Cause, Component, Study
 from swarmtally.insight.waits import with_waits
@@ -79,17 +79,15 @@ def examine(found: History, samples: Sequence[Sample], asked: Asked, machine_byt
     figures = sampled.figures([each for each in samples if each.at_ns >= asked.timeframe.since_ns], asked.metrics)
     made, refused = scenes(found, asked.timeframe.until_ns)
     reasons = {metric.value: figure.reason for metric, figure in figures.items() if figure.reason}
-    made, bases, stuck = _replayed(made)
-    refused += stuck
     if not made:
         why = "no run of the timeframe had begun" if not found.total else "no run of the timeframe can be replayed"
         reasons["causes"] = f"{why}; see left_out" if refused else why
         return Analysis((), found.total, tuple(refused), 0, figures=figures, reasons=reasons)
     during = [_during(scene, samples) for scene in made]
-    made = [with_waits(scene, each) for scene, each in zip(made, during, strict=True)]  # which changes no span
+    made = [with_waits(scene, each) for scene, each in zip(made, during, strict=True)]
     study = Study(
         tuple(made),
-        tuple(bases),
+        tuple(replay(scene.recording) for scene in made),
         tuple(sample for each in during for sample in each),
         found.memberships,
         machine_bytes,
@@ -113,21 +111,6 @@ def examine(found: History, samples: Sequence[Sample], asked: Asked, machine_byt
         figures=figures,
         reasons={**reasons, **verdict.reasons},
     )
-
-
-def _replayed(made: Sequence[Scene]) -> tuple[list[Scene], list[Replayed], list[Unreplayable]]:
-    """The scenes that can be replayed, with their replays, and the runs of the others."""
-    fit: list[Scene] = []
-    bases: list[Replayed] = []
-    refused: list[Unreplayable] = []
-    for scene in made:
-        try:
-            bases.append(replay(scene.recording))
-        except ValueError as error:
-            refused += [Unreplayable(recorded.run.run_id, f"its rows do not fit: {error}") for recorded in scene.runs]
-        else:
-            fit.append(scene)
-    return fit, bases, refused
 
 
 def _during(scene: Scene, samples: Sequence[Sample]) -> list[Sample]:

@@ -1,7 +1,6 @@
 """From recorded rows to what `replay` takes: durations, waits that nothing explains, and what was allowed when."""
 
 import heapq
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,8 @@ from swarmtally.domain.run import HOST
 from swarmtally.domain.swarm import Strategy, Swarm
 from swarmtally.domain.task import Task
 from swarmtally.domain.topology import Shape
-from swarmtally.insight.replay import Job, Member, Pool, Recording, Spans, Step
+from swarmtally.insight.replay import Job, Member, Pool, Recording, Spans, Step, explained
+from swarmtally.insight.sharing import Shared
 from swarmtally.store.history import Attempt, History, Membership, RecordedRun
 
 _LOST = ("lost", "expired")
@@ -84,7 +84,12 @@ def scenes(history: History, until_ns: int) -> tuple[list[Scene], list[Unreplaya
             continue
         timed = _timed(history, recorded, until_ns, 0)
         fit.append((min(each.attempt.claimed_ns for each in timed), max(each.end_ns for each in timed), recorded))
-    made = [_scene(history, together, until_ns) for together in _together(fit)]
+    made = []
+    for together in _together(fit):
+        try:
+            made.append(_scene(history, together, until_ns))
+        except ValueError as error:
+            refused += [Unreplayable(each.run.run_id, f"its rows do not fit: {error}") for each in together]
     return sorted(made, key=lambda scene: (scene.begun_ns, scene.runs[0].run.run_id)), refused
 
 
@@ -170,6 +175,12 @@ def _scene(history: History, runs: Sequence[RecordedRun], until_ns: int) -> Scen
     for key in keys:
         choice = next(each.run.backend for each in runs if (each.run.backend.to_json(), each.max_parallel) == key)
         backends.append(Backend(choice.name, choice.model, key[1]))
+    claimed_ns = {
+        (task_id, number): attempt.claimed_ns - begun_ns
+        for task_id, attempts in history.attempts.items()
+        for number, attempt in enumerate(attempts)
+    }
+    recording = explained(recording, claimed_ns)
     return Scene(
         swarm,
         tuple(runs),
@@ -364,30 +375,5 @@ def _delays(
     return found
 
 
-class _Shared:
-    """How far calls that share a capacity have come: k at once each progress at 1/k."""
-
-    def __init__(self, calls: Sequence[tuple[int, int]]) -> None:
-        self._at: list[int] = []
-        self._progress: list[float] = []
-        self._rate: list[float] = []
-        running, progress = 0, 0.0
-        for at_ns, change in sorted([(begin, 1) for begin, _ in calls] + [(end, -1) for _, end in calls]):
-            if self._at:
-                progress += (at_ns - self._at[-1]) * self._rate[-1]
-            running += change
-            self._at.append(at_ns)
-            self._progress.append(progress)
-            self._rate.append(1 / running if running > 0 else 0.0)
-
-    def between(self, begin_ns: int, end_ns: int) -> float:
-        """What a call of that time would have taken alone, in ns."""
-        return self._until(end_ns) - self._until(begin_ns)
-
-    def _until(self, at_ns: int) -> float:
-        at = bisect_right(self._at, at_ns) - 1
-        return self._progress[at] + (at_ns - self._at[at]) * self._rate[at] if at >= 0 else 0.0
-
-
-def _alone(timed: Sequence[_Timed], pool: int) -> _Shared:
-    return _Shared([each.call for each in timed if each.pool == pool and each.call is not None])
+def _alone(timed: Sequence[_Timed], pool: int) -> Shared:
+    return Shared([each.call for each in timed if each.pool == pool and each.call is not None])

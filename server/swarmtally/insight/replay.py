@@ -9,7 +9,7 @@ import heapq
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from swarmtally.core.assignment import Bound, assign, out_of_reach, precedence
@@ -130,6 +130,35 @@ def replay(recording: Recording) -> Replayed:
     return _Replay.of(recording).run()
 
 
+def explained(recording: Recording, claimed_ns: Mapping[tuple[str, int], int]) -> Recording:
+    """`recording` without those of its delays that the rule itself explains, as where a task was not looked at because
+    others came first. `claimed_ns`: when each step, (task_id, from 0), was claimed.
+
+    Raises:
+        ValueError: as `replay`.
+    """
+    followed = _Replay.of(recording)
+    followed.claimed_ns = claimed_ns
+    followed.run()
+    return replace(
+        recording,
+        jobs=tuple(
+            replace(
+                job,
+                steps=tuple(
+                    _with_delay(step, followed.delays[job.task.task_id, number])
+                    for number, step in enumerate(job.steps)
+                ),
+            )
+            for job in recording.jobs
+        ),
+    )
+
+
+def _with_delay(step: Step, delay: int) -> Step:
+    return replace(step, spans=replace(step.spans, delay=delay), halted=min(step.halted, delay))
+
+
 _Key = tuple[int, int, int, int, str]
 
 
@@ -171,6 +200,9 @@ class _Replay:
     ended: dict[str, int] = field(default_factory=dict)
     freed_by: dict[str, str] = field(default_factory=dict)
     roles: dict[str, str] = field(default_factory=dict)
+    claimed_ns: Mapping[tuple[str, int], int] | None = None
+    """Where a recording is followed: no step is delayed beyond its own claim."""
+    delays: dict[tuple[str, int], int] = field(default_factory=dict)
     number: int = 0
     first_ns: int | None = None
     busiest: int = 0
@@ -314,9 +346,15 @@ class _Replay:
         calls = self.calls[job.pool]
         calls.claimed += 1
         spans = job.steps[self.step.setdefault(task.task_id, 0)].spans
-        claimed_ns = now_ns + spans.delay
+        claimed_ns = now_ns + self._delay(task.task_id, spans.delay, now_ns)
         self.first_ns = claimed_ns if self.first_ns is None else min(self.first_ns, claimed_ns)
         self._at(claimed_ns + spans.before, "call", task.task_id)
+
+    def _delay(self, task_id: str, delay: int, now_ns: int) -> int:
+        if self.claimed_ns is not None:
+            at = (task_id, self.step[task_id])
+            delay = self.delays[at] = min(delay, max(0, self.claimed_ns[at] - now_ns))
+        return delay
 
     def _begin_call(self, task_id: str, now_ns: int) -> None:
         job = self.jobs[task_id]
