@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmtally.domain.swarm import Agent, AgentStatus, Strategy
+from swarmtally.insight.jobs import Job, Member, Pool, Recording, Spans, Step
 from swarmtally.insight.relaxing import (
     independent,
     sizes_above,
@@ -16,7 +17,7 @@ from swarmtally.insight.relaxing import (
     with_slots,
     without_delays,
 )
-from swarmtally.insight.replay import Job, Member, Pool, Recording, Spans, Step, replay
+from swarmtally.insight.replay import replay
 from swarmtally.insight.sharing import Shared
 from tests.unit.test_rules import ROLES, a_task
 

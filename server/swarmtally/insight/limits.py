@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from swarmtally.domain.swarm import MAX_AGENTS_LIMIT, Strategy, Swarm
+from swarmtally.insight.jobs import Recording
 from swarmtally.insight.recording import Backend, Scene
 from swarmtally.insight.relaxing import (
     Best,
@@ -15,7 +16,6 @@ from swarmtally.insight.relaxing import (
     with_max_agents,
     with_slots,
 )
-from swarmtally.insight.replay import Recording
 from swarmtally.insight.study import Cause, Component, Evidence, Study, WhatIf, at_least_ns, most_at_once, seconds
 from swarmtally.store.history import Attempt
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from swarmtally.domain.errors import FailureCause
+from swarmtally.insight.jobs import Recording, Step
 from swarmtally.insight.limits import PROVIDER
 from swarmtally.insight.recording import Scene
 from swarmtally.insight.relaxing import (
@@ -16,7 +17,7 @@ from swarmtally.insight.relaxing import (
     without_stalls,
     without_steps,
 )
-from swarmtally.insight.replay import Recording, Step, replay
+from swarmtally.insight.replay import replay
 from swarmtally.insight.sampled import NO_SAMPLES
 from swarmtally.insight.study import Cause, Component, Evidence, Study, Unknown, WhatIf, seconds
 from swarmtally.store.history import Attempt

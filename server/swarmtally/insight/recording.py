@@ -9,7 +9,8 @@ from swarmtally.domain.run import HOST
 from swarmtally.domain.swarm import Strategy, Swarm
 from swarmtally.domain.task import Task
 from swarmtally.domain.topology import Shape
-from swarmtally.insight.replay import Job, Member, Pool, Recording, Spans, Step, explained
+from swarmtally.insight.jobs import Job, Member, Pool, Recording, Spans, Step
+from swarmtally.insight.replay import explained
 from swarmtally.insight.sharing import Shared
 from swarmtally.store.history import Attempt, History, Membership, RecordedRun
 

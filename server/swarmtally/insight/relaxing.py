@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from swarmtally.domain.swarm import Agent, AgentStatus
-from swarmtally.insight.replay import UNLIMITED, Job, Member, Recording, Spans, Step
+from swarmtally.insight.jobs import UNLIMITED, Job, Member, Recording, Spans, Step
 
 MOST_OF_GAIN = 0.9
 """A change that gains this share of what the best of its kind gains is preferred when it is smaller."""

@@ -6,8 +6,9 @@ from enum import StrEnum
 
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.swarm import AgentStatus
+from swarmtally.insight.jobs import Recording
 from swarmtally.insight.recording import Scene
-from swarmtally.insight.replay import Recording, Replayed, replay
+from swarmtally.insight.replay import Replayed, replay
 from swarmtally.store.history import Membership, Sample
 
 WORTH_SHARE = 0.005

@@ -4,8 +4,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from swarmtally.insight.jobs import Spans, Step
 from swarmtally.insight.recording import Scene
-from swarmtally.insight.replay import Spans, Step
 from swarmtally.store.history import Sample
 
 _Span = tuple[int, int]
