@@ -8,9 +8,10 @@ from swarmtally.domain.timeframe import Timeframe
 from swarmtally.insight.bottleneck import Analysis, Asked, analyze
 from swarmtally.insight.sampled import NO_SAMPLES, Metric
 from swarmtally.insight.study import Cause, Component
+from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 from tests.core.harness import task
-from tests.insight.planting import Limits, Planted, Sampled, Try, in_turn, ns, plant, sample
+from tests.insight.planting import Limits, Planted, Sampled, Try, in_turn, later, ns, plant, sample
 
 CODERS = dict.fromkeys(range(8), "coder")
 ALL = Timeframe(0, ns(10_000))
@@ -99,6 +100,31 @@ async def test_a_chain_of_tasks(database: Database) -> None:
     assert predicted_s(cause) == pytest.approx(33 - 6)
 
 
+async def test_what_a_task_made_possible_waited_for_it(database: Database) -> None:
+    planted = [Planted(task("plan", expands=True), (Try(0, 0, 0, 10),)), Planted(task("x"), (Try(1, 10, 10, 5),))]
+    await plant(database, Limits(), planted, CODERS)
+    await database.write(lambda tx: tx.rows("UPDATE task SET created_ns = :made WHERE key = 'x'", {"made": ns(10)}))
+    cause = await first(database)
+    assert (cause.name, cause.tasks, predicted_s(cause)) == ("critical_path", ("plan", "x"), 10)
+
+
+async def test_what_outlived_a_cancelled_task_waited_for_what_that_had_waited_for(database: Database) -> None:
+    planted = [
+        Planted(task("bad"), (Try(0, 0, 0, 10),)),
+        Planted(task("never", "bad"), (Try(1, 10, 10, 1),)),
+        Planted(task("review", "never", tolerates_failure=True), (Try(2, 10, 10, 5),)),
+    ]
+    await plant(database, Limits(), planted, CODERS)
+
+    async def cancelled(tx: Connection) -> None:
+        await tx.rows("DELETE FROM attempt WHERE task_id IN (SELECT task_id FROM task WHERE key = 'never')")
+        await tx.rows("UPDATE task SET finished_ns = :at WHERE key IN ('bad', 'never')", {"at": ns(10)})
+
+    await database.write(cancelled)
+    cause = await first(database)
+    assert (cause.name, cause.tasks, predicted_s(cause)) == ("critical_path", ("bad", "review"), 10)
+
+
 async def test_calls_that_the_provider_refused(database: Database) -> None:
     planted = [Planted(task(f"t{at}"), (Try(at, 0, 0, 10),)) for at in range(3)]
     refused = Try(3, 0, 0, 1, cause="rate_limit")
@@ -153,11 +179,12 @@ async def test_time_around_the_calls(database: Database) -> None:
     assert (cause.name, cause.lost_ns / 1e9) == ("overhead", 9)
 
 
-async def test_a_database_that_others_lock(database: Database) -> None:
-    planted = [Planted(task(f"t{at}"), (Try(at, 0, 0, 1, after=8),)) for at in range(8)]
+@pytest.mark.parametrize(("where", "quiet"), [("after", 1), ("before", 9)])
+async def test_a_database_that_others_lock(database: Database, where: str, quiet: int) -> None:
+    planted = [later(Planted(task(f"t{at}"), (Try(at, 0, 0, 1),)), **{where: 8}) for at in range(8)]
     await plant(database, Limits(), planted, CODERS)
-    # From the first second on to the ninth three quarters of the time.
-    await sample(database, *(Sampled(at, lock_ns=750_000_000 if at > 1 else 0) for at in range(1, 10)))
+    # Three quarters of the eight seconds in which nothing is called.
+    await sample(database, *(Sampled(at, lock_ns=0 if at == quiet else 750_000_000) for at in range(1, 10)))
     cause = await first(database)
     assert (cause.name, cause.lost_ns / 1e9) == ("lock_wait", 6)
     # What locks explain is not counted as overhead again.

@@ -152,10 +152,10 @@ def test_only_the_hub_takes_its_tasks_and_only_one_at_a_time() -> None:
 
 
 def test_an_agent_that_leaves_finishes_its_task_first() -> None:
-    jobs = [job(0, 5), job(1, 5), job(2, 5)]
+    jobs = [job(0, 5), job(1, 5), job(2, 5), job(3, 5)]
     members = (member(0, "coder"), member(1, "coder", leaves_s=2))
     ended = replay(recorded(*jobs, max_agents=1, members=members)).ended_ns
-    assert {key: at / S for key, at in ended.items()} == {"t0": 5, "t1": 5, "t2": 10}
+    assert {key: at / S for key, at in ended.items()} == {"t0": 5, "t1": 5, "t2": 10, "t3": 15}
 
 
 def test_a_task_that_can_never_start_is_said() -> None:

@@ -272,7 +272,7 @@ def _jobs(
             yield Job(
                 task,
                 frozenset(needs),
-                release_ns if not needs else task.created_ns - begun_ns,
+                release_ns if not needs else run.created_ns - begun_ns,
                 tuple(steps[task.task_id, attempt.number] for attempt in attempts),
                 pools[run.run_id],
             )
