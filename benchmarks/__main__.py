@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 
-from benchmarks import durable_tasks, load_balance, memory_store, recording, shell_start, speed_multiplier
+from benchmarks import bottleneck, durable_tasks, load_balance, memory_store, recording, shell_start, speed_multiplier
 
 BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "shell_start": shell_start.run,
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "speed_multiplier": speed_multiplier.run,
     "load_balance": load_balance.run,
     "recording": recording.run,
+    "bottleneck": bottleneck.run,
 }
 
 

@@ -23,6 +23,7 @@ async def open(  # noqa: A001 - `swarmtally.open`, like `gzip.open`
     model: str | None = None,
     base_url: str | None = None,
     max_output_tokens: int | None = None,
+    max_parallel: int | None = None,
     allow: Sequence[str | os.PathLike[str]] = (),
     backends: Mapping[str, Backend] | None = None,
 ) -> AsyncIterator[App]:
@@ -37,6 +38,7 @@ async def open(  # noqa: A001 - `swarmtally.open`, like `gzip.open`
         model: who does the work: `anthropic:…`, `openai:…`, `local`, or the name of one of `backends`.
         base_url: an OpenAI-compatible server, with `openai:NAME`.
         max_output_tokens: the most a model call may write. A backend of your own keeps its own limit.
+        max_parallel: calls at once to a provider's model. A backend of your own keeps its own limit.
         allow: further folders that deliverables may be written to.
         backends: your own backends by name. A call or swarm whose model is that name uses it; a single one is used
             where no model is named. They are yours to close, after the app.
@@ -49,6 +51,8 @@ async def open(  # noqa: A001 - `swarmtally.open`, like `gzip.open`
     own.check(brought)
     if isinstance(allow, str):
         raise InvalidInput("allow is one text; give a list of folders")
+    if max_parallel is not None and max_parallel < 1:
+        raise InvalidInput(f"max_parallel is {max_parallel}; it must be 1 or more")
     gather = partial(
         Settings.gather,
         "shell",
@@ -57,6 +61,7 @@ async def open(  # noqa: A001 - `swarmtally.open`, like `gzip.open`
         model=model,
         base_url=base_url,
         max_output_tokens=max_output_tokens,
+        max_parallel=max_parallel,
         allow=[os.fspath(folder) for folder in allow],
     )
     settings = await anyio.to_thread.run_sync(gather)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from swarmtally.domain.task import NewTask
     from swarmtally.insight.balancing import Balance, Wanted
     from swarmtally.insight.health import Health
-    from swarmtally.insight.limits import Limits
+    from swarmtally.insight.health_limits import Limits
     from swarmtally.insight.monitor import Monitor
     from swarmtally.insight.performance import Report
     from swarmtally.sparc.modes import Mode, ModeCatalog
@@ -303,6 +303,7 @@ class App:
             # The process's own server is not where a call goes that names the client itself.
             base_url=None if model == HOST else settings.base_url,
             max_output_tokens=settings.max_output_tokens,
+            max_parallel=settings.max_parallel,
             environ=settings.environ,
             data_dir=settings.data_dir,
         )
@@ -324,7 +325,7 @@ class App:
     def health(self, limits: "Limits | None" = None) -> "Health":
         """The checks of this process and of what it depends on."""
         from swarmtally.insight.health import Health
-        from swarmtally.insight.limits import Limits
+        from swarmtally.insight.health_limits import Limits
         from swarmtally.insight.surroundings import Beginning
 
         began = Beginning(*self._began_ns)

@@ -37,6 +37,7 @@ class Settings:
     model: str | None
     base_url: str | None
     max_output_tokens: int | None
+    max_parallel: int | None
     allow: tuple[Path, ...]
     data_dir: Path
     environ: Mapping[str, str]
@@ -57,6 +58,7 @@ class Settings:
         model: str | None = None,
         base_url: str | None = None,
         max_output_tokens: int | None = None,
+        max_parallel: int | None = None,
         allow: Sequence[str] = (),
         adopt: bool = False,
         environ: Mapping[str, str] | None = None,
@@ -91,6 +93,7 @@ class Settings:
             model=model or environ.get("SWARMTALLY_MODEL") or None,
             base_url=base_url or environ.get("SWARMTALLY_BASE_URL") or None,
             max_output_tokens=max_output_tokens,
+            max_parallel=max_parallel or _whole_number(environ, "SWARMTALLY_MAX_PARALLEL"),
             allow=tuple(Path(item) for item in (allow or _paths(environ.get("SWARMTALLY_ALLOW")))),
             data_dir=folder,
             environ=environ,

@@ -203,6 +203,24 @@ async def test_an_opened_choice_works_and_survives_being_stored(wire: OpenAIWire
     await backend.aclose()
 
 
+async def test_calls_at_once_are_a_provider_s_model_s_only(wire: OpenAIWire, tmp_path: Path) -> None:
+    def named(model: str | None, base_url: str | None = None) -> BackendChoice:
+        return choose(
+            "mcp", model=model, base_url=base_url, max_output_tokens=None, environ={}, data_dir=tmp_path, max_parallel=3
+        )
+
+    assert named(None).max_parallel is None
+    stored = named("m1", wire.base_url).to_json()
+    backend = await open_backend(BackendChoice.from_json(stored), environ={}, data_dir=tmp_path)
+    assert backend.info.max_parallel == 3
+    await backend.aclose()
+    with pytest.raises(InvalidInput, match="max_parallel is 0; it must be 1 or more"):
+        choose(
+            "mcp", model="openai:m", base_url=None, max_output_tokens=None, environ={}, data_dir=tmp_path,
+            max_parallel=0,
+        )  # fmt: skip
+
+
 async def test_a_local_choice_whose_file_went_is_model_missing(tmp_path: Path) -> None:
     gone = BackendChoice("local", "local:gone", None, "", None)
     with pytest.raises(ModelMissing, match="model pull"):

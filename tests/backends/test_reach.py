@@ -44,6 +44,8 @@ async def test_only_the_servers_own_key_is_sent_to_it(tmp_path: Path) -> None:
     async with OpenAIWire() as wire:
         await asked(wire, tmp_path, OPENAI_API_KEY=OWN_KEY, SWARMTALLY_API_KEY=URL_KEY)
         (request,) = wire.requests
+        await asked(wire, tmp_path, OPENAI_API_KEY=OWN_KEY)
+        assert "authorization" not in wire.requests[1].headers
     assert request.headers["authorization"] == f"Bearer {URL_KEY}"
     assert OWN_KEY not in str(request)
 

@@ -82,9 +82,19 @@ def test_outside_a_git_root_the_project_is_said_to_be_the_default(shell: Shell, 
 def test_options_are_passed_on_with_absolute_paths(shell: Shell, project: Path, file: Path) -> None:
     options = ["--db", "x/../swarm.db", "--allow", "out", "--allow", "/srv", "--model", "openai:llama3"]
     more = ["--base-url", "http://localhost:11434/v1", "--max-output-tokens", "300", "--log-level", "debug"]
+    more += ["--max-parallel", "12"]
     assert shell(*on(file, *options, *more, "--project", "a b")).document["args"] == [
         *("serve", "--model", "openai:llama3", "--base-url", "http://localhost:11434/v1"),
-        *("--max-output-tokens", "300", "--log-level", "debug", "--db", str(project / "swarm.db")),
+        *(
+            "--max-output-tokens",
+            "300",
+            "--max-parallel",
+            "12",
+            "--log-level",
+            "debug",
+            "--db",
+            str(project / "swarm.db"),
+        ),
         *("--project", "a b", "--allow", str(project / "out"), "--allow", "/srv"),
     ]
 
@@ -111,6 +121,9 @@ def test_the_environments_twins_are_passed_on_too(
     assert "SWARMTALLY_LOG_LEVEL is 'loud'" in shell(*on(file)).complaint
     monkeypatch.setenv("SWARMTALLY_MAX_OUTPUT_TOKENS", "many")
     assert "SWARMTALLY_MAX_OUTPUT_TOKENS is 'many'" in shell(*on(file)).complaint
+    monkeypatch.setenv("SWARMTALLY_MAX_PARALLEL", "0")
+    monkeypatch.delenv("SWARMTALLY_MAX_OUTPUT_TOKENS")
+    assert "SWARMTALLY_MAX_PARALLEL is '0'" in shell(*on(file)).complaint
     # What is only taken out needs none of them.
     assert shell(*on(file, "--uninstall")).status == 0
 

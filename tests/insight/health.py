@@ -9,7 +9,7 @@ import anyio.to_thread
 from swarmtally.domain.clock import Clock, SystemClock
 from swarmtally.domain.health import Finding, ok
 from swarmtally.insight.health import Component, Health, Probe, Report
-from swarmtally.insight.limits import Limits
+from swarmtally.insight.health_limits import Limits
 from swarmtally.insight.surroundings import Beginning
 from swarmtally.store import location
 from swarmtally.store.database import Database, open_database

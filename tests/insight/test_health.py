@@ -171,6 +171,16 @@ async def test_every_kind_of_row_counts_as_a_recorded_time(tmp_path: Path, table
     assert "9.0 s ahead" in finding.detail
 
 
+async def test_clocks_that_go_on_together_are_steady(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as database:
+        health = health_of(database)
+        clock.advance(86_400)
+        finding = found(await health.check({Component.CLOCK}), "steady")
+    assert finding.status is Status.OK
+    assert finding.detail.startswith("in 86400.0 s of this process the wall clock moved +0.000 s")
+
+
 @pytest.mark.parametrize(
     ("shift_s", "words"), [(-30.0, "it was set back"), (45.0, "it was set forward, or the machine slept")]
 )

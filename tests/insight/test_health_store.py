@@ -132,10 +132,10 @@ async def test_a_disk_that_is_nearly_full_is_found(tmp_path: Path, least: int, s
 async def test_a_file_that_others_may_read_is_found_and_mended(tmp_path: Path) -> None:
     async with opened(tmp_path) as database:
         assert (await look(database, STORE, "mode")).status is Status.OK
-        database.path.chmod(0o644)
+        database.path.chmod(0o640)
         finding = await look(database, STORE, "mode")
         assert finding.status is Status.DEGRADED
-        assert "swarm.db 0644" in finding.detail
+        assert "swarm.db 0640" in finding.detail
         await anyio.to_thread.run_sync(mend, finding)
         assert (await look(database, STORE, "mode")).status is Status.OK
 

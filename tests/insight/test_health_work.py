@@ -173,6 +173,7 @@ async def test_a_packet_that_nobody_reported_in_time_is_found_and_mended(setting
         assert (await work(app.database, -3600 + 14 * 60)).status is Status.OK
         finding = found(await work(app.database), "packets")
         assert finding.status is Status.DEGRADED
+        assert found(await work(app.database, project="other"), "packets").status is Status.OK
         assert f"1 packets are expired and unclaimed (limit 0): t_{started.run_id[2:]}_0 (2700 s ago)" in finding.detail
         clock.shift_s = 0
         # Its expiry is recorded, and still nobody has it.

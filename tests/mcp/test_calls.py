@@ -19,6 +19,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "sparc_concurrent": {"mode": "coder", "tasks": ["A", "B"]},
     "sparc_pipeline": {"task": "Shop with cart, checkout, and search"},
     "run_status": {},
+    "bottleneck_analyze": {"timeframe": "15m", "metrics": ["cpu", "network"]},
 }
 
 STEPS = ("swarm_scale", "work_claim", "work_report", "run_control")

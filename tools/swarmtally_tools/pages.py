@@ -43,6 +43,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "run_control": {"run_id": RUN_ID, "action": "cancel"},
     "performance_report": {"format": "detailed", "timeframe": "24h", "explain": ["success_rate"]},
     "health_check": {"components": ["all"]},
+    "bottleneck_analyze": {"component": "swarm", "metrics": ["cpu", "memory"], "timeframe": "24h"},
 }
 """Arguments of the example on each page. In this order they work one after the other in a new project that has a
 host-driven run; tests run them."""

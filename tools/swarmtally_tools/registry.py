@@ -23,6 +23,7 @@ MODULES = {
     "run_control": "runs",
     "performance_report": "performance",
     "health_check": "health",
+    "bottleneck_analyze": "bottleneck",
 }
 """Tool name → module of this package. A test holds it against each module's TOOLS."""
 

@@ -3,7 +3,7 @@
 import difflib
 import importlib.util
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ import anyio.to_thread
 from swarmtally.backends.failures import install_remedy
 from swarmtally.backends.gguf import PULL_REMEDY, PulledModel, find_model, list_models
 from swarmtally.backends.local import LocalBackend
-from swarmtally.backends.model import KEY_VARIABLES, ModelBackend
+from swarmtally.backends.model import DEFAULT_MAX_PARALLEL, KEY_VARIABLES, ModelBackend
 from swarmtally.core.ports import Backend
 from swarmtally.domain.errors import InvalidInput, ModelMissing, NoBackend
 from swarmtally.domain.run import HOST, BackendChoice, check_output_tokens
@@ -63,8 +63,10 @@ def choose(
     max_output_tokens: int | None,
     environ: Mapping[str, str],
     data_dir: Path,
+    max_parallel: int | None = None,
 ) -> BackendChoice:
-    """The backend to use, with the reason. Blocks for a few file reads.
+    """The backend to use, with the reason. Blocks for a few file reads. `max_parallel` is for a provider's model only:
+    the embedded one takes one call at a time.
 
     A named model wins. In the shell a provider whose key is set comes next, then the pulled model; over MCP the calling
     client does the work itself, and nobody's key is spent unasked.
@@ -77,14 +79,18 @@ def choose(
     if model is not None:
         model = model.strip()
     check_output_tokens(max_output_tokens)
+    if max_parallel is not None and max_parallel < 1:
+        raise InvalidInput(f"max_parallel is {max_parallel}; it must be 1 or more")
     if base_url is not None:
         url, name = _checked_url(base_url), _compatible_name(model)
-        return BackendChoice("model", name, url, f"{NAMED}, on the server given with --base-url", max_output_tokens)
-    if model:
-        return _named(model, data_dir, max_output_tokens)
-    if front == "mcp":
-        return BackendChoice(HOST, HOST, None, "no model was named: the calling client does the work", None)
-    return _unasked_shell(environ, data_dir, max_output_tokens)
+        choice = BackendChoice("model", name, url, f"{NAMED}, on the server given with --base-url", max_output_tokens)
+    elif model:
+        choice = _named(model, data_dir, max_output_tokens)
+    elif front == "mcp":
+        choice = BackendChoice(HOST, HOST, None, "no model was named: the calling client does the work", None)
+    else:
+        choice = _unasked_shell(environ, data_dir, max_output_tokens)
+    return replace(choice, max_parallel=max_parallel) if choice.name == "model" else choice
 
 
 async def open_backend(choice: BackendChoice, *, environ: Mapping[str, str], data_dir: Path) -> Backend:
@@ -100,7 +106,11 @@ async def open_backend(choice: BackendChoice, *, environ: Mapping[str, str], dat
         found = await anyio.to_thread.run_sync(_pulled, data_dir, name)
         return await LocalBackend.open(found.path, name=found.name, max_output_tokens=choice.max_output_tokens)
     return await ModelBackend.open(
-        choice.model, environ=environ, base_url=choice.base_url, max_output_tokens=choice.max_output_tokens
+        choice.model,
+        environ=environ,
+        base_url=choice.base_url,
+        max_output_tokens=choice.max_output_tokens,
+        max_parallel=choice.max_parallel or DEFAULT_MAX_PARALLEL,
     )
 
 

@@ -178,8 +178,9 @@ def with_environment(given: Options, environ: Mapping[str, str]) -> Options:
     values: dict[str, Any] = dict(texts)
     if "allow" in texts:
         values["allow"] = tuple(part for part in texts["allow"].split(os.pathsep) if part)
-    if "max_output_tokens" in texts:
-        values["max_output_tokens"] = whole_number(texts["max_output_tokens"], "SWARMTALLY_MAX_OUTPUT_TOKENS")
+    for name in ("max_output_tokens", "max_parallel"):
+        if name in texts:
+            values[name] = whole_number(texts[name], f"SWARMTALLY_{name.upper()}")
     completed = replace(given, **values)
     completed.level("info")
     return completed
@@ -195,6 +196,7 @@ def serve_arguments(given: Options) -> list[str]:
         ("--model", given.model),
         ("--base-url", given.base_url),
         ("--max-output-tokens", None if given.max_output_tokens is None else str(given.max_output_tokens)),
+        ("--max-parallel", None if given.max_parallel is None else str(given.max_parallel)),
         ("--log-level", given.log_level),
         ("--db", _absolute(given.db)),
         ("--project", given.project),

@@ -93,6 +93,8 @@ def _server_command(given: Options, database: str, model: str, folder: Path) -> 
         command += ["--base-url", given.base_url]
     if given.max_output_tokens or model.partition(":")[0] == "local":
         command += ["--max-output-tokens", str(given.max_output_tokens or LOCAL_OUTPUT_TOKENS)]
+    if given.max_parallel:
+        command += ["--max-parallel", str(given.max_parallel)]
     return command
 
 

@@ -23,7 +23,7 @@ from swarmtally.core.project import git_root
 from swarmtally.domain.errors import NoBackend, StoreError, SwarmError
 from swarmtally.domain.health import Status
 from swarmtally.insight.health import Component, Report
-from swarmtally.insight.limits import Limits
+from swarmtally.insight.health_limits import Limits
 from swarmtally.settings import Settings
 from swarmtally.sparc.modes import ModeCatalog
 from swarmtally.store import health
@@ -165,6 +165,7 @@ def _backend(front: Literal["shell", "mcp"], settings: Settings) -> CheckView:
             model=settings.model,
             base_url=settings.base_url,
             max_output_tokens=settings.max_output_tokens,
+            max_parallel=settings.max_parallel,
             environ=settings.environ,
             data_dir=settings.data_dir,
         )

@@ -27,6 +27,7 @@ class Options:
     model: str | None = None
     base_url: str | None = None
     max_output_tokens: int | None = None
+    max_parallel: int | None = None
     allow: tuple[str, ...] = ()
     log_level: str | None = None
 
@@ -45,6 +46,7 @@ class Options:
             model=self.model,
             base_url=self.base_url,
             max_output_tokens=self.max_output_tokens,
+            max_parallel=self.max_parallel,
             allow=self.allow,
             adopt=adopt,
         )
@@ -80,6 +82,7 @@ def shared_options() -> list[click.Parameter]:
         _option("--model", "NAME", "Who does the work: anthropic:…, openai:…, local.", "SWARMTALLY_MODEL"),
         _option("--base-url", "URL", "An OpenAI-compatible server, with openai:NAME.", "SWARMTALLY_BASE_URL"),
         _option("--max-output-tokens", "N", "Most tokens a model call may write.", "SWARMTALLY_MAX_OUTPUT_TOKENS"),
+        _option("--max-parallel", "N", "Calls at once to a provider's model.", "SWARMTALLY_MAX_PARALLEL"),
         _option("--allow", "FOLDER", "A further folder to write to; repeatable.", "SWARMTALLY_ALLOW", multiple=True),
         _option("--log-level", "LEVEL", f"What is logged on stderr: {', '.join(LEVELS)}.", "SWARMTALLY_LOG_LEVEL"),
     ]
@@ -101,8 +104,8 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Any) ->
     if value is None or value == ():
         return
     name = parameter.name or ""
-    if name == "max_output_tokens":
-        value = whole_number(value, "--max-output-tokens")
+    if name in ("max_output_tokens", "max_parallel"):
+        value = whole_number(value, parameter.opts[0])
     if name == "log_level" and value not in LEVELS:
         raise InvalidInput(f"--log-level is {value!r}; it takes {', '.join(LEVELS)}")
     if name == "allow":

@@ -1,6 +1,6 @@
 """Which idle agent takes which ready task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from swarmtally.domain.swarm import Agent, Strategy
@@ -26,6 +26,18 @@ class Bound:
 
     def agent_of(self, task: Task) -> str | None:
         return self.hub if task.hub else self.solo.get(task.run_id)
+
+
+def precedence(task: Task, run_created_ns: int) -> tuple[int, int, int, int]:
+    """What ready tasks are sorted by: priority, then longest remaining path, then age. `store.ready.first` sorts by
+    the same in SQL."""
+    return (-task.priority, -task.remaining_path, run_created_ns, task.ordinal)
+
+
+def out_of_reach(task: Task, bound: Bound, idle: Container[str]) -> bool:
+    """Whether the one agent that may take the task is not idle. Such a task must not hide one that need not wait."""
+    agent_id = bound.agent_of(task)
+    return agent_id is not None and agent_id not in idle
 
 
 def assign(

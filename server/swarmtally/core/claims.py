@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from swarmtally.core.assignment import Assignment, Bound, assign
+from swarmtally.core.assignment import Assignment, Bound, assign, precedence
 from swarmtally.core.leases import scope
 from swarmtally.core.ports import BackendInfo
 from swarmtally.core.router import hand_over
@@ -76,24 +76,27 @@ async def _matches(tx: Connection, demand: Demand, now_ns: int) -> list[_Match]:
         swarm = await swarms.get(tx, project, swarm_id)
         if slots <= 0 or swarm is None:
             continue
-        run_ids = [held.run.run_id for held in members]
-        assignments = await _assign(tx, swarm, run_ids, replace(demand, slots=slots), now_ns)
+        made_ns = {held.run.run_id: held.run.created_ns for held in members}
+        assignments = await _assign(tx, swarm, made_ns, replace(demand, slots=slots), now_ns)
         slots -= len(assignments)
         found.append(_Match(swarm, tuple(members), tuple(assignments)))
     return found
 
 
-async def _assign(tx: Connection, swarm: Swarm, run_ids: list[str], demand: Demand, now_ns: int) -> list[Assignment]:
+async def _assign(
+    tx: Connection, swarm: Swarm, made_ns: dict[str, int], demand: Demand, now_ns: int
+) -> list[Assignment]:
+    """Who takes what of the runs in `made_ns` (when each was made)."""
     specialized = swarm.strategy is Strategy.SPECIALIZED
-    bound, out_of_reach = await _bound(tx, swarm, run_ids)
-    # A task that has to wait for its one agent must not hide one that need not.
+    bound, out_of_reach = await _bound(tx, swarm, list(made_ns))
+    # As `assignment.out_of_reach` says of one task.
     asked = Ready(
-        tuple(run_id for run_id in run_ids if run_id not in out_of_reach.runs),
+        tuple(run_id for run_id in made_ns if run_id not in out_of_reach.runs),
         hub=not out_of_reach.hub,
         role=demand.role,
         only=demand.only,
     )
-    waiting = await _waiting(tx, asked, demand.slots, now_ns, specialized=specialized)
+    waiting = await _waiting(tx, asked, demand.slots, now_ns, made_ns if specialized else None)
     if not waiting:
         return []
     idle: dict[str, Agent] = {}
@@ -129,15 +132,15 @@ async def _bound(tx: Connection, swarm: Swarm, run_ids: list[str]) -> tuple[Boun
     return Bound(hub.agent_id if hub else None, solo), _OutOfReach(hub_busy, frozenset(busy))
 
 
-async def _waiting(tx: Connection, asked: Ready, slots: int, now_ns: int, *, specialized: bool) -> list[Task]:
-    """The tasks that could start now. In a specialized swarm each role has a queue of its own: a task whose role is
-    busy must not hide one whose role is idle."""
-    if not specialized or asked.role is not None:
+async def _waiting(tx: Connection, asked: Ready, slots: int, now_ns: int, by_role: dict[str, int] | None) -> list[Task]:
+    """The tasks that could start now. In a specialized swarm (`by_role`: when its runs were made) each role has a queue
+    of its own: a task whose role is busy must not hide one whose role is idle."""
+    if by_role is None or asked.role is not None:
         return await ready.first(tx, asked, now_ns, slots)
     found: list[Task] = []
     for role in await ready.roles(tx, asked, now_ns):
         found += await ready.first(tx, replace(asked, role=role), now_ns, slots)
-    return sorted(found, key=lambda task: (-task.priority, -task.remaining_path, task.created_ns, task.ordinal))
+    return sorted(found, key=lambda task: precedence(task, by_role[task.run_id]))
 
 
 async def _start(tx: Connection, match: _Match, info: BackendInfo | None, new_id: NewId, now_ns: int) -> list[Claim]:

@@ -61,6 +61,8 @@ class BackendChoice:
     base_url: str | None
     reason: str
     max_output_tokens: int | None
+    max_parallel: int | None = None
+    """Calls at the same time, of a provider's model; None: its backend's own limit."""
 
     def same_model(self, other: "BackendChoice") -> bool:
         """Whether both mean the same model on the same server."""
@@ -74,6 +76,7 @@ class BackendChoice:
                 "base_url": self.base_url,
                 "reason": self.reason,
                 "max_output_tokens": self.max_output_tokens,
+                "max_parallel": self.max_parallel,
             }
         )
 

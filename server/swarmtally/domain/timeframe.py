@@ -41,7 +41,7 @@ class Timeframe(NamedTuple):
         start, slash, end = said.partition("/")
         if not slash or len(said) > TEXT_LIMIT:
             _refuse(f"timeframe {said[:TEXT_LIMIT]!r} is none")
-        since_ns, until_ns = _moment(start), min(_moment(end), now_ns)
+        since_ns, until_ns = moment(start), min(moment(end), now_ns)
         if since_ns > now_ns:
             _refuse(f"timeframe {said!r} begins in the future")
         if since_ns >= until_ns:
@@ -55,13 +55,16 @@ def _last(seconds: int, said: str, now_ns: int) -> Timeframe:
     return Timeframe(max(min(0, now_ns), now_ns - seconds * NS_PER_S), now_ns)
 
 
-def _moment(text: str) -> int:
+def moment(text: str) -> int:
+    """`text`, in ISO 8601, since the epoch; without an offset it is UTC.
+
+    Raises:
+        InvalidInput: it is no such moment.
+    """
     try:
-        moment = datetime.fromisoformat(text.strip())
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
+        named = datetime.fromisoformat(text.strip())
         # Whole microseconds: a float of seconds would lose some.
-        since_epoch = moment - _EPOCH
+        since_epoch = (named if named.tzinfo is not None else named.replace(tzinfo=UTC)) - _EPOCH
     except (ValueError, OverflowError):
         _refuse(f"{text.strip()[:TEXT_LIMIT]!r} is no moment in ISO 8601")
     return since_epoch // timedelta(microseconds=1) * 1_000

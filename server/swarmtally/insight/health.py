@@ -17,7 +17,7 @@ from swarmtally.domain.clock import Clock
 from swarmtally.domain.errors import SwarmError
 from swarmtally.domain.health import Finding, Status
 from swarmtally.insight import storage, surroundings
-from swarmtally.insight.limits import Limits
+from swarmtally.insight.health_limits import Limits
 from swarmtally.insight.stuck import Work
 from swarmtally.insight.surroundings import Beginning
 from swarmtally.store.database import Database

@@ -13,7 +13,7 @@ import anyio.to_thread
 import psutil
 
 from swarmtally.domain.health import Finding, Status, at_least, at_most, ok
-from swarmtally.insight.limits import Limits
+from swarmtally.insight.health_limits import Limits
 from swarmtally.store import health
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database

@@ -82,11 +82,7 @@ class Work:
         dead = await leases.dead_owners(self.database)
         held = await self.database.read(lambda tx: health.holds(tx, self.project))
         now_ns = self.clock.now_ns()
-        ended = [
-            hold
-            for hold in held
-            if not hold.host and (hold.expires_ns <= now_ns or hold.owner is None or hold.owner in dead)
-        ]
+        ended = [hold for hold in held if not hold.host and (hold.expires_ns <= now_ns or hold.owner in dead)]
         return held, ended
 
     def _resume(self, hold: Hold) -> str:

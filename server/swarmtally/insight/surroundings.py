@@ -9,7 +9,7 @@ import psutil
 from swarmtally.domain.clock import NS_PER_S, Clock, iso
 from swarmtally.domain.health import Finding, Status, at_least, at_most, ok
 from swarmtally.domain.run import LEASE_NS
-from swarmtally.insight.limits import Limits
+from swarmtally.insight.health_limits import Limits
 from swarmtally.store import health
 from swarmtally.store.database import Database
 
