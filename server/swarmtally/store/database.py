@@ -171,6 +171,9 @@ class Database:
             if sys.platform == "darwin":
                 await writer.rows("PRAGMA fullfsync = 1")
             await migrate(writer, self.clock.now_ns())
+            # Another process may have made the tables after we looked for them first. Running a statement that reads the
+            # schema makes SQLite see that; preparing one that needs a table only sometimes does (3.40: no such table).
+            await writer.patiently(lambda: writer.rows("SELECT COUNT(*) FROM sqlite_master"))
             await writer.rows("PRAGMA foreign_keys = ON")
         except BaseException:
             await writer.close()
