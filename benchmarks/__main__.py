@@ -6,12 +6,14 @@ import sqlite3
 import sys
 from collections.abc import Callable
 
-from benchmarks import durable_tasks, memory_store, shell_start
+from benchmarks import bookkeeping, durable_tasks, memory_store, report, shell_start
 
 BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "shell_start": shell_start.run,
     "memory_store": memory_store.run,
     "durable_tasks": durable_tasks.run,
+    "report": report.run,
+    "bookkeeping": bookkeeping.run,
 }
 
 
