@@ -18,6 +18,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "sparc_concurrent": {"mode": "coder", "tasks": ["A", "B"]},
     "sparc_pipeline": {"task": "Shop with cart, checkout, and search"},
     "run_status": {},
+    "performance_report": {},
 }
 
 STEPS = ("swarm_scale", "work_claim", "work_report", "run_control")
