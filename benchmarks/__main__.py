@@ -6,7 +6,17 @@ import sqlite3
 import sys
 from collections.abc import Callable
 
-from benchmarks import bottleneck, durable_tasks, load_balance, memory_store, recording, shell_start, speed_multiplier
+from benchmarks import (
+    bookkeeping,
+    bottleneck,
+    durable_tasks,
+    load_balance,
+    memory_store,
+    recording,
+    report,
+    shell_start,
+    speed_multiplier,
+)
 
 BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "shell_start": shell_start.run,
@@ -16,6 +26,8 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "load_balance": load_balance.run,
     "recording": recording.run,
     "bottleneck": bottleneck.run,
+    "report": report.run,
+    "bookkeeping": bookkeeping.run,
 }
 
 

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from swarmtally.insight.performance import Report
     from swarmtally.sparc.modes import Mode, ModeCatalog
     from swarmtally.sparc.queue import QueuedTask
-    from swarmtally.store.explanations import Explanation
 
 CONTEXT_LIMIT = 100
 """The most shared texts one run may have."""
@@ -94,11 +93,10 @@ class PerformanceRequest:
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """A report, the moment it is of, and the queries asked for."""
+    """A report and the moment it is of."""
 
     report: "Report"
     as_of_ns: int
-    explained: "tuple[Explanation, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,16 +218,21 @@ class App:
             InvalidInput: the timeframe, the moment or a figure's name means nothing.
             NotFound: the project has and had no such swarm.
         """
-        from swarmtally.insight.performance import explained, report
+        from swarmtally.insight.performance import report
         from swarmtally.insight.window import window_of
 
         window = window_of(request.timeframe, request.as_of, self.clock.now_ns())
-        await self.books().measure_ended()
+        await self.books().close()
         found = await report(
-            self.database, self.settings.project, request.swarm_id, window, runs=request.runs, tasks=request.tasks
+            self.database,
+            self.settings.project,
+            request.swarm_id,
+            window,
+            explain=request.explain,
+            runs=request.runs,
+            tasks=request.tasks,
         )
-        queries = await explained(self.database, self.settings.project, request.swarm_id, window, request.explain)
-        return Performance(found, window.until_ns, queries)
+        return Performance(found, window.until_ns)
 
     async def calibrate(self, calls: int) -> Started:
         """Begin a run of that many calls, one after another, on the model in use.

@@ -15,7 +15,7 @@ from swarmtally.core.ports import BackendInfo, Inputs, Prompt, Reply
 from swarmtally.core.runs import Runs
 from swarmtally.core.scheduler import Scheduler
 from swarmtally.core.swarms import Swarms
-from swarmtally.domain.clock import SystemClock
+from swarmtally.domain.clock import Clock, SystemClock
 from swarmtally.domain.errors import BackendFailure
 from swarmtally.domain.ids import id_factory
 from swarmtally.domain.retry import RetryPolicy
@@ -151,18 +151,22 @@ class Swarmed:
 
 @asynccontextmanager
 async def swarmed(
-    folder: Path, backend: ScriptedBackend | None = None, shelf: Any = None, project: str = "test"
+    folder: Path,
+    backend: Any = None,
+    shelf: Any = None,
+    project: str = "test",
+    clock: Clock = SystemClock(),  # noqa: B008 - without state
+    retry: RetryPolicy = RetryPolicy(max_attempts=3, base_s=0.001, cap_s=0.002),  # noqa: B008 - frozen
 ) -> AsyncIterator[Swarmed]:
     """A swarm over `folder/swarm.db`; closing it lets go of its runs, as closing the program does."""
     backend = backend or ScriptedBackend()
-    clock, new_id = SystemClock(), id_factory()
+    new_id = id_factory()
 
-    async def open_backend(choice: BackendChoice) -> ScriptedBackend:
+    async def open_backend(choice: BackendChoice) -> Any:
         return backend
 
     path = await anyio.to_thread.run_sync(location.prepare, folder / "swarm.db")
     async with open_database(path, clock) as database, anyio.create_task_group() as group:
-        retry = RetryPolicy(max_attempts=3, base_s=0.001, cap_s=0.002)
         shop = Workshop(database, clock, KeyPacker(), ListPlanner(), retry, lambda: 0.5)
         scheduler = Scheduler(shop, shelf or NoShelf(), new_id)
         group.start_soon(scheduler.run)

@@ -20,6 +20,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "sparc_pipeline": {"task": "Shop with cart, checkout, and search"},
     "run_status": {},
     "bottleneck_analyze": {"timeframe": "15m", "metrics": ["cpu", "network"]},
+    "performance_report": {},
+    "health_check": {"components": ["store", "clock"]},
+    "load_balance": {"tasks": [{"id": "t1", "role": "coder", "estimated_s": 5}]},
 }
 
 STEPS = ("swarm_scale", "work_claim", "work_report", "run_control")

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from swarmtally.app import App, PerformanceRequest
 from swarmtally.domain.clock import NS_PER_S, iso
-from swarmtally.domain.measures import LATENCY_OF
+from swarmtally.domain.measures import LATENCY_OF, WITH_ROWS
 from swarmtally.insight.figures import Figures
 from swarmtally.insight.performance import LEAST_FOR, Report, Spread
 from swarmtally.store.connection import Row
@@ -17,6 +17,8 @@ from swarmtally_tools.definition import Tool, View, tool
 
 RUNS_SHOWN = 10
 TASKS_SHOWN = 50
+
+DURATIONS_SHOWN = (("wait", "waits"), ("exec", "execs"), ("overhead", "overheads"))
 
 DIGITS = 6
 """Figures are given to so many decimal places."""
@@ -78,6 +80,8 @@ class TrendView(View):
     """Against the window before it, of the same length; null where either is."""
     n: dict[str, int]
     """Rows behind each figure."""
+    reasons: dict[str, str]
+    """Why a figure is null."""
 
 
 class EndedRunView(View):
@@ -124,13 +128,13 @@ class TimelineView(View):
 
 class ExplanationView(View):
     figure: str
-    """What is explained; of latencies the median."""
+    """What is explained; of durations and latencies the median."""
     query: str
     """Straight over the recorded rows; run it with any SQLite shell."""
     parameters: dict[str, str | int | None]
     """What is bound in it; times in ns since the epoch."""
     value: float | None
-    """What it gives; null for speed_multiplier, whose basis says how it is computed."""
+    """What it gives."""
     rows: int
     """Rows counted."""
 
@@ -237,11 +241,8 @@ async def performance_report(
         format=format,
         **{name: _rounded(figure.value) for name, figure in figures.items()},
         latency_ms={kind: _latency(report.spreads[name]) for kind, name in LATENCY_OF.items()},
-        durations_s={
-            name: _spread(report.spreads[source], NS_PER_S)
-            for name, source in (("wait", "waits"), ("exec", "execs"), ("overhead", "overheads"))
-        },
-        resources=_resources(report.resources),
+        durations_s={name: _spread(report.spreads[source], NS_PER_S) for name, source in DURATIONS_SHOWN},
+        resources=_resources(report),
         trends={name: _trend(now, before) for name, (now, before) in report.trends.items()},
         n={name: figure.n for name, figure in figures.items()},
         reasons=_reasons(report),
@@ -252,7 +253,7 @@ async def performance_report(
         basis={name: figure.basis for name, figure in figures.items() if figure.basis},
         runs=[_run(row) for row in report.runs],
         timeline=_timeline(report),
-        explained=[_explanation(each) for each in found.explained],
+        explained=[_explanation(each) for each in report.explained],
     )
 
 
@@ -273,61 +274,65 @@ def _spread(spread: Spread, unit_ns: int) -> SpreadView:
 
 
 def _reasons(report: Report) -> dict[str, str]:
+    gone, spreads = report.gone, report.spreads
     reasons = {name: figure.reason for name, figure in report.figures.items() if figure.reason}
     for kind, name in LATENCY_OF.items():
-        spread = report.spreads[name]
-        if spread.n == 0:
-            reasons[f"latency_ms.{kind}"] = "no such message has arrived in this time"
-        elif spread.p99_ns is None:
-            reasons[f"latency_ms.{kind}"] = _too_few(spread.n)
-    for name, source in (("wait", "waits"), ("exec", "execs"), ("overhead", "overheads")):
-        if report.spreads[source].n == 0:
-            reasons[f"durations_s.{name}"] = "no attempt with that time has ended in this time"
-        elif report.spreads[source].p99_ns is None:
-            reasons[f"durations_s.{name}"] = _too_few(report.spreads[source].n)
-    if not report.resources["n"]:
+        why = (gone.get("messages") if kind in WITH_ROWS else None) or gone.get("runs")
+        reasons[f"latency_ms.{kind}"] = why or _too_few(spreads[name], "no such message has arrived in this time")
+    for name, source in DURATIONS_SHOWN:
+        why = gone.get("runs") or _too_few(spreads[source], "no attempt with that time has ended in this time")
+        reasons[f"durations_s.{name}"] = why
+    if "samples" in gone:
+        reasons["resources"] = gone["samples"]
+    elif not report.resources["n"]:
         reasons["resources"] = "no process executed runs in this time"
-    return reasons
+    else:
+        untold = [name for name, source in _TOLD.items() if report.resources[source] is None]
+        reasons |= dict.fromkeys((f"resources.{name}" for name in untold), "the system does not tell")
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _too_few(n: int) -> str:
-    return f"{n} rows: p95 needs {LEAST_FOR[0.95]}, p99 needs {LEAST_FOR[0.99]}"
+def _too_few(spread: Spread, none: str) -> str:
+    if not spread.n:
+        return none
+    return "" if spread.p99_ns is not None else f"{spread.n} rows: p95 needs {LEAST_FOR[0.95]}, p99 {LEAST_FOR[0.99]}"
 
 
-def _resources(row: Row) -> ResourcesView:
-    def per_second(name: str) -> float | None:
-        total = row[name]
-        return None if total is None else round(total / 2**20 / (row["interval_ns"] / NS_PER_S), DIGITS)
+_TOLD = {
+    "cpu_cores": "cpu_ns",
+    "rss_mib_max": "rss_bytes",
+    "read_mib_per_s": "read_bytes",
+    "written_mib_per_s": "written_bytes",
+    "machine_sent_mib_per_s": "net_sent_bytes",
+    "machine_received_mib_per_s": "net_received_bytes",
+}
+"""What some systems do not tell, and the column it comes from."""
 
-    if not row["n"]:
-        return ResourcesView(
-            samples=0,
-            processes=0,
-            cpu_cores=None,
-            rss_mib_max=None,
-            read_mib_per_s=None,
-            written_mib_per_s=None,
-            machine_sent_mib_per_s=None,
-            machine_received_mib_per_s=None,
-            lock_wait_s=None,
-            loop_lag_ms_max=None,
-            time={},
-        )
-    interval_ns = row["interval_ns"]
+
+def _resources(report: Report) -> ResourcesView:
+    row = report.resources
+    known = row["n"] and "samples" not in report.gone
+
+    def scaled(name: str, unit: float) -> float | None:
+        return round(row[name] * unit, DIGITS) if known and row[name] is not None else None
+
     return ResourcesView(
-        samples=row["n"],
-        processes=row["processes"],
-        cpu_cores=round(row["cpu_ns"] / interval_ns, DIGITS),
-        rss_mib_max=round(row["rss_bytes"] / 2**20, DIGITS),
-        read_mib_per_s=per_second("read_bytes"),
-        written_mib_per_s=per_second("written_bytes"),
-        machine_sent_mib_per_s=per_second("net_sent_bytes"),
-        machine_received_mib_per_s=per_second("net_received_bytes"),
-        lock_wait_s=round(row["lock_wait_ns"] / NS_PER_S, DIGITS),
-        loop_lag_ms_max=round(row["lag_ns"] / 1_000_000, DIGITS),
+        samples=row["n"] if known else 0,
+        processes=row["processes"] if known else 0,
+        cpu_cores=scaled("cpu_ns", 1),
+        rss_mib_max=scaled("rss_bytes", 1 / 2**20),
+        read_mib_per_s=scaled("read_bytes", NS_PER_S / 2**20),
+        written_mib_per_s=scaled("written_bytes", NS_PER_S / 2**20),
+        machine_sent_mib_per_s=scaled("net_sent_bytes", NS_PER_S / 2**20),
+        machine_received_mib_per_s=scaled("net_received_bytes", NS_PER_S / 2**20),
+        lock_wait_s=scaled("lock_wait_ns", 1 / NS_PER_S),
+        loop_lag_ms_max=scaled("lag_ns", 1e-6),
         time={
-            part: round(row[f"{part}_ns"] / interval_ns, DIGITS) for part in ("store", "scheduling", "backends", "rest")
-        },
+            part: round(row[f"{part}_ns"] / row["interval_ns"], DIGITS)
+            for part in ("store", "scheduling", "backends", "rest")
+        }
+        if known and row["interval_ns"]
+        else {},
     )
 
 
@@ -340,6 +345,7 @@ def _trend(now: Figures, before: Figures) -> TrendView:
         figures={name: _rounded(figure.value) for name, figure in now.items()},
         change={name: change(name) for name in now},
         n={name: figure.n for name, figure in now.items()},
+        reasons={name: figure.reason for name, figure in now.items() if figure.reason},
     )
 
 

@@ -37,6 +37,12 @@ REST_S = 0.05
 DAY_NS = 86_400 * NS_PER_S
 
 
+async def measure_end(tx: Connection, run_id: str) -> None:
+    """Measure the run's end if nobody has yet: once it goes on again, that can no longer be told from what follows."""
+    for ended in await measures.unmeasured(tx, 1, run_id):
+        await measures.insert(tx, ended, measure(await measures.facts(tx, ended), ended.ended_ns))
+
+
 class Bookkeeper:
     """Keeps the books of one database."""
 
@@ -57,6 +63,18 @@ class Bookkeeper:
             except StoreError as error:
                 log.warning("bookkeeping.failed", error=str(error))
             await anyio.sleep(EVERY_S)
+
+    async def close(self) -> None:
+        """Have all that happened until now written and measured: what comes later bears later times.
+
+        Times are read while the write lock is held, so whoever gets it next sees all that bears an earlier one.
+        """
+
+        async def nothing(tx: Connection) -> None:
+            """Whoever writes has ended when this begins."""
+
+        await self._database.write(nothing)
+        await self.measure_ended()
 
     async def measure_ended(self) -> int:
         """Measure all runs that ended and were not measured yet; returns how many."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from swarmtally.core import leases
+from swarmtally.core.bookkeeping import measure_end
 from swarmtally.core.leases import scope
 from swarmtally.domain.errors import InvalidInput, NotFound, RunFinished
 from swarmtally.domain.run import HOST, Lease, Run, RunStatus
@@ -109,6 +110,7 @@ async def retry(tx: Connection, project: str, run_id: str, owner: str, dead: Abs
         InvalidInput: nothing of it failed or was cancelled.
     """
     run = await _get(tx, project, run_id)
+    await measure_end(tx, run_id)
     again = await tasks.reset(tx, scope(run), now_ns)
     if not again:
         raise InvalidInput(f"run {run_id} has no failed or cancelled task; see it with run_status {run_id}")

@@ -17,7 +17,7 @@ from swarmtally.core import claims, leases, results
 from swarmtally.core.attempt import Workshop, attempt
 from swarmtally.core.claims import Demand, HeldRun
 from swarmtally.core.ports import Backend, Shelf
-from swarmtally.domain.clock import NS_PER_S
+from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import StoreError, SwarmError
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import HEARTBEAT_S, LEASE_NS, Lease, Run
@@ -193,7 +193,7 @@ class Scheduler:
             unknown = replace(failed, usage=TokenUsage(reason=failed.error))
             for each in (outcome, failed, unknown):
                 try:
-                    await self._shop.database.write(_recorder(held, each, self._shop.clock.now_ns()))
+                    await self._shop.database.write(_recorder(held, each, self._shop.clock))
                     break
                 except StoreError as error:
                     self._fail(error)
@@ -285,7 +285,6 @@ class Scheduler:
 
     async def _renew(self) -> None:
         """Renew our leases, stop what is no longer ours, and free what dead processes left behind."""
-        now_ns = self._shop.clock.now_ns()
         held = self.held()
         if not held:
             return
@@ -293,6 +292,7 @@ class Scheduler:
         dead = await leases.dead_owners(self._shop.database)
 
         async def unit(tx: Connection) -> set[str]:
+            now_ns = self._shop.clock.now_ns()
             ours = await runs.renew_leases(tx, held, now_ns + LEASE_NS)
             await leases.free_abandoned(tx, dead, ours, now_ns)
             return ours
@@ -336,12 +336,13 @@ class Scheduler:
         self._changed = anyio.Event()
 
     async def _let_go(self) -> None:
-        held, now_ns = list(self._runs.values()), self._shop.clock.now_ns()
+        held = list(self._runs.values())
         outcomes, self._outcomes = self._outcomes, []
         if not held and not outcomes:
             return
 
         async def unit(tx: Connection) -> None:
+            now_ns = self._shop.clock.now_ns()
             # What came in before the end is kept; what was under way is lost and shows so.
             await results.record(tx, {item.held.run.run_id: item.held for item in held}, outcomes, now_ns)
             for item in held:
@@ -355,8 +356,8 @@ class Scheduler:
         self._tell()
 
 
-def _recorder(held: dict[str, HeldRun], outcome: Outcome, now_ns: int) -> Callable[[Connection], Awaitable[int]]:
+def _recorder(held: dict[str, HeldRun], outcome: Outcome, clock: Clock) -> Callable[[Connection], Awaitable[int]]:
     async def unit(tx: Connection) -> int:
-        return await results.record(tx, held, [outcome], now_ns)
+        return await results.record(tx, held, [outcome], clock.now_ns())
 
     return unit

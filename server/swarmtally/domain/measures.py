@@ -13,6 +13,10 @@ KINDS = ("task_assignment", "status_update", "error_handling", "data_transfer", 
 """The kinds of messages. The first three are timed with their attempts; the others have rows of their own."""
 
 
+WITH_ROWS = ("data_transfer", "coordination")
+"""The kinds that have rows of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
     """An attempt's recorded times; None: not recorded, or not yet."""
@@ -105,9 +109,11 @@ LATENCY_OF = dict(zip(KINDS, ("assignments", "updates", "errors", "transfers", "
 
 
 def durations(attempts: Iterable[AttemptFacts], messages: Iterable[MessageFacts]) -> Durations:
-    """The durations of attempts that ended, and the latencies of messages that arrived."""
+    """The durations of attempts that were committed, and the latencies of messages that arrived."""
     found = Durations([], [], [], [], [], [], [], [])
     for attempt in attempts:
+        if attempt.committed_ns is None:
+            continue
         _add(found.waits, attempt.wait_ns)
         if not attempt.has_result:
             continue
@@ -222,23 +228,25 @@ def measure(facts: RunFacts, ended_ns: int) -> RunSums:
     begun_ns = min((attempt.claimed_ns for attempt in attempts), default=ended_ns)
     counted = [call for call in facts.calls if _final(call, final)]
     known = [call for call in counted if _known(call)]
-    with_call = {call.task_id for call in known}
+    unknown = {call.task_id for call in counted if not _known(call)}
+    without = set(final) - {call.task_id for call in known}
+    busy = [max(0, attempt.busy_until_ns(ended_ns) - attempt.claimed_ns) for attempt in attempts]
     return RunSums(
         begun_ns=begun_ns,
         succeeded=sum(attempt.status == "succeeded" for attempt in final.values()),
         failed=sum(attempt.status == "failed" for attempt in final.values()),
         cancelled=facts.cancelled,
-        attempts=len(attempts),
+        attempts=sum(spent > 0 for spent in busy),
         results=sum(attempt.has_result for attempt in attempts),
         retried=sum(attempt.status == "failed" and not attempt.final for attempt in attempts),
-        busy_ns=sum(max(0, attempt.busy_until_ns(ended_ns) - attempt.claimed_ns) for attempt in attempts),
+        busy_ns=sum(busy),
         work_ns=sum(exec_ns.values()),
         critical_path_ns=critical_path_ns(exec_ns, facts.dependencies),
         makespan_ns=max(ended) - begun_ns if ended else None,
         places=facts.places,
         calls=len(known),
         calls_unknown=sum(
-            attempt.status == "succeeded" and attempt.task_id not in with_call for attempt in final.values()
+            attempt.status == "succeeded" and attempt.task_id in (unknown | without) for attempt in final.values()
         ),
         fresh_tokens=fresh_tokens(known),
         output_tokens=sum(call.output_tokens or 0 for call in known),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from swarmtally.domain.clock import NS_PER_S
+from swarmtally.domain.clock import NS_PER_S, iso
 from swarmtally.domain.measures import AttemptFacts
 from swarmtally.insight.speed import LEAST_CALLS, Alone, sequential
 from swarmtally.insight.statistics import Ints, median, wilson
@@ -40,53 +40,45 @@ Figures = dict[str, Figure]
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """A row of `run_measure`, as far as figures need it."""
+class Tally:
+    """A row of `store.measures.tallies`: sums over stretches of runs that ended in one segment of time."""
 
-    run_id: str
-    ended_ns: int
-    begun_ns: int
+    segment: int
     swarm_id: str
-    status: str
     backend: str
     model: str
+    whole: bool
+    counts: bool
+    known: bool
+    runs: int
     succeeded: int
     failed: int
     cancelled: int
     attempts: int
     results: int
     retried: int
-    busy_ns: int
-    work_ns: int
-    critical_path_ns: int
-    makespan_ns: int | None
-    places: int | None
+    busy_ns: float
+    work_ns: float
+    bound_ns: float
+    makespan_ns: float
     calls: int
-    calls_unknown: int
     fresh_tokens: int
     output_tokens: int
-
-    @property
-    def bound_ns(self) -> float:
-        """No schedule is shorter: the work over all places, or the longest dependent chain."""
-        return max(self.work_ns / max(1, self.places or 1), self.critical_path_ns)
-
-    @property
-    def counts(self) -> bool:
-        """Whether its makespan says anything: somebody cancelled the others."""
-        return self.makespan_ns is not None and self.makespan_ns > 0 and self.status != "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """All that the figures of a window are computed from.
 
-    `stretches` are runs' measures; of the runs in `raw_runs` the rows themselves are given instead, for what is counted
-    by task and attempt, because they began or ended outside a window, or go on.
+    Time is cut at `edges`, so that every window is some segments; number n ends with edge n. What is counted by task
+    and attempt is summed up by segment only where runs lie wholly in one; of the others, and of those that go on, the
+    rows themselves are given.
     """
 
-    stretches: tuple[Stretch, ...]
-    raw_runs: frozenset[str]
+    edges: tuple[int, ...]
+    tallies: tuple[Tally, ...]
+    listed: Mapping[str, Mapping[int, Ints]]
+    """makespan_ns, work_ns and critical_path_ns of the runs that count, by segment."""
     attempts: tuple[tuple[str, AttemptFacts], ...]
     """(swarm_id, attempt)"""
     cancelled: tuple[int, ...]
@@ -95,41 +87,59 @@ class Rows:
     """By window: how long the agents of all swarms there are were in them."""
     swarms: frozenset[str]
     """The swarms there are."""
+    gone_ns: int = 0
+    """Runs that ended up to then may be kept no longer."""
     alone: Mapping[tuple[str, str], Alone] = field(default_factory=dict)
     """By (backend, model): what its calls take alone."""
     lone: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """How many calls are known to have run alone, of those that had too few for `alone` too."""
 
+    def segments(self, window: Window) -> range:
+        return range(self.edges.index(window.since_ns) + 1, self.edges.index(window.until_ns) + 1)
+
+
+NAMES = (
+    *("tasks_ended", "success_rate", "retry_rate", "cancelled_rate"),
+    *("makespan_s", "work_s", "critical_path_s", "parallelism", "schedule_efficiency"),
+    *("speed_multiplier", "agent_utilisation", "token_efficiency"),
+)
+
 
 def figures(rows: Rows, window: Window) -> Figures:
     """All figures of `window`."""
-    whole = [
-        stretch
-        for stretch in rows.stretches
-        if stretch.run_id not in rows.raw_runs
-        and stretch.begun_ns >= window.since_ns
-        and window.holds(stretch.ended_ns)
-    ]
+    if window.since_ns < rows.gone_ns:
+        return dict.fromkeys(NAMES, Figure(None, 0, gone("runs", rows.gone_ns)))
+    segments = rows.segments(window)
+    inside = [tally for tally in rows.tallies if tally.segment in segments]
+    whole = [tally for tally in inside if tally.whole]
+    ended = [tally for tally in inside if tally.counts]
     attempts = [attempt for _, attempt in rows.attempts if window.holds(attempt.committed_ns)]
-    ended = [stretch for stretch in rows.stretches if window.holds(stretch.ended_ns) and stretch.counts]
     return {
         **_rates(rows, window, whole, attempts),
-        **_of_runs(ended),
+        **_of_runs(rows, ended, segments),
         "speed_multiplier": _speed_multiplier(rows, ended),
         "agent_utilisation": _utilisation(rows, window, whole),
         "token_efficiency": Figure(None, 0, NO_BASELINE),
     }
 
 
-def _rates(rows: Rows, window: Window, whole: Sequence[Stretch], attempts: Sequence[AttemptFacts]) -> Figures:
+_MS = 1_000_000
+
+
+def gone(what: str, until_ns: int) -> str:
+    """Why there is no figure where rows are kept no longer."""
+    return f"{what} up to {iso(until_ns + _MS - 1)} are kept no longer; ask for a timeframe that begins then or later"
+
+
+def _rates(rows: Rows, window: Window, whole: Sequence[Tally], attempts: Sequence[AttemptFacts]) -> Figures:
     final = [attempt for attempt in attempts if attempt.final and attempt.has_result]
-    succeeded = sum(stretch.succeeded for stretch in whole) + sum(item.status == "succeeded" for item in final)
-    failed = sum(stretch.failed for stretch in whole) + sum(item.status == "failed" for item in final)
-    results = sum(stretch.results for stretch in whole) + sum(item.has_result for item in attempts)
-    retried = sum(stretch.retried for stretch in whole) + sum(
+    succeeded = sum(tally.succeeded for tally in whole) + sum(item.status == "succeeded" for item in final)
+    failed = sum(tally.failed for tally in whole) + sum(item.status == "failed" for item in final)
+    results = sum(tally.results for tally in whole) + sum(item.has_result for item in attempts)
+    retried = sum(tally.retried for tally in whole) + sum(
         item.status == "failed" and not item.final for item in attempts
     )
-    cancelled = sum(stretch.cancelled for stretch in whole) + sum(map(window.holds, rows.cancelled))
+    cancelled = sum(tally.cancelled for tally in whole) + sum(map(window.holds, rows.cancelled))
     tasks = succeeded + failed
     return {
         "tasks_ended": Figure(tasks + cancelled, tasks + cancelled) if tasks + cancelled else Figure(None, 0, NO_TASKS),
@@ -143,82 +153,79 @@ def _rates(rows: Rows, window: Window, whole: Sequence[Stretch], attempts: Seque
     }
 
 
-def _of_runs(ended: Sequence[Stretch]) -> Figures:
+def _of_runs(rows: Rows, ended: Sequence[Tally], segments: range) -> Figures:
     names = ("makespan_s", "work_s", "critical_path_s", "parallelism", "schedule_efficiency")
     if not ended:
         return dict.fromkeys(names, Figure(None, 0, NO_RUNS))
-    n = len(ended)
-    makespan_ns = sum(stretch.makespan_ns or 0 for stretch in ended)
+    n = sum(tally.runs for tally in ended)
+    makespan_ns = sum(tally.makespan_ns for tally in ended)
+
+    def middle(name: str) -> Figure:
+        found = [rows.listed[name][segment] for segment in segments if segment in rows.listed[name]]
+        return Figure(median(np.concatenate(found)) / NS_PER_S, n)
+
     return {
-        "makespan_s": Figure(_median_s([stretch.makespan_ns or 0 for stretch in ended]), n),
-        "work_s": Figure(_median_s([stretch.work_ns for stretch in ended]), n),
-        "critical_path_s": Figure(_median_s([stretch.critical_path_ns for stretch in ended]), n),
-        "parallelism": Figure(sum(stretch.work_ns for stretch in ended) / makespan_ns, n),
-        "schedule_efficiency": Figure(sum(stretch.bound_ns for stretch in ended) / makespan_ns, n),
+        "makespan_s": middle("makespan_ns"),
+        "work_s": middle("work_ns"),
+        "critical_path_s": middle("critical_path_ns"),
+        "parallelism": Figure(sum(tally.work_ns for tally in ended) / makespan_ns, n),
+        "schedule_efficiency": Figure(sum(tally.bound_ns for tally in ended) / makespan_ns, n),
     }
 
 
-def _median_s(values: Sequence[int]) -> float:
-    given: Ints = np.array(values, dtype=np.int64)
-    return median(given) / NS_PER_S
-
-
-def _speed_multiplier(rows: Rows, ended: Sequence[Stretch]) -> Figure:
+def _speed_multiplier(rows: Rows, ended: Sequence[Tally]) -> Figure:
     """Over the runs all of whose calls are known and whose backend had lone calls: what their calls would take one
     after another, over what the runs took."""
     if not ended:
         return Figure(None, 0, NO_RUNS)
-    known = [stretch for stretch in ended if stretch.calls and not stretch.calls_unknown]
-    counted = [stretch for stretch in known if (stretch.backend, stretch.model) in rows.alone]
+    known = [tally for tally in ended if tally.known]
+    counted = [tally for tally in known if (tally.backend, tally.model) in rows.alone]
     if not counted:
         return Figure(None, 0, _why_no_multiplier(rows, ended, known))
-    groups: dict[tuple[str, str], list[Stretch]] = {}
-    for stretch in counted:
-        groups.setdefault((stretch.backend, stretch.model), []).append(stretch)
+    groups: dict[tuple[str, str], list[Tally]] = {}
+    for tally in counted:
+        groups.setdefault((tally.backend, tally.model), []).append(tally)
     seconds, variance = 0.0, 0.0
     for key, group in groups.items():
         found = sequential(
             rows.alone[key],
-            sum(stretch.fresh_tokens for stretch in group),
-            sum(stretch.output_tokens for stretch in group),
-            sum(stretch.calls for stretch in group),
+            sum(tally.fresh_tokens for tally in group),
+            sum(tally.output_tokens for tally in group),
+            sum(tally.calls for tally in group),
         )
         seconds += found.seconds
         variance += found.half_width_s**2
-    makespan_s = sum(stretch.makespan_ns or 0 for stretch in counted) / NS_PER_S
+    makespan_s = sum(tally.makespan_ns for tally in counted) / NS_PER_S
     half = variance**0.5
+    n, runs = sum(tally.runs for tally in counted), sum(tally.runs for tally in ended)
     basis = "; ".join(rows.alone[key].told(key[1]) for key in groups)
-    if len(counted) < len(ended):
-        basis += f"; counts {len(counted)} of {len(ended)} runs: of the others calls are unknown or none ran alone"
+    if n < runs:
+        basis += f"; counts {n} of {runs} runs: of the others calls are unknown or none ran alone"
     return Figure(
         seconds / makespan_s,
-        len(counted),
+        n,
         interval=(max(0.0, seconds - half) / makespan_s, (seconds + half) / makespan_s),
         basis=basis,
     )
 
 
-def _why_no_multiplier(rows: Rows, ended: Sequence[Stretch], known: Sequence[Stretch]) -> str:
-    if known:
-        return (
-            NO_LONE_CALLS
-            if not any(rows.lone.values())
-            else (
-                f"only {max(rows.lone.values())} calls ran alone on this backend, {LEAST_CALLS} are needed;"
-                " `swarmtally calibrate` makes them"
-            )
-        )
-    if all(stretch.backend == HOST_MODEL for stretch in ended):
+def _why_no_multiplier(rows: Rows, ended: Sequence[Tally], known: Sequence[Tally]) -> str:
+    if all(tally.backend == HOST_MODEL for tally in known or ended):
         return HOST_CALLS
-    return "in every run some call has no token figures"
+    if not known:
+        return "in every run some call has no token figures"
+    most = max(rows.lone.get((tally.backend, tally.model), 0) for tally in known)
+    if not most:
+        return NO_LONE_CALLS
+    return f"only {most} calls ran alone on this backend, {LEAST_CALLS} are needed; `swarmtally calibrate` makes them"
 
 
-def _utilisation(rows: Rows, window: Window, whole: Sequence[Stretch]) -> Figure:
+def _utilisation(rows: Rows, window: Window, whole: Sequence[Tally]) -> Figure:
     alive_ns = rows.alive_ns[window]
     if alive_ns <= 0:
         return Figure(None, 0, NO_AGENTS)
-    mine = [stretch for stretch in whole if stretch.swarm_id in rows.swarms]
-    busy_ns, n = sum(stretch.busy_ns for stretch in mine), sum(stretch.attempts for stretch in mine)
+    mine = [tally for tally in whole if tally.swarm_id in rows.swarms]
+    busy_ns, n = sum(tally.busy_ns for tally in mine), sum(tally.attempts for tally in mine)
     for swarm_id, attempt in rows.attempts:
         if swarm_id in rows.swarms:
             until = attempt.busy_until_ns(window.until_ns)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from operator import itemgetter
 
 import anyio.to_thread
@@ -9,13 +10,13 @@ import numpy as np
 
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.errors import InvalidInput, NotFound
-from swarmtally.domain.measures import DURATIONS, LATENCY_OF, Durations, durations
-from swarmtally.insight.figures import HOST_MODEL, Figures, Rows, Stretch, figures
+from swarmtally.domain.measures import DURATIONS, LATENCY_OF, WITH_ROWS, Durations, durations
+from swarmtally.insight.figures import HOST_MODEL, Figures, Rows, Tally, figures, gone
 from swarmtally.insight.speed import LEAST_CALLS, MOST_CALLS, Alone, fit
 from swarmtally.insight.statistics import Ints, percentiles
 from swarmtally.insight.window import NS_PER_MS, Window
 from swarmtally.store import explanations, measures, swarms
-from swarmtally.store.connection import Connection, Row
+from swarmtally.store.connection import Connection, Row, as_json
 from swarmtally.store.database import Database
 from swarmtally.store.explanations import Explanation
 from swarmtally.store.measures import Asked, RawRows
@@ -56,6 +57,11 @@ class Report:
     runs: tuple[Row, ...]
     timeline: tuple[Row, ...]
     """Of the newest of `runs`."""
+    explained: tuple[Explanation, ...]
+    """The queries of the figures asked for, run."""
+    gone: Mapping[str, str]
+    """Why durations of messages and what was used are not known where rows are kept no longer: by `messages` and
+    `samples`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,45 +75,40 @@ class _Read:
     resources: Row
     runs: tuple[Row, ...]
     timeline: tuple[Row, ...]
+    explained: tuple[Explanation, ...]
+    forgotten: Mapping[str, int]
 
 
 async def report(
-    database: Database, project: str, swarm_id: str | None, window: Window, *, runs: int = 0, tasks: int = 0
+    database: Database,
+    project: str,
+    swarm_id: str | None,
+    window: Window,
+    *,
+    explain: Sequence[str] = (),
+    runs: int = 0,
+    tasks: int = 0,
 ) -> Report:
     """The report of a project, or of one of its swarms. Ended runs have been measured (`Bookkeeper.measure_ended`).
 
     Raises:
+        InvalidInput: `explain` names none of the figures.
         NotFound: the project has and had no such swarm.
 
     Args:
+        explain: figures whose query is wanted.
         runs: how many of the runs that ended last are named.
         tasks: how many tasks of the newest of them are shown in time.
     """
-    windows = _windows(window)
-
-    async def unit(tx: Connection) -> _Read:
-        return await _read(tx, project, swarm_id, window, windows, (runs, tasks))
-
-    return await anyio.to_thread.run_sync(_compute, await database.read(unit), window)
-
-
-async def explained(
-    database: Database, project: str, swarm_id: str | None, window: Window, figures: Sequence[str]
-) -> tuple[Explanation, ...]:
-    """The queries of some figures, run.
-
-    Raises:
-        InvalidInput: one of them is none of the figures.
-    """
-    for figure in figures:
+    for figure in explain:
         if figure not in explanations.QUERIES:
             raise InvalidInput(f"explain: no figure {figure[:64]!r}; there are {', '.join(explanations.QUERIES)}")
     asked = Asked(project, swarm_id, window.since_ns, window.until_ns)
 
-    async def unit(tx: Connection) -> list[Explanation]:
-        return [await explanations.explain(tx, figure, asked) for figure in figures]
+    async def unit(tx: Connection) -> _Read:
+        return await _read(tx, asked, _windows(window), explain, (runs, tasks))
 
-    return tuple(await database.read(unit))
+    return await anyio.to_thread.run_sync(_compute, await database.read(unit), window)
 
 
 async def lone_calls(database: Database, project: str, run_id: str, now_ns: int) -> tuple[int, str | None]:
@@ -136,67 +137,80 @@ def _pair(until_ns: int, seconds: int) -> tuple[Window, Window]:
 
 
 async def _read(
-    tx: Connection,
-    project: str,
-    swarm_id: str | None,
-    window: Window,
-    windows: Sequence[Window],
-    shown: tuple[int, int],
+    tx: Connection, asked: Asked, windows: Sequence[Window], explain: Sequence[str], shown: tuple[int, int]
 ) -> _Read:
-    asked = Asked(project, swarm_id, window.since_ns, window.until_ns)
+    project, swarm_id, until_ns = asked.project, asked.swarm_id, asked.until_ns
     if swarm_id is not None and not await swarms.known(tx, project, swarm_id):
         raise NotFound(f"project {project} has no swarm {swarm_id!r}; list them with run_status")
-    widest = Asked(project, swarm_id, min(each.since_ns for each in windows), window.until_ns)
-    stretches = [_stretch(row) for row in await measures.measured(tx, widest)]
-    edges = np.array(sorted({edge for each in windows for edge in (each.since_ns, each.until_ns)}), dtype=np.int64)
-    raw_runs = set(await measures.under_way(tx, asked))
-    raw_runs.update(stretch.run_id for stretch in stretches if _straddles(stretch, edges))
-    raw = await measures.raw(tx, sorted(raw_runs))
+    edges = sorted({edge for each in windows for edge in (each.since_ns, each.until_ns)})
+    widest = Asked(project, swarm_id, edges[0], until_ns)
+    raw_runs = sorted({*await measures.under_way(tx, asked), *await measures.straddling(tx, widest, edges)})
+    raw = await measures.raw(tx, raw_runs)
+    tallies = [_tally(row) for row in await measures.tallies(tx, widest, edges, raw_runs)]
+    forgotten = await measures.forgotten(tx, asked)
     alive: dict[Window, int] = {}
     present: set[str] = set()
     for each in windows:
         alive[each], present = await measures.alive_ns(tx, Asked(project, swarm_id, each.since_ns, each.until_ns))
-    kept = [stretch for stretch in stretches if stretch.ended_ns <= window.until_ns]
-    models = {(stretch.backend, stretch.model) for stretch in kept if stretch.backend != HOST_MODEL}
+    models = {(tally.backend, tally.model) for tally in tallies if tally.backend != HOST_MODEL}
     lone = {key: await measures.lone_calls(tx, asked, *key, limit=MOST_CALLS) for key in sorted(models)}
     newest = await measures.newest_runs(tx, asked, shown[0]) if shown[0] else []
     return _Read(
         rows=Rows(
-            stretches=tuple(stretches),
-            raw_runs=frozenset(raw_runs),
+            edges=tuple(edges),
+            tallies=tuple(tallies),
+            listed=await _listed(tx, widest, edges),
             attempts=raw.attempts,
             cancelled=raw.cancelled,
             alive_ns=alive,
             swarms=frozenset(present),
+            gone_ns=forgotten.get("runs", 0),
         ),
         raw=raw,
-        packed=await measures.durations(tx, asked, sorted(raw_runs)),
+        packed=await measures.durations(tx, asked, raw_runs),
         lone=lone,
         resources=await measures.resources(tx, asked),
         runs=tuple(newest),
-        timeline=tuple(await measures.timeline(tx, newest[0]["run_id"], shown[1])) if newest else (),
+        timeline=tuple(await measures.timeline(tx, newest[0]["run_id"], until_ns, shown[1])) if newest else (),
+        explained=tuple([await explanations.explain(tx, figure, asked, _weights(lone)) for figure in explain]),
+        forgotten=forgotten,
     )
 
 
-def _stretch(row: Row) -> Stretch:
-    return Stretch(*_COLUMNS(row))
+def _weights(lone: Mapping[tuple[str, str], Sequence[Row]]) -> str:
+    """The fits as `explanations.QUERIES` take them."""
+    return as_json([(*key, *fit.weights.tolist()) for key, fit in _fits(lone).items()])
 
 
-_COLUMNS = itemgetter(*(field.name for field in fields(Stretch)))
+_COLUMNS = itemgetter(*(field.name for field in fields(Tally)))
 
 
-def _straddles(stretch: Stretch, edges: Ints) -> bool:
-    """Whether a window begins or ends while the stretch lasts."""
-    return bool(np.searchsorted(edges, stretch.begun_ns, "right") < np.searchsorted(edges, stretch.ended_ns, "left"))
+def _tally(row: Row) -> Tally:
+    return Tally(*_COLUMNS(row))
+
+
+async def _listed(tx: Connection, asked: Asked, edges: Sequence[int]) -> dict[str, dict[int, Ints]]:
+    found: dict[str, dict[int, Ints]] = {name: {} for name in measures.LISTED}
+    for segment, (since_ns, until_ns) in enumerate(pairwise(edges), start=1):
+        row = await measures.listed(tx, replace(asked, since_ns=since_ns, until_ns=until_ns))
+        for name, values in found.items():
+            if row[name] is not None:
+                values[segment] = np.fromstring(row[name], dtype=np.int64, sep=",")
+    return found
 
 
 def _compute(read: _Read, window: Window) -> Report:
-    alone = {key: _fit(rows) for key, rows in read.lone.items() if len(rows) >= LEAST_CALLS}
-    rows = replace(read.rows, alone=alone, lone={key: len(rows) for key, rows in read.lone.items()})
+    rows = replace(read.rows, alone=_fits(read.lone), lone={key: len(rows) for key, rows in read.lone.items()})
+    spreads = _spreads(read, window)
+    reasons = {what: gone(what, at_ns) for what, at_ns in read.forgotten.items() if window.since_ns < at_ns}
+    if "runs" in reasons:
+        spreads = dict.fromkeys(spreads, NONE_KNOWN)
+    if "messages" in reasons:
+        spreads |= {LATENCY_OF[kind]: NONE_KNOWN for kind in WITH_ROWS}
     return Report(
         window=window,
         figures=figures(rows, window),
-        spreads=_spreads(read, window),
+        spreads=spreads,
         resources=read.resources,
         trends={
             name: (figures(rows, now), figures(rows, before))
@@ -204,7 +218,20 @@ def _compute(read: _Read, window: Window) -> Report:
         },
         runs=read.runs,
         timeline=read.timeline,
+        explained=tuple(_still_known(each, reasons) for each in read.explained),
+        gone=reasons,
     )
+
+
+def _still_known(each: Explanation, gone: Mapping[str, str]) -> Explanation:
+    """Without its value where rows it should count are gone."""
+    kind, _, name = each.figure.partition(".")
+    rows = {"samples"} if kind == "resources" else {"runs", "messages"} if name in WITH_ROWS else {"runs"}
+    return replace(each, value=None, rows=0) if rows & gone.keys() else each
+
+
+def _fits(lone: Mapping[tuple[str, str], Sequence[Row]]) -> dict[tuple[str, str], Alone]:
+    return {key: _fit(rows) for key, rows in lone.items() if len(rows) >= LEAST_CALLS}
 
 
 def _fit(rows: Sequence[Row]) -> Alone:
@@ -229,10 +256,13 @@ def _raw_durations(raw: RawRows, window: Window) -> Durations:
     )
 
 
+NONE_KNOWN = Spread(0, None, None, None, None, None)
+
+
 def spread(values: Ints) -> Spread:
     """The spread of durations in ns; their order may change."""
     if not values.size:
-        return Spread(0, None, None, None, None, None)
+        return NONE_KNOWN
     shares = [share for share, least in LEAST_FOR.items() if values.size >= least]
     found = dict(zip(shares, percentiles(values, tuple(shares)), strict=True))
     return Spread(

@@ -32,15 +32,15 @@ WHERE run.project = :project AND (:swarm_id IS NULL OR run.swarm_id = :swarm_id)
 _ENDED = f"SELECT COUNT(*) {_ATTEMPTS} AND final AND attempt.status IN ('succeeded', 'failed')"
 
 _UTILISATION = """
-SELECT 1.0 * busy.ns / alive.ns AS value, busy.n AS n FROM
-(SELECT SUM(spent) AS ns, COUNT(*) AS n FROM
+SELECT IFNULL(busy.ns, 0.0) / alive.ns AS value, busy.n AS n FROM
+(SELECT TOTAL(spent) AS ns, COUNT(*) AS n FROM
   (SELECT MIN(:until, COALESCE(attempt.committed_ns, :until), COALESCE(attempt.expires_ns, :until))
           - MAX(attempt.claimed_ns, :since) AS spent
    FROM attempt JOIN task ON task.task_id = attempt.task_id JOIN run ON run.run_id = task.run_id
    JOIN swarm ON swarm.swarm_id = run.swarm_id
    WHERE run.project = :project AND (:swarm_id IS NULL OR run.swarm_id = :swarm_id) AND run.kind <> :calibration)
  WHERE spent > 0) AS busy,
-(SELECT SUM(MAX(0, MIN(COALESCE(left_ns, :until), :until) - MAX(agent.created_ns, :since))) AS ns
+(SELECT TOTAL(MAX(0, MIN(COALESCE(left_ns, :until), :until) - MAX(agent.created_ns, :since))) AS ns
  FROM agent JOIN swarm ON swarm.swarm_id = agent.swarm_id
  WHERE project = :project AND (:swarm_id IS NULL OR swarm.swarm_id = :swarm_id)) AS alive"""
 
@@ -53,13 +53,36 @@ def _median(column: str) -> str:
     )
 
 
-def _p50_ms(duration: str, rows: str) -> str:
-    """The median (nearest rank) of a duration over rows, in milliseconds."""
+def _p50(duration: str, rows: str, unit: str = "1e6") -> str:
+    """The median (nearest rank) of a duration over rows, in milliseconds or another unit of so many nanoseconds."""
     return (
-        f"SELECT (SELECT MAX(0, {duration}) / 1e6 {rows} ORDER BY {duration} LIMIT 1"
+        f"SELECT (SELECT MAX(0, {duration}) / {unit} {rows} ORDER BY {duration} LIMIT 1"
         f" OFFSET (SELECT MAX(0, (COUNT(*) + 1) / 2 - 1) {rows})) AS value, COUNT(*) AS n {rows}"
     )
 
+
+_WEIGHTS = """
+(SELECT value ->> 0 AS backend, value ->> 1 AS model, value ->> 2 AS prompt, value ->> 3 AS output, value ->> 4 AS call
+ FROM json_each(:weights)) AS weight"""
+
+_SAMPLES = "FROM resource_sample WHERE project = :project AND at_ns > :since AND at_ns <= :until"
+
+_MIB_PER_S = "1e9 / 1048576"
+
+
+def _rate(column: str, unit: str = "1") -> str:
+    """The mean rate of a column of `resource_sample`, per nanosecond times `unit`; over the samples that know it."""
+    return (
+        f"SELECT 1.0 * SUM({column}) / SUM(interval_ns) * {unit} AS value, COUNT(*) AS n {_SAMPLES}"
+        f" AND {column} IS NOT NULL"
+    )
+
+
+def _of_samples(value: str) -> str:
+    return f"SELECT {value} AS value, COUNT(*) AS n {_SAMPLES}"
+
+
+_WITH_RESULT = f"{_ATTEMPTS} AND attempt.status IN ('succeeded', 'failed')"
 
 _ARRIVED = f"{_ATTEMPTS} AND begun_ns IS NOT NULL AND ended_ns IS NOT NULL AND attempt.status"
 
@@ -80,26 +103,45 @@ QUERIES = {
     "makespan_s": _median("makespan_ns"),
     "work_s": _median("work_ns"),
     "critical_path_s": _median("critical_path_ns"),
-    "parallelism": f"SELECT 1.0 * SUM(work_ns) / SUM(makespan_ns) AS value, COUNT(*) AS n {_RUNS}",
+    "parallelism": f"SELECT TOTAL(work_ns) / SUM(makespan_ns) AS value, COUNT(*) AS n {_RUNS}",
     "schedule_efficiency": (
         "SELECT SUM(MAX(1.0 * work_ns / MAX(1, COALESCE(places, 1)), 1.0 * critical_path_ns)) / SUM(makespan_ns)"
         " AS value,"
         f" COUNT(*) AS n {_RUNS}"
     ),
     "speed_multiplier": (
-        "SELECT NULL AS value, COUNT(*) AS n FROM usage JOIN run ON run.run_id = usage.run_id"
-        " WHERE alone = 1 AND project = :project AND (:swarm_id IS NULL OR swarm_id = :swarm_id"
-        " OR kind = :calibration) AND closed_ns <= :until"
-    ),
+        "SELECT SUM(weight.prompt * fresh_tokens + weight.output * output_tokens + weight.call * calls)"
+        f" / (SUM(makespan_ns) / 1e9) AS value, COUNT(*) AS n {_RUNS} AND calls > 0 AND calls_unknown = 0"
+    ).replace("FROM run_measure", f"FROM run_measure JOIN {_WEIGHTS} USING (backend, model)"),
     "agent_utilisation": _UTILISATION,
-    "latency_ms.task_assignment": _p50_ms("begun_ns - claimed_ns", f"{_ARRIVED} IN ('succeeded', 'failed')"),
-    "latency_ms.status_update": _p50_ms("attempt.committed_ns - ended_ns", f"{_ARRIVED} = 'succeeded'"),
-    "latency_ms.error_handling": _p50_ms("attempt.committed_ns - ended_ns", f"{_ARRIVED} = 'failed'"),
-    "latency_ms.data_transfer": _p50_ms("received_ns - sent_ns", f"{_MESSAGES} AND message.kind = 'data_transfer'"),
-    "latency_ms.coordination": _p50_ms("received_ns - sent_ns", f"{_MESSAGES} AND message.kind = 'coordination'"),
+    "durations_s.wait": _p50("claimed_ns - attempt.ready_ns", f"{_ATTEMPTS} AND attempt.ready_ns IS NOT NULL", "1e9"),
+    "durations_s.exec": _p50("attempt.exec_ns", f"{_WITH_RESULT} AND attempt.exec_ns IS NOT NULL", "1e9"),
+    "durations_s.overhead": _p50(
+        "attempt.committed_ns - claimed_ns - attempt.exec_ns",
+        f"{_WITH_RESULT} AND attempt.exec_ns IS NOT NULL AND begun_ns IS NOT NULL",
+        "1e9",
+    ),
+    "latency_ms.task_assignment": _p50("begun_ns - claimed_ns", f"{_ARRIVED} IN ('succeeded', 'failed')"),
+    "latency_ms.status_update": _p50("attempt.committed_ns - ended_ns", f"{_ARRIVED} = 'succeeded'"),
+    "latency_ms.error_handling": _p50("attempt.committed_ns - ended_ns", f"{_ARRIVED} = 'failed'"),
+    "latency_ms.data_transfer": _p50("received_ns - sent_ns", f"{_MESSAGES} AND message.kind = 'data_transfer'"),
+    "latency_ms.coordination": _p50("received_ns - sent_ns", f"{_MESSAGES} AND message.kind = 'coordination'"),
+    "resources.cpu_cores": _rate("cpu_ns"),
+    "resources.rss_mib_max": _of_samples("MAX(rss_bytes) / 1048576.0"),
+    "resources.read_mib_per_s": _rate("read_bytes", _MIB_PER_S),
+    "resources.written_mib_per_s": _rate("written_bytes", _MIB_PER_S),
+    "resources.machine_sent_mib_per_s": _rate("net_sent_bytes", _MIB_PER_S),
+    "resources.machine_received_mib_per_s": _rate("net_received_bytes", _MIB_PER_S),
+    "resources.lock_wait_s": _of_samples("SUM(lock_wait_ns) / 1e9"),
+    "resources.loop_lag_ms_max": _of_samples("MAX(lag_ns) / 1e6"),
+    "resources.time.store": _rate("store_ns"),
+    "resources.time.scheduling": _rate("scheduling_ns"),
+    "resources.time.backends": _rate("backends_ns"),
+    "resources.time.rest": _rate("rest_ns"),
 }
-"""Figure → a statement that returns one row: value, n. That of `speed_multiplier` counts the lone calls its fit rests
-on; the fit itself is given as the figure's basis. Latencies are medians."""
+"""Figure → a statement that returns one row: value, n. Durations and latencies are medians. That of `speed_multiplier`
+takes the weights of the fit over lone calls, which the figure's basis tells, as :weights, JSON [[backend, model,
+seconds per uncached prompt token, per output token, per call], …]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +155,11 @@ class Explanation:
     rows: int
 
 
-async def explain(tx: Connection, figure: str, asked: Asked) -> Explanation:
+async def explain(tx: Connection, figure: str, asked: Asked, weights: str) -> Explanation:
     """Run the query of `figure`, one of `QUERIES`."""
     query = " ".join(QUERIES[figure].split())
-    bound = {name: value for name, value in asked.bound().items() if f":{name}" in query}
+    given = {**asked.bound(), "weights": weights}
+    bound = {name: value for name, value in given.items() if f":{name}" in query}
     row = await tx.row(query, bound)
     assert row is not None, "an aggregate gives a row"
     return Explanation(figure, query, bound, row["value"], row["n"])

@@ -50,13 +50,13 @@ class Asked:
 _UNMEASURED = "finished_ns IS NOT NULL AND (measured_ns IS NULL OR measured_ns <> finished_ns)"
 
 
-async def unmeasured(tx: Connection, limit: int) -> list[EndedRun]:
-    """Runs of any project that ended and whose end has no measure, the first to end first."""
+async def unmeasured(tx: Connection, limit: int, run_id: str | None = None) -> list[EndedRun]:
+    """Runs of any project (or that one run) that ended and whose end has no measure, the first to end first."""
     rows = await tx.rows(
         "SELECT run_id, finished_ns, COALESCE((SELECT MAX(ended_ns) FROM run_measure"
         " WHERE run_measure.run_id = run.run_id), 0) AS since FROM run"
-        f" WHERE {_UNMEASURED} ORDER BY finished_ns LIMIT :limit",
-        {"limit": limit},
+        f" WHERE {_UNMEASURED} AND (:run_id IS NULL OR run_id = :run_id) ORDER BY finished_ns LIMIT :limit",
+        {"limit": limit, "run_id": run_id},
     )
     return [EndedRun(row["run_id"], row["finished_ns"], row["since"]) for row in rows]
 
@@ -158,28 +158,68 @@ async def insert(tx: Connection, ended: EndedRun, sums: RunSums) -> None:
     )
 
 
-SCALARS = (
-    "run_id, ended_ns, begun_ns, swarm_id, status, backend, model, succeeded, failed, cancelled, attempts, results,"
-    " retried, busy_ns, work_ns, critical_path_ns, makespan_ns, places, calls, calls_unknown, fresh_tokens,"
-    " output_tokens"
-)
-
 _OF = (
     " FROM run_measure WHERE project = :project AND (:swarm_id IS NULL OR swarm_id = :swarm_id)"
     " AND kind <> :calibration AND ended_ns > :since AND begun_ns <= :until"
 )
 
+COUNTS = "makespan_ns > 0 AND status <> 'cancelled'"
+"""Whether a run's makespan says anything: somebody cancelled the others."""
 
-async def measured(tx: Connection, asked: Asked) -> list[Row]:
-    """The measures of stretches of runs that reach into the time asked for, without their durations."""
-    return await tx.rows(f"SELECT {SCALARS}{_OF} ORDER BY ended_ns, run_id", asked.bound())
+
+def _segment(moment: str, than: str, edges: Sequence[int]) -> str:
+    """How many of `edges`, whole numbers in ascending order, lie before a moment: `than` is > or >=."""
+    return "(" + " + ".join(f"({moment} {than} {edge:d})" for edge in edges) + ")"
+
+
+async def straddling(tx: Connection, asked: Asked, edges: Sequence[int]) -> list[str]:
+    """The runs of which a stretch that reaches into the time asked for begins before one of `edges` and ends after."""
+    rows = await tx.rows(
+        f"SELECT DISTINCT run_id{_OF} AND {_segment('begun_ns', '>=', edges)} < {_segment('ended_ns', '>', edges)}",
+        asked.bound(),
+    )
+    return [row["run_id"] for row in rows]
+
+
+async def tallies(tx: Connection, asked: Asked, edges: Sequence[int], without: Sequence[str]) -> list[Row]:
+    """Sums of the measures of stretches that reach into the time asked for, by the segment between `edges` in which
+    they ended (segment 1 begins after the first edge), by swarm, backend and model, and by three questions: whether
+    their rows are not taken themselves (runs in `without`), whether their makespan counts, whether all calls are known.
+    """
+    return await tx.rows(
+        f"SELECT {_segment('ended_ns', '>', edges)} AS segment, swarm_id, backend, model,"
+        " run_id NOT IN (SELECT value FROM json_each(:without)) AS whole,"
+        f" IFNULL({COUNTS}, 0) AS counts, calls > 0 AND calls_unknown = 0 AS known, COUNT(*) AS runs,"
+        " SUM(succeeded) AS succeeded, SUM(failed) AS failed, SUM(cancelled) AS cancelled, SUM(attempts) AS attempts,"
+        " SUM(results) AS results, SUM(retried) AS retried, TOTAL(busy_ns) AS busy_ns, TOTAL(work_ns) AS work_ns,"
+        # No schedule is shorter: the work over all places, or the longest dependent chain.
+        " TOTAL(MAX(1.0 * work_ns / MAX(1, IFNULL(places, 1)), critical_path_ns)) AS bound_ns,"
+        " TOTAL(makespan_ns) AS makespan_ns, SUM(calls) AS calls, SUM(fresh_tokens) AS fresh_tokens,"
+        f" SUM(output_tokens) AS output_tokens{_OF} AND ended_ns <= :until GROUP BY 1, 2, 3, 4, 5, 6, 7",
+        {**asked.bound(), "without": as_json(without)},
+    )
+
+
+LISTED = ("makespan_ns", "work_ns", "critical_path_ns")
+"""What medians over runs are taken of."""
+
+
+async def listed(tx: Connection, asked: Asked) -> Row:
+    """All values of `LISTED` of runs that ended in the time asked for and count: texts, comma between; None: none."""
+    row = await tx.row(
+        f"SELECT {', '.join(f'group_concat({name}) AS {name}' for name in LISTED)}{_OF}"
+        f" AND ended_ns <= :until AND {COUNTS}",
+        asked.bound(),
+    )
+    assert row is not None, "an aggregate gives a row"
+    return row
 
 
 async def durations(tx: Connection, asked: Asked, without: Sequence[str]) -> list[Row]:
     """The packed durations of stretches that lie wholly in the time asked for, but for those of some runs."""
     return await tx.rows(
         f"SELECT {', '.join(DURATIONS)}{_OF} AND begun_ns >= :since AND ended_ns <= :until"
-        " AND run_id NOT IN (SELECT value FROM json_each(:without)) ORDER BY ended_ns, run_id",
+        " AND run_id NOT IN (SELECT value FROM json_each(:without))",
         {**asked.bound(), "without": as_json(without)},
     )
 
@@ -262,20 +302,34 @@ async def called(tx: Connection, run_id: str) -> tuple[str, str] | None:
     return (row["backend"], row["model"]) if row else None
 
 
+# Of systems that do not tell something its time does not count either: a mean is over what was seen.
+_MEAN = ("cpu_ns", "read_bytes", "written_bytes", "net_sent_bytes", "net_received_bytes")
+
+
 async def resources(tx: Connection, asked: Asked) -> Row:
-    """What the processes of the project used while they executed runs: sums, extremes and n of the samples."""
+    """What the processes of the project used while they executed runs: n, sums, extremes, and of what some systems do
+    not tell the rate, per nanosecond."""
     row = await tx.row(
-        "SELECT COUNT(*) AS n, COUNT(DISTINCT owner) AS processes, SUM(interval_ns) AS interval_ns,"
-        " SUM(cpu_ns) AS cpu_ns, MAX(rss_bytes) AS rss_bytes, SUM(read_bytes) AS read_bytes,"
-        " SUM(written_bytes) AS written_bytes, SUM(net_sent_bytes) AS net_sent_bytes,"
-        " SUM(net_received_bytes) AS net_received_bytes, SUM(store_ns) AS store_ns,"
-        " SUM(scheduling_ns) AS scheduling_ns, SUM(backends_ns) AS backends_ns, SUM(rest_ns) AS rest_ns,"
-        " SUM(lock_wait_ns) AS lock_wait_ns, MAX(lag_ns) AS lag_ns"
+        "SELECT COUNT(*) AS n, COUNT(DISTINCT owner) AS processes, TOTAL(interval_ns) AS interval_ns,"
+        + "".join(f" TOTAL({name}) / SUM(IIF({name} IS NULL, 0, interval_ns)) AS {name}," for name in _MEAN)
+        + " MAX(rss_bytes) AS rss_bytes, SUM(store_ns) AS store_ns, SUM(scheduling_ns) AS scheduling_ns,"
+        " SUM(backends_ns) AS backends_ns, SUM(rest_ns) AS rest_ns, SUM(lock_wait_ns) AS lock_wait_ns,"
+        " MAX(lag_ns) AS lag_ns"
         " FROM resource_sample WHERE project = :project AND at_ns > :since AND at_ns <= :until",
         asked.bound(),
     )
-    assert row is not None
+    assert row is not None, "an aggregate gives a row"
     return row
+
+
+async def forgotten(tx: Connection, asked: Asked) -> dict[str, int]:
+    """Up to when rows asked for may be gone, by what they were: runs, messages, samples."""
+    rows = await tx.rows(
+        "SELECT what, MAX(until_ns) AS until_ns FROM forgotten WHERE project = :project"
+        " AND (:swarm_id IS NULL OR swarm_id IN ('', :swarm_id)) GROUP BY what",
+        asked.bound(),
+    )
+    return {row["what"]: row["until_ns"] for row in rows}
 
 
 async def newest_runs(tx: Connection, asked: Asked, limit: int) -> list[Row]:
@@ -291,12 +345,12 @@ async def newest_runs(tx: Connection, asked: Asked, limit: int) -> list[Row]:
     )
 
 
-async def timeline(tx: Connection, run_id: str, limit: int) -> list[Row]:
-    """The final attempts of the run's tasks, in the order they were claimed: key, role, claimed_ns, committed_ns,
-    exec_ns, status."""
+async def timeline(tx: Connection, run_id: str, until_ns: int, limit: int) -> list[Row]:
+    """The final attempts of the run's tasks up to `until_ns`, in the order they were claimed: key, role, claimed_ns,
+    committed_ns, exec_ns, status."""
     return await tx.rows(
         "SELECT key, role, claimed_ns, committed_ns, exec_ns, attempt.status FROM task"
         " JOIN attempt ON attempt.task_id = task.task_id WHERE run_id = :run_id AND final"
-        " ORDER BY claimed_ns, ordinal LIMIT :limit",
-        {"run_id": run_id, "limit": limit},
+        " AND committed_ns <= :until ORDER BY claimed_ns, ordinal LIMIT :limit",
+        {"run_id": run_id, "until": until_ns, "limit": limit},
     )

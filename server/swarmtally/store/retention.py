@@ -1,6 +1,12 @@
-"""Deleting what is kept no longer: each function takes one small step and returns how many rows it took."""
+"""Deleting what is kept no longer: each function takes one small step and returns how many rows it took.
 
-from swarmtally.store.connection import Connection, as_json
+What is gone is noted in the same transaction (`forgotten`), so that no report takes the rest for the whole.
+"""
+
+from collections.abc import Sequence
+
+from swarmtally.domain.run import RunKind
+from swarmtally.store.connection import Connection, Row, as_json
 
 STEP = 500
 """The most rows one step takes: a few milliseconds."""
@@ -8,51 +14,53 @@ STEP = 500
 
 async def delete_messages(tx: Connection, before_ns: int) -> int:
     """Delete messages sent before `before_ns`."""
-    return len(
-        await tx.rows(
-            "DELETE FROM message WHERE message_id IN"
-            " (SELECT message_id FROM message WHERE sent_ns < :before ORDER BY sent_ns LIMIT :step)"
-            " RETURNING message_id",
-            {"before": before_ns, "step": STEP},
-        )
+    rows = await tx.rows(
+        "DELETE FROM message WHERE message_id IN"
+        " (SELECT message_id FROM message WHERE sent_ns < :before ORDER BY sent_ns LIMIT :step)"
+        " RETURNING project, swarm_id, received_ns AS at_ns",
+        {"before": before_ns, "step": STEP},
     )
+    await _note(tx, "messages", rows)
+    return len(rows)
 
 
 async def delete_samples(tx: Connection, before_ns: int) -> int:
     """Delete resource samples taken before `before_ns`."""
-    return len(
-        await tx.rows(
-            "DELETE FROM resource_sample WHERE sample_id IN"
-            " (SELECT sample_id FROM resource_sample WHERE project IN (SELECT project FROM project)"
-            "  AND at_ns < :before LIMIT :step) RETURNING sample_id",
-            {"before": before_ns, "step": STEP},
-        )
+    rows = await tx.rows(
+        "DELETE FROM resource_sample WHERE sample_id IN"
+        " (SELECT sample_id FROM resource_sample WHERE project IN (SELECT project FROM project)"
+        "  AND at_ns < :before LIMIT :step) RETURNING project, '' AS swarm_id, at_ns",
+        {"before": before_ns, "step": STEP},
     )
+    await _note(tx, "samples", rows)
+    return len(rows)
 
 
 async def forget_message_latencies(tx: Connection, before_ns: int) -> int:
     """Take the latencies of messages, which are kept no longer, out of the measures of runs."""
-    return len(
-        await tx.rows(
-            "UPDATE run_measure SET transfers = NULL, coordinations = NULL WHERE (run_id, ended_ns) IN"
-            " (SELECT run_id, ended_ns FROM run_measure WHERE project IN (SELECT project FROM project)"
-            "  AND ended_ns < :before AND (transfers IS NOT NULL OR coordinations IS NOT NULL) LIMIT :step)"
-            " RETURNING run_id",
-            {"before": before_ns, "step": STEP},
-        )
+    rows = await tx.rows(
+        "UPDATE run_measure SET transfers = NULL, coordinations = NULL WHERE (run_id, ended_ns) IN"
+        " (SELECT run_id, ended_ns FROM run_measure WHERE project IN (SELECT project FROM project)"
+        "  AND ended_ns < :before AND (transfers IS NOT NULL OR coordinations IS NOT NULL) LIMIT :step)"
+        " RETURNING project, swarm_id, ended_ns AS at_ns",
+        {"before": before_ns, "step": STEP},
     )
+    await _note(tx, "messages", rows)
+    return len(rows)
 
 
 async def delete_run_parts(tx: Connection, before_ns: int) -> int:
     """Delete from the run that ended first, before `before_ns`: some of its tasks with all that hangs on them, and
     itself once it has none."""
     run = await tx.row(
-        "SELECT run_id FROM run WHERE project IN (SELECT project FROM project) AND finished_ns < :before"
-        " ORDER BY finished_ns LIMIT 1",
+        "SELECT run_id, project, swarm_id, kind, finished_ns AS at_ns FROM run"
+        " WHERE project IN (SELECT project FROM project) AND finished_ns < :before ORDER BY finished_ns LIMIT 1",
         {"before": before_ns},
     )
     if run is None:
         return 0
+    if run["kind"] != RunKind.CALIBRATION:
+        await _note(tx, "runs", [run])
     tasks = await tx.rows(
         "SELECT task_id FROM task WHERE run_id = :run_id LIMIT :step", {"run_id": run["run_id"], "step": STEP // 10}
     )
@@ -63,6 +71,29 @@ async def delete_run_parts(tx: Connection, before_ns: int) -> int:
         )
         return len(tasks)
     for table in ("event", "usage", "message"):
-        await tx.rows(f"DELETE FROM {table} WHERE run_id = :run_id", {"run_id": run["run_id"]})
+        gone = await tx.rows(
+            f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE run_id = :run_id LIMIT :step)"
+            " RETURNING 1",
+            {"run_id": run["run_id"], "step": STEP},
+        )
+        if gone:
+            return len(gone)
     await tx.rows("DELETE FROM run WHERE run_id = :run_id", {"run_id": run["run_id"]})
     return 1
+
+
+async def _note(tx: Connection, what: str, rows: Sequence[Row]) -> None:
+    """Note that rows about these moments (`at_ns`; None: about none that a figure counts) are gone."""
+    latest: dict[tuple[str, str], int] = {}
+    for row in rows:
+        if row["at_ns"] is not None:
+            key = (row["project"], row["swarm_id"])
+            latest[key] = max(row["at_ns"], latest.get(key, 0))
+    await tx.many(
+        "INSERT INTO forgotten (project, swarm_id, what, until_ns) VALUES (:project, :swarm_id, :what, :at)"
+        " ON CONFLICT DO UPDATE SET until_ns = MAX(until_ns, excluded.until_ns)",
+        [
+            {"project": project, "swarm_id": swarm_id, "what": what, "at": at_ns}
+            for (project, swarm_id), at_ns in latest.items()
+        ],
+    )

@@ -104,25 +104,31 @@ async def taking_tasks(tx: Connection, leases: Sequence[Lease]) -> set[str]:
 async def begin(
     tx: Connection, run_ids: Sequence[str], max_parallel: int | None, bound: str | None, max_agents: int, now_ns: int
 ) -> list[Row]:
-    """Mark runs whose first task was claimed: a queued one runs. Returns those that had not begun.
+    """Mark runs of which tasks were claimed: a queued one runs, and each keeps the most places it had since it began or
+    was retried. Returns those that had not begun.
 
     Args:
         max_parallel: how many calls their backend takes at once; None: no limit is known.
         bound: what its calls wait for, `latency` or `compute`.
         max_agents: of their swarm.
     """
+    bound_names = {
+        "ids": as_json(run_ids),
+        "max_parallel": max_parallel,
+        "bound": bound,
+        "places": max_agents if max_parallel is None else min(max_agents, max_parallel),
+        "now": now_ns,
+    }
+    await tx.rows(
+        "UPDATE run SET max_parallel = :max_parallel, bound = :bound, places = :places"
+        " WHERE run_id IN (SELECT value FROM json_each(:ids)) AND (places IS NULL OR places < :places)",
+        bound_names,
+    )
     return await tx.rows(
-        "UPDATE run SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END, started_ns = :now,"
-        " max_parallel = :max_parallel, bound = :bound, places = MIN(:max_agents, COALESCE(:max_parallel, :max_agents))"
+        "UPDATE run SET status = CASE status WHEN 'queued' THEN 'running' ELSE status END, started_ns = :now"
         " WHERE run_id IN (SELECT value FROM json_each(:ids)) AND started_ns IS NULL"
         " RETURNING run_id, project, swarm_id",
-        {
-            "ids": as_json(run_ids),
-            "max_parallel": max_parallel,
-            "bound": bound,
-            "max_agents": max_agents,
-            "now": now_ns,
-        },
+        bound_names,
     )
 
 
@@ -151,9 +157,10 @@ async def set_shape(tx: Connection, run_id: str, shape: Shape, reason: str | Non
 
 
 async def set_status(tx: Connection, run_id: str, status: RunStatus, reason: str | None) -> None:
-    """Move an unfinished run, or open a finished one again."""
+    """Move an unfinished run, or open a finished one again, which may then have other places than before."""
     await tx.rows(
-        "UPDATE run SET status = :status, reason = :reason, finished_ns = NULL WHERE run_id = :run_id",
+        "UPDATE run SET status = :status, reason = :reason, finished_ns = NULL,"
+        " places = CASE WHEN finished_ns IS NULL THEN places END WHERE run_id = :run_id",
         {"run_id": run_id, "status": status, "reason": reason},
     )
 

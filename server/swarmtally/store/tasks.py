@@ -283,9 +283,11 @@ async def recover_lost(tx: Connection, scope: RunScope, now_ns: int) -> None:
 
 
 async def _close_attempts(tx: Connection, task_ids: Sequence[str], status: str, now_ns: int) -> None:
+    """Close what is under way or could still be reported: of a packet that was handed out again, only the newer."""
     await tx.rows(
         "UPDATE attempt SET status = :status, committed_ns = :now"
-        " WHERE task_id IN (SELECT value FROM json_each(:ids)) AND status IN ('running', 'expired')",
+        " WHERE task_id IN (SELECT value FROM json_each(:ids)) AND status IN ('running', 'expired')"
+        " AND number = (SELECT MAX(number) FROM attempt AS newer WHERE newer.task_id = attempt.task_id)",
         {"ids": as_json(task_ids), "status": status, "now": now_ns},
     )
 

@@ -57,8 +57,8 @@ CREATE TABLE run_measure (
   succeeded INTEGER NOT NULL,           -- tasks that ended so, in this stretch
   failed INTEGER NOT NULL,
   cancelled INTEGER NOT NULL,
-  attempts INTEGER NOT NULL,            -- that ended, lost and cancelled ones too
-  results INTEGER NOT NULL,             -- of those, attempts that succeeded or failed
+  attempts INTEGER NOT NULL,            -- that kept an agent busy, lost and cancelled ones too
+  results INTEGER NOT NULL,             -- attempts that succeeded or failed
   retried INTEGER NOT NULL,             -- of those, attempts that failed and were followed by another
   busy_ns INTEGER NOT NULL,             -- claim to commit, all attempts
   work_ns INTEGER NOT NULL,             -- exec of the attempts that ended their task
@@ -66,7 +66,7 @@ CREATE TABLE run_measure (
   makespan_ns INTEGER,                  -- first claim to last commit; NULL: nothing was claimed
   places INTEGER,
   calls INTEGER NOT NULL,               -- of those attempts, with token figures and exec
-  calls_unknown INTEGER NOT NULL,       -- without
+  calls_unknown INTEGER NOT NULL,       -- attempts that succeeded with a call that lacks some of it, or with none
   fresh_tokens INTEGER NOT NULL,        -- input a sequential order would have left uncached
   output_tokens INTEGER NOT NULL,
   -- Durations in ns, ascending, eight bytes each, little end first; NULL: none.
@@ -79,8 +79,11 @@ CREATE TABLE run_measure (
   transfers BLOB,                       -- this and the next as long as messages are kept
   coordinations BLOB,
   PRIMARY KEY (run_id, ended_ns)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX run_measure_by_end ON run_measure (project, ended_ns);
+) STRICT;                               -- with rowid: a row's durations then lie on one page
+-- With all that sums are made of, so that a report on many runs reads no durations.
+CREATE INDEX run_measure_by_end ON run_measure (project, ended_ns, begun_ns, swarm_id, kind, status, backend, model,
+  succeeded, failed, cancelled, attempts, results, retried, busy_ns, work_ns, critical_path_ns, makespan_ns, places,
+  calls, calls_unknown, fresh_tokens, output_tokens, run_id);
 CREATE INDEX run_by_end ON run (project, finished_ns);
 
 -- One a second and process while it executes runs. A figure that the system does not tell is NULL.
@@ -107,3 +110,12 @@ CREATE TABLE resource_sample (
   calls INTEGER NOT NULL                -- under way at at_ns
 ) STRICT;
 CREATE INDEX resource_sample_by_age ON resource_sample (project, at_ns);
+
+-- What was kept no longer: of some rows all up to a moment may be gone. Figures of what lies before are not known.
+CREATE TABLE forgotten (
+  project TEXT NOT NULL,
+  swarm_id TEXT NOT NULL,               -- empty: of no swarm
+  what TEXT NOT NULL CHECK (what IN ('runs', 'messages', 'samples')),
+  until_ns INTEGER NOT NULL,            -- the latest moment that a row gone was about
+  PRIMARY KEY (project, swarm_id, what)
+) STRICT, WITHOUT ROWID;
