@@ -23,7 +23,7 @@ demo: .venv/.local
 test: .venv/.dev
 	$(BIN)/swarmtally model pull smollm2
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest -n auto
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

@@ -11,7 +11,7 @@ import anyio
 
 import swarmtally
 from swarmtally import App, BackendInfo, Prompt, Reply, RunKind, SparcRequest, TokenUsage
-from swarmtally.app import PerformanceRequest
+from swarmtally.analysis import PerformanceRequest
 from swarmtally.domain.swarm import Strategy, Topology
 from swarmtally.insight.figures import Figures
 
@@ -123,7 +123,7 @@ async def _take(app: App, tasks: int, agents: int) -> tuple[float, Figures]:
     started = await app.start(SparcRequest(RunKind.BATCH, MODES, texts, swarm_id=swarm.swarm_id))
     progress = await (await app.runs()).wait(started.run_id, None)
     assert progress.status == "succeeded", progress.run.reason
-    found = await app.performance(PerformanceRequest("all", swarm_id=swarm.swarm_id))
+    found = await app.analysis.performance(PerformanceRequest("all", swarm_id=swarm.swarm_id))
     makespan = found.report.figures["makespan_s"].value
     assert makespan is not None
     return makespan, found.report.figures

@@ -11,7 +11,7 @@ from swarmtally.version import __version__
 
 if TYPE_CHECKING:
     from swarmtally.api import open  # noqa: A004
-    from swarmtally.app import App, SparcRequest, Started
+    from swarmtally.app import App
     from swarmtally.core.ports import Backend, BackendInfo, Prompt, Reply
     from swarmtally.domain.errors import (
         BackendFailure,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from swarmtally.domain.run import RunKind, RunStatus
     from swarmtally.domain.swarm import Strategy, Topology
     from swarmtally.domain.usage import TokenUsage
+    from swarmtally.requests import SparcRequest, Started
 
 __all__ = [
     "App",
@@ -68,7 +69,8 @@ __all__ = [
 
 _HOMES = {
     "swarmtally.api": ("open",),
-    "swarmtally.app": ("App", "SparcRequest", "Started"),
+    "swarmtally.app": ("App",),
+    "swarmtally.requests": ("SparcRequest", "Started"),
     "swarmtally.core.ports": ("Backend", "BackendInfo", "Prompt", "Reply"),
     "swarmtally.domain.run": ("RunKind", "RunStatus"),
     "swarmtally.domain.swarm": ("Strategy", "Topology"),

@@ -6,7 +6,6 @@ their libraries) are imported with the first such call, so that a memory command
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from swarmtally.analysis import Analysis
 from swarmtally.core.memory import Memory
 from swarmtally.core.swarms import Swarms
 from swarmtally.domain.clock import Clock, SystemClock
@@ -23,6 +23,7 @@ from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import HOST, BackendChoice, NewRun, RunKind
 from swarmtally.domain.swarm import Swarm
 from swarmtally.domain.topology import Shape
+from swarmtally.requests import SparcRequest, Started, check_context
 from swarmtally.settings import Settings
 from swarmtally.store.database import Database, open_database
 
@@ -33,83 +34,8 @@ if TYPE_CHECKING:
     from swarmtally.core.runs import Runs
     from swarmtally.domain.health import Finding
     from swarmtally.domain.task import NewTask
-    from swarmtally.insight.balancing import Balance, Wanted
-    from swarmtally.insight.health import Health
-    from swarmtally.insight.health_limits import Limits
-    from swarmtally.insight.monitor import Monitor
-    from swarmtally.insight.performance import Report
     from swarmtally.sparc.modes import Mode, ModeCatalog
     from swarmtally.sparc.queue import QueuedTask
-
-CONTEXT_LIMIT = 100
-"""The most shared texts one run may have."""
-
-CONTEXT_LIMIT_BYTES = 1024 * 1024
-"""The most shared context one run may have, all texts together."""
-
-
-@dataclass(frozen=True, slots=True)
-class SparcRequest:
-    """What a `sparc_*` tool asks for. `context` are texts that all tasks see."""
-
-    kind: RunKind
-    modes: tuple[str, ...]
-    tasks: tuple[str, ...]
-    swarm_id: str | None = None
-    model: str | None = None
-    context: tuple[str, ...] = ()
-    out_dir: str | None = None
-
-    def __post_init__(self) -> None:
-        """
-        Raises:
-            InvalidInput: it holds one text where several go, or not as many tasks and modes as its kind has.
-        """
-        if self.kind is RunKind.QUEUE:
-            raise InvalidInput("a queue has roles and dependencies; plan it with plan_queue and start it with dispatch")
-        for name, texts in (("modes", self.modes), ("tasks", self.tasks), ("context", self.context)):
-            _check_texts(name, texts)
-        if self.kind in (RunKind.RUN, RunKind.PIPELINE) and len(self.tasks) != 1:
-            raise InvalidInput(f"a {self.kind} has one task, not {len(self.tasks)}; for several use a batch")
-        wanted = {RunKind.RUN: 1, RunKind.CONCURRENT: 1, RunKind.PIPELINE: 0}.get(self.kind)
-        if wanted is not None and len(self.modes) != wanted:
-            raise InvalidInput(f"a {self.kind} has {'one' if wanted else 'no'} mode, not {len(self.modes)}")
-
-
-@dataclass(frozen=True, slots=True)
-class PerformanceRequest:
-    """What `performance_report` asks for: a timeframe up to `as_of` (ISO 8601; None: now), of a swarm or of all.
-
-    `explain` names figures whose query is wanted; `runs` and `tasks` say how many of them are listed.
-    """
-
-    timeframe: str
-    swarm_id: str | None = None
-    as_of: str | None = None
-    explain: tuple[str, ...] = ()
-    runs: int = 0
-    tasks: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Performance:
-    """A report and the moment it is of."""
-
-    report: "Report"
-    as_of_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A run that was started, in which swarm, and whether that swarm was made for it."""
-
-    run_id: str
-    swarm: Swarm
-    made_swarm: bool
-    host_driven: bool
-    """The calling client does its work, packet by packet."""
-    note: str | None = None
-    """What of the request does not go into its prompts whole."""
 
 
 class App:
@@ -123,6 +49,7 @@ class App:
         self.clock = clock
         self.swarms = Swarms(database, clock, new_id, settings.project)
         self.memory = Memory(database, clock)
+        self.analysis = Analysis(database, clock, settings.project, self.swarms, self.books, self.reach_backend)
         self._new_id = new_id
         self._retry = retry
         self._group = group
@@ -132,7 +59,6 @@ class App:
         self._backends: dict[BackendChoice, Backend] = {}
         self._opening = anyio.Lock()
         self._books: Bookkeeper | None = None
-        self._began_ns = (clock.now_ns(), clock.monotonic_ns())
 
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""
@@ -211,29 +137,6 @@ class App:
             self._group.start_soon(self._books.run)
         return self._books
 
-    async def performance(self, request: PerformanceRequest) -> Performance:
-        """The figures of the project's recorded rows; see `swarmtally.insight.performance`.
-
-        Raises:
-            InvalidInput: the timeframe, the moment or a figure's name means nothing.
-            NotFound: the project has and had no such swarm.
-        """
-        from swarmtally.insight.performance import report
-        from swarmtally.insight.window import window_of
-
-        window = window_of(request.timeframe, request.as_of, self.clock.now_ns())
-        await self.books().close()
-        found = await report(
-            self.database,
-            self.settings.project,
-            request.swarm_id,
-            window,
-            explain=request.explain,
-            runs=request.runs,
-            tasks=request.tasks,
-        )
-        return Performance(found, window.until_ns)
-
     async def calibrate(self, calls: int) -> Started:
         """Begin a run of that many calls, one after another, on the model in use.
 
@@ -253,20 +156,6 @@ class App:
         runs = await self.runs()
         run_id = await runs.start(new, plan_calibration(catalog, calls), swarm, [catalog.get(MODE).role])
         return Started(run_id, swarm, made, host_driven=False)
-
-    async def lone_calls(self, run_id: str) -> tuple[int, str | None]:
-        """How many calls of the run's model are known to have run alone, and what one takes then; None: too few."""
-        from swarmtally.insight.performance import lone_calls
-
-        return await lone_calls(self.database, self.settings.project, run_id, self.clock.now_ns())
-
-    async def monitor(self) -> "Monitor":
-        """Looks at the project's swarms again and again."""
-        from swarmtally.core.resources import ResourceProbe
-        from swarmtally.insight.monitor import Monitor
-
-        probe = await anyio.to_thread.run_sync(ResourceProbe)
-        return Monitor(self.database, self.clock, self.settings.project, probe)
 
     async def adopt(self) -> None:
         """Take over the project's interrupted runs of this process's own model, now and whenever there is one.
@@ -325,15 +214,6 @@ class App:
                 )
             return self._backends[choice]
 
-    def health(self, limits: "Limits | None" = None) -> "Health":
-        """The checks of this process and of what it depends on."""
-        from swarmtally.insight.health import Health
-        from swarmtally.insight.health_limits import Limits
-        from swarmtally.insight.surroundings import Beginning
-
-        began = Beginning(*self._began_ns)
-        return Health(self.database, self.clock, self.settings.project, began, self.reach_backend, limits or Limits())
-
     async def reach_backend(self) -> "Finding":
         """Whether the backend that this process would use is there; no call that costs tokens is made.
 
@@ -376,7 +256,7 @@ class App:
             modes = [catalog.get(name) for name in plan.PIPELINE_MODES]
         else:
             planned = plan.plan_batch(modes, request.tasks)
-        _check_context(request.context)
+        check_context(request.context)
         leaves = len(request.modes) * len(request.tasks)
         out_dir = request.out_dir
         if out_dir is not None:
@@ -411,17 +291,6 @@ class App:
         return await anyio.to_thread.run_sync(
             fitting.context_note, request.kind, modes, request.tasks, request.context, room
         )
-
-    async def balance(self, swarm_id: str | None, wanted: Sequence["Wanted"]) -> "Balance":
-        """Which agent of the named or current swarm takes which task when; nothing is changed.
-
-        Raises:
-            SwarmError: something about the tasks is wrong, or there is no swarm or agent for them.
-        """
-        from swarmtally.insight import balancing
-
-        swarm = await self.swarms.find(swarm_id)
-        return await balancing.balance(self.database, self.clock, swarm, wanted)
 
     async def plan_queue(self, queue: Sequence["QueuedTask"]) -> "tuple[NewTask, ...]":
         """The tasks of a queue, ready to be dispatched.
@@ -458,20 +327,6 @@ class App:
         for backend in self._backends.values():
             await backend.aclose()
         self._backends.clear()
-
-
-def _check_texts(name: str, texts: object) -> None:
-    if isinstance(texts, str):
-        raise InvalidInput(f"{name} is one text; give a list or tuple of texts")
-
-
-def _check_context(context: Sequence[str]) -> None:
-    size = sum(len(text.encode()) for text in context)
-    if len(context) > CONTEXT_LIMIT or size > CONTEXT_LIMIT_BYTES:
-        raise InvalidInput(
-            f"context has {len(context)} texts of {size} bytes; at most {CONTEXT_LIMIT} texts and "
-            f"{CONTEXT_LIMIT_BYTES} bytes are allowed: leave out what the tasks do not need"
-        )
 
 
 @asynccontextmanager

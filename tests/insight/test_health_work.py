@@ -10,12 +10,13 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from swarmtally.app import SparcRequest, open_app
+from swarmtally.app import open_app
 from swarmtally.domain.health import Finding, Status
 from swarmtally.domain.run import LEASE_NS, RunKind
 from swarmtally.domain.swarm import Strategy, Topology
 from swarmtally.insight.health import Component, Report
 from swarmtally.insight.stuck import NAMED
+from swarmtally.requests import SparcRequest
 from swarmtally.settings import Settings
 from swarmtally.store.database import Database
 from tests.core.harness import ScriptedBackend, Swarmed, swarmed, task

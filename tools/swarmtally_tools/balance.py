@@ -143,7 +143,7 @@ async def load_balance(
     if dispatch and offset:
         raise InvalidInput("offset pages a plan, and dispatch would start the tasks again; leave one of them out")
     queue = await app.plan_queue([_queued(item) for item in tasks]) if dispatch else ()
-    balance = await app.balance(swarm_id, [_wanted(item) for item in tasks])
+    balance = await app.analysis.balance(swarm_id, [_wanted(item) for item in tasks])
     run_id = status = None
     if dispatch:
         started = await app.dispatch(balance.swarm, queue)

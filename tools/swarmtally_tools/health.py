@@ -68,7 +68,7 @@ async def health_check(
     """Check the server now: database (integrity, schema, a real commit, log, disk, mode), event-loop lag, stuck runs,
     tasks, packets and agents by id, the model's reachability (no tokens spent), clock, memory. Each is ok, degraded or
     failed, with the figure, its limit and the command that mends it. Changes no row; takes at most 25 s."""
-    report = await app.health().check(_wanted(components))
+    report = await app.analysis.health().check(_wanted(components))
     return HealthView(
         status=report.status,
         components=[_component(name, checks) for name, checks in report.components().items()],

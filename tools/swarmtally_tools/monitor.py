@@ -281,7 +281,7 @@ async def watch(
         NoSwarm, NotFound: there is no such swarm.
     """
     swarm = await app.swarms.find(swarm_id)
-    monitor = await app.monitor()
+    monitor = await app.analysis.monitor()
     watched.begin(swarm, str(app.settings.database))
     async with aclosing(monitor.watch(swarm, interval_s, seconds)) as samples:
         async for sample in samples:

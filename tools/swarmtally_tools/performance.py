@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from swarmtally.app import App, PerformanceRequest
+from swarmtally.analysis import PerformanceRequest
+from swarmtally.app import App
 from swarmtally.domain.clock import NS_PER_S, iso
 from swarmtally.domain.measures import LATENCY_OF, WITH_ROWS
 from swarmtally.insight.figures import Figures
@@ -219,7 +220,7 @@ async def performance_report(
     resources, trends. Every figure is counted from recorded rows, has its n, and is null with a reason when unknown;
     `explain` gives a figure's query. Without swarm_id all swarms count."""
     brief = format is ReportFormat.SUMMARY
-    found = await app.performance(
+    found = await app.analysis.performance(
         PerformanceRequest(
             timeframe=timeframe,
             swarm_id=swarm_id,

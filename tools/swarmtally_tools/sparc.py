@@ -5,10 +5,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from swarmtally.app import App, SparcRequest
+from swarmtally.app import App
 from swarmtally.core import progress
 from swarmtally.domain.run import RunKind
 from swarmtally.domain.task import TASK_TEXT_LIMIT
+from swarmtally.requests import SparcRequest
 from swarmtally_tools.definition import Tool, tool
 from swarmtally_tools.run_views import RunView, run_view
 from swarmtally_tools.runs import WAIT_LIMIT_S, tell

@@ -51,7 +51,7 @@ async def _calibrate(app: App, calls: int) -> CalibrationView:
     started = await app.calibrate(calls)
     runs = await app.runs()
     progress = await runs.wait(started.run_id, None, _tell)
-    alone, basis = await app.lone_calls(started.run_id)
+    alone, basis = await app.analysis.lone_calls(started.run_id)
     return CalibrationView(
         run_id=started.run_id,
         status=progress.status,

@@ -106,7 +106,7 @@ def _database(settings: Settings) -> Iterator[CheckView]:
 async def _look_into(settings: Settings) -> Report:
     """Every check of health but the event loop's, which this short process has no work on."""
     async with open_app(settings) as app:
-        return await app.health(_PATIENT).check(frozenset(Component) - {Component.LOOP})
+        return await app.analysis.health(_PATIENT).check(frozenset(Component) - {Component.LOOP})
 
 
 async def _sqlite(settings: Settings) -> CheckView:

@@ -171,8 +171,8 @@ class Database:
             if sys.platform == "darwin":
                 await writer.rows("PRAGMA fullfsync = 1")
             await migrate(writer, self.clock.now_ns())
-            # Another process may have made the tables after we first looked for them. Running a statement that reads the
-            # schema makes SQLite see that; preparing one that needs a table only sometimes does (3.40: no such table).
+            # Another process may have made the tables after we first looked for them. A statement that reads the schema
+            # makes SQLite see that; preparing one that needs a table does so only sometimes (3.40: no such table).
             await writer.patiently(lambda: writer.rows("SELECT COUNT(*) FROM sqlite_master"))
             await writer.rows("PRAGMA foreign_keys = ON")
         except BaseException:
