@@ -113,7 +113,7 @@ async def test_a_killed_servers_run_says_how_it_goes_on_and_does(all_: Processes
     run = waited(two, run_id)
     assert (run["status"], run["tasks"]["succeeded"]) == ("interrupted", 1)
     assert f"run_control with run_id {run_id} and action resume" in run["next_step"]
-    assert f"`swarmtally runs resume {run_id} --project test`" in run["next_step"]
+    assert f"`swarmtally runs resume {run_id} --db {all_.database} --project test`" in run["next_step"]
     view(two.call("run_control", run_id=run_id, action="resume"))
     assert waited(two, run_id)["status"] == "succeeded"
     assert len(wire.requests) == 3, "what had succeeded was not done again"
