@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from swarmtally.core.adapting import Adapted, adapt
-from swarmtally.core.scaling import Scaled, scale
 from swarmtally.core.spawning import add_agents, new_agents
 from swarmtally.domain.clock import Clock
 from swarmtally.domain.errors import InvalidInput, NoSwarm, NotFound, SwarmFull
@@ -16,6 +15,10 @@ from swarmtally.store import agents, events, swarms
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 from swarmtally.store.events import Event
+
+if TYPE_CHECKING:
+    from swarmtally.core.adapting import Adapted
+    from swarmtally.core.scaling import Scaled
 
 LISTED = 100
 """The most swarms, agents or neighbours one answer names."""
@@ -151,21 +154,26 @@ class Swarms:
 
         return await self._database.write(unit)
 
-    async def scale(self, target: int, role: str | None, swarm_id: str | None) -> Scaled:
+    async def scale(self, target: int, role: str | None, swarm_id: str | None) -> "Scaled":
         """Bring the named or current swarm to exactly `target` agents; see `scaling.scale`."""
+        # A memory command, which needs none of it, should start fast.
+        from swarmtally.core.scaling import scale
+
         role = _named("type", role)
 
-        async def unit(tx: Connection) -> Scaled:
+        async def unit(tx: Connection) -> "Scaled":
             swarm = await self._find(tx, swarm_id)
             return await scale(tx, swarm, target, role, self._new_id, self._clock.now_ns())
 
         return await self._database.write(unit)
 
-    async def adapt(self, target: int, role: str | None, swarm_id: str | None) -> Adapted:
+    async def adapt(self, target: int, role: str | None, swarm_id: str | None) -> "Adapted":
         """Bring the named or current swarm to the size its load needs, at most `target`; see `adapting.adapt`."""
+        from swarmtally.core.adapting import adapt
+
         role = _named("type", role)
 
-        async def unit(tx: Connection) -> Adapted:
+        async def unit(tx: Connection) -> "Adapted":
             swarm = await self._find(tx, swarm_id)
             return await adapt(tx, swarm, target, role, self._new_id, self._clock.now_ns())
 
