@@ -59,6 +59,7 @@ class App:
         self._backends: dict[BackendChoice, Backend] = {}
         self._opening = anyio.Lock()
         self._books: Bookkeeper | None = None
+        self._keeping_books = False
 
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""
@@ -92,7 +93,7 @@ class App:
             )
             scheduler = Scheduler(shop, FolderShelf(), self._new_id)
             self._group.start_soon(scheduler.run)
-            self.books()
+            self._keep_books()
             this_process, probe = await anyio.to_thread.run_sync(lambda: (owner.this_process(), ResourceProbe()))
             sampler = Sampler(self.database, self.clock, scheduler, self.settings.project, this_process, probe)
             self._group.start_soon(sampler.run)
@@ -116,7 +117,7 @@ class App:
             from swarmtally.sparc.shelf import FolderShelf
 
             catalog = await self.catalog()
-            self.books()
+            self._keep_books()
             self._packets = Packets(
                 self.database,
                 self.clock,
@@ -129,13 +130,19 @@ class App:
         return self._packets
 
     def books(self) -> "Bookkeeper":
-        """Who measures runs that ended; with the first use it begins to do so in the background."""
+        """Who measures runs that ended."""
         if self._books is None:
             from swarmtally.core.bookkeeping import Bookkeeper
 
             self._books = Bookkeeper(self.database, self.clock, self.settings.retention)
-            self._group.start_soon(self._books.run)
         return self._books
+
+    def _keep_books(self) -> None:
+        """Measure what ends, and delete what is kept no longer, in the background: where work is executed or handed
+        out, and not where somebody only reads a report."""
+        if not self._keeping_books:
+            self._keeping_books = True
+            self._group.start_soon(self.books().run)
 
     async def calibrate(self, calls: int) -> Started:
         """Begin a run of that many calls, one after another, on the model in use.

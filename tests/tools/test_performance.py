@@ -57,7 +57,7 @@ async def test_on_a_fresh_database_every_figure_is_null_with_its_reason(tmp_path
 
 async def test_what_is_not_known_is_refused(tmp_path: Path) -> None:
     async with app_over(tmp_path) as app:
-        with pytest.raises(InvalidInput, match="no figure 'speed'"):
+        with pytest.raises(InvalidInput, match="no query gives a figure 'speed'"):
             await reported(app, explain=["speed"])
         with pytest.raises(NotFound, match="no swarm 's_x'"):
             await reported(app, swarm_id="s_x")

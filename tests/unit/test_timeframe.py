@@ -54,7 +54,7 @@ def test_a_moment_is_read_to_the_microsecond() -> None:
         ("2023-11-15/2023-11-16", "begins in the future"),
         ("2023-11-14/2023-11-13", "ends before it begins"),
         ("2023-11-14/2023-11-14", "ends before it begins"),
-        ("0001-01-01T00:00:00+14:00/2023-11-13T00:00:00+99:00", "is no moment"),
+        ("0001-01-01T00:00:00+14:00/2023-11-13T00:00:00+99:00", "lies before 1970"),
     ],
 )
 def test_what_means_no_stretch_is_refused_with_what_does(text: str, fact: str) -> None:

@@ -351,7 +351,8 @@ def _trend(now: Figures, before: Figures) -> TrendView:
 
 
 def _run(row: Row) -> EndedRunView:
-    makespan_ns = row["makespan_ns"]
+    # A run that somebody cut short says nothing about how long such work takes.
+    makespan_ns = None if row["status"] == "cancelled" else row["makespan_ns"]
     bound_ns = max(row["work_ns"] / max(1, row["places"] or 1), row["critical_path_ns"])
     return EndedRunView(
         run_id=row["run_id"],

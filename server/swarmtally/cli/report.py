@@ -10,7 +10,10 @@ from swarmtally.cli.text import NONE, clean
 from swarmtally_tools.performance import PerformanceView, ReportFormat, TrendView
 
 BAR = 40
-"""The length of a whole bar, in columns."""
+"""The length of a whole bar, in columns, where there is room."""
+
+NARROW = 100
+"""On a terminal narrower than this bars are half as long."""
 
 _SHARES = {
     "success_rate": "Success rate",
@@ -28,34 +31,40 @@ def show(view: PerformanceView, console: Console) -> None:
     if view.format is ReportFormat.JSON:
         console.print_json(view.model_dump_json())
         return
-    for part in _parts(view):
+    length = BAR if console.width >= NARROW else BAR // 2
+    for part in _parts(view, length):
         console.print(part)
         console.print()
 
 
-def _parts(view: PerformanceView) -> Iterator[RenderableType]:
+def _parts(view: PerformanceView, length: int) -> Iterator[RenderableType]:
     whose = f"swarm {view.swarm_id}" if view.swarm_id else f"project {view.project}"
     yield Text(clean(f"{whose}, {view.since} to {view.until}"), style="bold")
-    yield _titled("Figures", _figures(view))
-    yield _titled("Messages, sent to received (a whole bar is 50 ms)", _messages(view))
+    yield _titled("Figures", _figures(view, length))
+    yield _titled("Messages, sent to received (a whole bar is 50 ms)", _messages(view, length))
     if view.timeline:
-        yield _titled(f"Run {view.runs[0].run_id}, {view.runs[0].status}", _timeline(view))
+        yield _titled(f"Run {view.runs[0].run_id}, {view.runs[0].status}", _timeline(view, length))
     if view.resources.samples:
-        yield _titled(f"Resources ({view.resources.samples} samples)", _resources(view))
+        yield _titled(f"Resources ({view.resources.samples} samples)", _resources(view, length))
     yield _titled("Trends (in brackets: against the window before)", _trends(view))
     if view.reasons:
-        yield _titled("Not known", _rows(list(view.reasons.items())))
+        yield _titled("Not known, or not all of it", _rows(list(view.reasons.items())))
+    for each in view.explained:
+        given = ", ".join(f":{name} = {value!r}" for name, value in each.parameters.items())
+        found = NONE if each.value is None else f"{each.value:g}"
+        text = f"{each.query}\nwith {given}\ngives {found} from {each.rows:,} rows"
+        yield _titled(f"Explained: {each.figure}", Text(clean(text)))
 
 
 def _titled(title: str, part: RenderableType) -> RenderableType:
     return Group(Text(clean(title), style="bold"), part)
 
 
-def _figures(view: PerformanceView) -> Table:
+def _figures(view: PerformanceView, length: int) -> Table:
     table = _grid(4)
     for name, label in _SHARES.items():
         value = getattr(view, name)
-        table.add_row(label, bar(value), _share(value), _beside(view, name))
+        table.add_row(label, bar(value, length), _share(value), _beside(view, name))
     for name, label in _TIMES.items():
         value = getattr(view, name)
         table.add_row(label, "", NONE if value is None else f"{value:.2f}x", _beside(view, name))
@@ -75,7 +84,7 @@ def _beside(view: PerformanceView, name: str) -> str:
     return f"{n}, {between}"
 
 
-def _messages(view: PerformanceView) -> Table:
+def _messages(view: PerformanceView, length: int) -> Table:
     table = _grid(4)
     for kind, latency in view.latency_ms.items():
         label = kind.replace("_", " ").capitalize()
@@ -84,25 +93,27 @@ def _messages(view: PerformanceView) -> Table:
             continue
         most = f"p95 {latency.p95:.1f}" if latency.p95 is not None else f"max {latency.max or 0:.1f}"
         under = f"{latency.under_50ms or 0:.0%} under 50 ms"
-        table.add_row(label, bar(latency.p50 / 50), f"{latency.p50:.1f} ms", f"{most} ms, {under}, n {latency.n:,}")
+        table.add_row(
+            label, bar(latency.p50 / 50, length), f"{latency.p50:.1f} ms", f"{most} ms, {under}, n {latency.n:,}"
+        )
     return table
 
 
-def _timeline(view: PerformanceView) -> Table:
+def _timeline(view: PerformanceView, length: int) -> Table:
     table = _grid(5)
     end = max((task.end_s for task in view.timeline), default=0) or 1
     for task in view.timeline:
-        start = round(task.start_s / end * BAR)
-        length = max(1, round(task.end_s / end * BAR) - start)
+        start = round(task.start_s / end * length)
+        length = max(1, round(task.end_s / end * length) - start)
         style = "red" if task.status == "failed" else "cyan"
-        drawn = Text(" " * min(start, BAR - 1) + "█" * length, style=style)
+        drawn = Text(" " * min(start, length - 1) + "█" * length, style=style)
         table.add_row(
             clean(task.task), clean(task.role), f"{task.start_s:.1f} s", f"{task.end_s - task.start_s:.1f} s", drawn
         )
     return table
 
 
-def _resources(view: PerformanceView) -> Table:
+def _resources(view: PerformanceView, length: int) -> Table:
     resources = view.resources
     table = _grid(3)
     table.add_row("CPU", "", f"{resources.cpu_cores or 0:.2f} cores (mean)")
@@ -110,17 +121,18 @@ def _resources(view: PerformanceView) -> Table:
     if resources.written_mib_per_s is not None:
         table.add_row("Disk", "", f"{resources.written_mib_per_s:.2f} MiB/s written")
     for part, share in resources.time.items():
-        table.add_row(f"Time: {part}", bar(share), _share(share))
+        table.add_row(f"Time: {part}", bar(share, length), _share(share))
     return table
 
 
 def _trends(view: PerformanceView) -> Table:
+    # Figures stand one below the other: on a narrow terminal there is no room for them side by side.
     table = Table(box=None, pad_edge=False)
     table.add_column("last")
+    for window in view.trends:
+        table.add_column(window, justify="right", overflow="fold")
     for name in _TRENDS:
-        table.add_column(name.replace("_", " "), justify="right")
-    for window, trend in view.trends.items():
-        table.add_row(window, *(_trend(trend, name) for name in _TRENDS))
+        table.add_row(name.replace("_", " "), *(_trend(trend, name) for trend in view.trends.values()))
     return table
 
 
@@ -134,11 +146,11 @@ def _trend(trend: TrendView, name: str) -> str:
     return f"{written} ({change:+.1%})" if name in _SHARES else f"{written} ({change:+.2f})"
 
 
-def bar(share: float | None) -> Text:
-    """A bar of that share of `BAR`; beyond it a whole one with a mark."""
+def bar(share: float | None, length: int = BAR) -> Text:
+    """A bar of that share of `length`; beyond it a whole one with a mark."""
     if share is None:
         return Text("")
-    drawn = "█" * min(BAR, round(max(0.0, share) * BAR))
+    drawn = "█" * min(length, round(max(0.0, share) * length))
     return Text(f"|{drawn}{'+' if share > 1 else ''}", style="cyan")
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -106,7 +106,7 @@ def _timeline(tasks: Sequence[TaskView]) -> Table:
     )
 
 
-def _is_rows(value: object) -> bool:
+def _is_rows(value: object) -> TypeGuard[list[BaseModel]]:
     return isinstance(value, list) and bool(value) and all(isinstance(item, BaseModel) for item in value)
 
 
@@ -150,6 +150,10 @@ def _written(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
+    if isinstance(value, BaseModel):
+        return "; ".join(f"{name} {_written(part)}" for name, part in _items(value) if part is not None)
+    if _is_rows(value):
+        return "\n".join(map(_written, value))
     if isinstance(value, dict | list):
         return json.dumps(value, indent=2, ensure_ascii=False)
     return str(value)

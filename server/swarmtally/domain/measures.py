@@ -231,6 +231,7 @@ def measure(facts: RunFacts, ended_ns: int) -> RunSums:
     unknown = {call.task_id for call in counted if not _known(call)}
     without = set(final) - {call.task_id for call in known}
     busy = [max(0, attempt.busy_until_ns(ended_ns) - attempt.claimed_ns) for attempt in attempts]
+    critical_ns = critical_path_ns(exec_ns, facts.dependencies)
     return RunSums(
         begun_ns=begun_ns,
         succeeded=sum(attempt.status == "succeeded" for attempt in final.values()),
@@ -241,8 +242,9 @@ def measure(facts: RunFacts, ended_ns: int) -> RunSums:
         retried=sum(attempt.status == "failed" and not attempt.final for attempt in attempts),
         busy_ns=sum(busy),
         work_ns=sum(exec_ns.values()),
-        critical_path_ns=critical_path_ns(exec_ns, facts.dependencies),
-        makespan_ns=max(ended) - begun_ns if ended else None,
+        critical_path_ns=critical_ns,
+        # Execs are monotonic: where the wall clock was set back, they say how long it took at least.
+        makespan_ns=max(max(ended) - begun_ns, critical_ns) if ended else None,
         places=facts.places,
         calls=len(known),
         calls_unknown=sum(

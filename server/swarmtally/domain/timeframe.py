@@ -15,6 +15,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LENGTH = re.compile(r"([0-9]{1,12})([smhd])")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST = datetime(2201, 1, 1, tzinfo=UTC) - _EPOCH
 
 
 class Timeframe(NamedTuple):
@@ -67,6 +68,8 @@ def moment(text: str) -> int:
         since_epoch = (named if named.tzinfo is not None else named.replace(tzinfo=UTC)) - _EPOCH
     except (ValueError, OverflowError):
         _refuse(f"{text.strip()[:TEXT_LIMIT]!r} is no moment in ISO 8601")
+    if not timedelta() <= since_epoch < _LONGEST:
+        _refuse(f"{text.strip()[:TEXT_LIMIT]!r} lies before 1970 or after 2200, where nothing is recorded")
     return since_epoch // timedelta(microseconds=1) * 1_000
 
 

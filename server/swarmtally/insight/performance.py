@@ -102,7 +102,9 @@ async def report(
     """
     for figure in explain:
         if figure not in explanations.QUERIES:
-            raise InvalidInput(f"explain: no figure {figure[:64]!r}; there are {', '.join(explanations.QUERIES)}")
+            raise InvalidInput(
+                f"explain: no query gives a figure {figure[:64]!r}; there are {', '.join(explanations.QUERIES)}"
+            )
     asked = Asked(project, swarm_id, window.since_ns, window.until_ns)
 
     async def unit(tx: Connection) -> _Read:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from swarmtally.domain.timeframe import Timeframe
+from swarmtally.domain.errors import InvalidInput
+from swarmtally.domain.timeframe import Timeframe, moment
 
 NS_PER_MS = 1_000_000
 
@@ -25,7 +26,10 @@ def window_of(timeframe: str, as_of: str | None, now_ns: int) -> Window:
         InvalidInput: one of them means nothing, or as_of lies in the future.
     """
     if as_of is not None:
-        now_ns = Timeframe.parse(f"1970-01-01/{as_of}", now_ns).until_ns
+        as_of_ns = moment(as_of)
+        if as_of_ns > now_ns:
+            raise InvalidInput(f"as_of {as_of!r} lies in the future; leave it out for now")
+        now_ns = as_of_ns
     # What is shown as as_of must mean the same moment when it is given again.
     found = Timeframe.parse(timeframe, now_ns // NS_PER_MS * NS_PER_MS)
     return Window(found.since_ns, found.until_ns)

@@ -142,8 +142,11 @@ async def widen(tx: Connection, swarm_id: str, max_agents: int) -> None:
 
 
 async def finish(tx: Connection, run_id: str, status: RunStatus, reason: str | None, now_ns: int) -> None:
+    """End a run: now, or with its last attempt where the clock was set back since."""
     await tx.rows(
-        "UPDATE run SET status = :status, reason = :reason, finished_ns = :now, lease_owner = NULL,"
+        "UPDATE run SET status = :status, reason = :reason, finished_ns = MAX(:now, COALESCE(started_ns, :now),"
+        " COALESCE((SELECT MAX(committed_ns) FROM task JOIN attempt ON attempt.task_id = task.task_id"
+        "           WHERE task.run_id = :run_id), :now)), lease_owner = NULL,"
         " lease_expires_ns = 0 WHERE run_id = :run_id AND finished_ns IS NULL",
         {"run_id": run_id, "status": status, "reason": reason, "now": now_ns},
     )

@@ -143,7 +143,8 @@ async def end_attempts(tx: Connection, outcomes: Sequence[Outcome], now_ns: int)
     rows = await tx.rows(
         "UPDATE attempt SET status = given.status, started_ns = given.started_ns, ended_ns = given.ended_ns,"
         " exec_ns = given.exec_ns, error = given.error, begun_ns = given.begun_ns, cause = given.cause,"
-        " final = given.final, committed_ns = :now"
+        # Also where the clock was set back meanwhile: nothing ends before it begins.
+        " final = given.final, committed_ns = MAX(:now, claimed_ns)"
         + _given(*given[0])
         + " WHERE attempt.task_id = given.task_id AND attempt.number = given.number"
         " AND attempt.epoch = given.epoch AND attempt.status = 'running'"
@@ -285,7 +286,7 @@ async def recover_lost(tx: Connection, scope: RunScope, now_ns: int) -> None:
 async def _close_attempts(tx: Connection, task_ids: Sequence[str], status: str, now_ns: int) -> None:
     """Close what is under way or could still be reported: of a packet that was handed out again, only the newer."""
     await tx.rows(
-        "UPDATE attempt SET status = :status, committed_ns = :now"
+        "UPDATE attempt SET status = :status, committed_ns = MAX(:now, claimed_ns)"
         " WHERE task_id IN (SELECT value FROM json_each(:ids)) AND status IN ('running', 'expired')"
         " AND number = (SELECT MAX(number) FROM attempt AS newer WHERE newer.task_id = attempt.task_id)",
         {"ids": as_json(task_ids), "status": status, "now": now_ns},
