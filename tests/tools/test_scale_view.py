@@ -70,3 +70,13 @@ async def test_who_waits_for_room_is_told_to_call_again(tmp_path: Path) -> None:
         view = _adapted_view(3, await work.swarms.adapt(3, None, None))
         assert (view.roles, view.leaving) == ({"coder": 2, "tester": 1}, 1)
         assert view.note == "1 more can join when those leaving have left: call again"
+
+
+async def test_it_says_that_runs_may_make_a_swarm_larger_again(tmp_path: Path) -> None:
+    async with hosted(tmp_path) as work:
+        await work.init(max_agents=4)
+        view = _adapted_view(9, await work.swarms.adapt(9, None, None))
+        assert view.size < view.max_agents == 9
+        assert view.note == (
+            "max_agents was raised from 4 to 9; runs whose tasks wait may add agents up to max_agents, 9"
+        )

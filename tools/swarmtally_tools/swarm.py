@@ -295,6 +295,9 @@ def _adapted_view(target: int, adapted: Adapted) -> ScaledView:
     notes = [view.note] if view.note else []
     if adapted.not_yet:
         notes.append(f"{adapted.not_yet} more can join when those leaving have left: call again")
+    swarm = adapted.scaled.swarm
+    if swarm.strategy is not Strategy.SPECIALIZED and swarm.max_agents > view.size:
+        notes.append(f"runs whose tasks wait may add agents up to max_agents, {swarm.max_agents}")
     return view.model_copy(
         update={
             "strategy": ScaleStrategy.ADAPTIVE,
