@@ -40,11 +40,12 @@ def critical_path(study: Study) -> Iterator[Cause]:
     chain_ns, chain = _longest_chain(free)
     longest = max(chain, key=lambda job: sum(step.spans.work for step in job.steps))
     task = longest.task
-    what = f"{len(chain)} tasks of run {task.run_id} that wait for each other take" if chain[1:] else "one task takes"
+    what = f"{len(chain)} tasks that wait for each other take" if chain[1:] else "one task alone takes"
+    name = "the longest is" if chain[1:] else "it is"
     yield Cause(
         "critical_path",
         Component.SWARM,
-        f"{what} longer than all work spread evenly; the longest is {task.key} ({task.mode})",
+        f"{what} longer than all work spread evenly: {name} {task.key} ({task.mode}) of run {task.run_id}",
         lost_ns,
         (
             Evidence(
@@ -170,7 +171,8 @@ def _failures(study: Study, causes: Collection[str]) -> tuple[int, list[Attempt]
     lost_ns = study.lost_ns(lambda scene: _unfailing(scene.recording, causes))
     if lost_ns < study.worth_ns:
         return None
-    return lost_ns, [each for scene in study.scenes for each in scene.attempts if each.cause in causes]
+    attempts = [each for scene in study.scenes for each in scene.attempts if each.status == "failed"]
+    return lost_ns, [each for each in attempts if (each.cause or FailureCause.OTHER) in causes]
 
 
 def _unfailing(recording: Recording, causes: Collection[str]) -> Recording:
