@@ -60,46 +60,57 @@ def ns(seconds: float) -> int:
     return BEGIN_NS + round(seconds * 1e9)
 
 
-async def plant(database: Database, limits: Limits, planted: list[Planted], roles: dict[int, str]) -> str:
-    """Write the run; `roles` are its agents' by number. Agents joined a second before. Returns the swarm's id."""
+async def plant(
+    database: Database, limits: Limits, planted: list[Planted], roles: dict[int, str], run: int = 1, at: float = 0
+) -> str:
+    """Write the run, made at second `at`; `roles` are those of the agents that are new, by number. They joined a second
+    before. Returns the swarm's id."""
     swarm = Swarm("s_1", "test", "s_1", Topology.STAR, limits.strategy, limits.max_agents, None, ns(-2))
     new = NewRun(RunKind.BATCH, "planted", (), None, limits.choice)
-    run = Run(
-        run_id="r_1", project="test", swarm_id="s_1", kind=new.kind, task="planted", context=(), out_dir=None,
+    made = Run(
+        run_id=f"r_{run}", project="test", swarm_id="s_1", kind=new.kind, task="planted", context=(), out_dir=None,
         backend=new.backend, status=RunStatus.QUEUED, reason=None, shape=None, shape_reason=None,
-        created_ns=ns(0), started_ns=None, finished_ns=None, lease_owner=None, lease_epoch=1, lease_expires_ns=0,
+        created_ns=ns(at), started_ns=None, finished_ns=None, lease_owner=None, lease_epoch=1, lease_expires_ns=0,
     )  # fmt: skip
     end = max(one.claimed + one.before + one.took + one.after for each in planted for one in each.tries)
 
     async def unit(tx: Connection) -> None:
-        await swarms.insert(tx, swarm)
-        assert await agents.make_room(tx, "s_1", len(roles))
-        await agents.insert(tx, [_agent(number, role) for number, role in roles.items()])
-        await runs.insert(tx, run)
-        await tasks.insert(tx, RunScope("r_1", "test", "s_1"), [each.task for each in planted], ns(0))
-        rows = [_row(each.task.key, number, one, len(each.tries)) for each in planted
+        if run == 1:
+            await swarms.insert(tx, swarm)
+        await tx.rows("UPDATE swarm SET max_agents = :agents", {"agents": limits.max_agents})
+        if roles:
+            assert await agents.make_room(tx, "s_1", len(roles))
+            await agents.insert(tx, [_agent(number, role, at - 1) for number, role in roles.items()])
+        await runs.insert(tx, made)
+        await tasks.insert(tx, RunScope(made.run_id, "test", "s_1"), [each.task for each in planted], ns(at))
+        rows = [{**_row(each.task.key, number, one, len(each.tries)), "run": made.run_id} for each in planted
                 for number, one in enumerate(each.tries, 1)]  # fmt: skip
         await tx.many(
             "INSERT INTO attempt (task_id, number, epoch, agent_id, status, ready_ns, claimed_ns, begun_ns, started_ns,"
             " ended_ns, committed_ns, exec_ns, cause, final) SELECT task_id, :number, 1, :agent, :status, :ready,"
-            " :claimed, :claimed, :started, :ended, :committed, :exec, :cause, :final FROM task WHERE key = :key",
+            " :claimed, :claimed, :started, :ended, :committed, :exec, :cause, :final"
+            " FROM task WHERE run_id = :run AND key = :key",
             rows,
         )
-        await tx.rows("UPDATE task SET status = 'succeeded', finished_ns = :end", {"end": ns(end)})
+        await tx.rows(
+            "UPDATE task SET status = 'succeeded', finished_ns = :end WHERE run_id = :run",
+            {"end": ns(end), "run": made.run_id},
+        )
         await tx.rows(
             "UPDATE run SET status = 'succeeded', started_ns = :begin, finished_ns = :end, max_parallel = :parallel,"
-            " bound = :bound, places = MIN(:agents, COALESCE(:parallel, :agents))",
-            {"begin": ns(0), "end": ns(end), "parallel": limits.max_parallel, "bound": limits.bound,
-             "agents": limits.max_agents},
+            " bound = :bound, places = MIN(:agents, COALESCE(:parallel, :agents))"
+            " WHERE run_id = :run",
+            {"run": made.run_id, "begin": ns(at), "end": ns(end), "parallel": limits.max_parallel,
+             "bound": limits.bound, "agents": limits.max_agents},
         )  # fmt: skip
 
     await database.write(unit)
     return swarm.swarm_id
 
 
-def _agent(number: int, role: str) -> Agent:
+def _agent(number: int, role: str, at: float) -> Agent:
     return Agent(
-        f"a_{number:03}", "s_1", role, "planted", (), AgentStatus.IDLE, False, None, ns(-1) + number, 0, 0, ns(-1)
+        f"a_{number:03}", "s_1", role, "planted", (), AgentStatus.IDLE, False, None, ns(at) + number, 0, 0, ns(at)
     )
 
 

@@ -88,6 +88,7 @@ async def test_the_suggested_role_gives_the_predicted_makespan(tmp_path: Path) -
     assert [found.makespan_ns, cause.lost_ns, cause.what_if.makespan_ns] == pytest.approx([12e9, 10e9, 2e9])
     assert cause.what_if.command == (
         f"swarmtally mcp swarm_scale --target-size 7 --type tester --swarm-id {scene.swarm.swarm_id}"
+        f" --project test --db {swarm.database.path}"
     )
     assert replay(with_agents_of(scene.recording, "tester", 1)).makespan_ns == pytest.approx(6e9)
     async with conducted(tmp_path / "after", seconds, max_agents=2, **limits) as swarm:

@@ -1,5 +1,7 @@
 """Each cause, planted in a run's rows, is found first, with the seconds that a reader can work out by hand."""
 
+import shlex
+
 import pytest
 
 from swarmtally.domain.run import BackendChoice
@@ -36,6 +38,11 @@ def command(cause: Cause) -> str | None:
     return cause.what_if.command
 
 
+def place(database: Database) -> str:
+    """The options that lead a command in any folder to the same work."""
+    return f" --project test --db {shlex.quote(str(database.path))}"
+
+
 def predicted_s(cause: Cause) -> float:
     assert cause.what_if is not None
     return cause.what_if.makespan_ns / 1e9
@@ -64,7 +71,7 @@ async def test_a_swarm_that_may_hold_too_few_agents(database: Database) -> None:
     await plant(database, Limits(max_agents=2), many(8), {0: "coder", 1: "coder"})
     cause = await first(database)
     assert (cause.name, cause.lost_ns / 1e9, predicted_s(cause)) == ("agent_starvation", 30, 10)
-    assert command(cause) == "swarmtally mcp swarm_scale --target-size 8 --swarm-id s_1"
+    assert command(cause) == f"swarmtally mcp swarm_scale --target-size 8 --swarm-id s_1{place(database)}"
 
 
 async def test_a_swarm_and_a_backend_that_limit_alike(database: Database) -> None:
@@ -72,7 +79,8 @@ async def test_a_swarm_and_a_backend_that_limit_alike(database: Database) -> Non
     cause = await first(database)
     assert (cause.name, cause.lost_ns / 1e9) == ("agents_and_backend", 30)
     assert command(cause) == (
-        "swarmtally mcp swarm_scale --target-size 8 --swarm-id s_1 && export SWARMTALLY_MAX_PARALLEL=8"
+        f"swarmtally mcp swarm_scale --target-size 8 --swarm-id s_1{place(database)}"
+        " && export SWARMTALLY_MAX_PARALLEL=8"
     )
 
 
@@ -83,7 +91,9 @@ async def test_a_role_with_too_few_agents(database: Database) -> None:
     await plant(database, limits, [coder, *testers], {0: "coder", 1: "tester"})
     cause = await first(database)
     assert (cause.name, cause.lost_ns / 1e9, predicted_s(cause)) == ("role_shortage", 30, 10)
-    assert command(cause) == "swarmtally mcp swarm_scale --target-size 5 --type tester --swarm-id s_1"
+    assert command(cause) == (
+        f"swarmtally mcp swarm_scale --target-size 5 --type tester --swarm-id s_1{place(database)}"
+    )
 
 
 async def test_a_chain_of_tasks(database: Database) -> None:
@@ -95,8 +105,8 @@ async def test_a_chain_of_tasks(database: Database) -> None:
     await plant(database, Limits(), chain, CODERS)
     cause = await first(database)
     assert (cause.name, cause.tasks) == ("critical_path", ("a", "b", "c"))
-    # 33 s of chain, 33 s of work over 8 places; half of c is 6 s.
-    assert cause.lost_ns / 1e9 == pytest.approx(33 - 33 / 8)
+    # 33 s of chain, 33 s of work spread over as many places as tasks; half of c is 6 s.
+    assert cause.lost_ns / 1e9 == pytest.approx(33 - 33 / 3)
     assert predicted_s(cause) == pytest.approx(33 - 6)
 
 
@@ -251,7 +261,7 @@ async def test_clients_that_work_on_too_few_packets_at_once(database: Database) 
     await plant(database, Limits(None, 8, None, choice=host), many(8), CODERS)
     cause = await first(database)
     assert (cause.name, cause.lost_ns / 1e9, predicted_s(cause)) == ("backend_saturation", 30, 10)
-    assert command(cause) == "swarmtally mcp work_claim --limit 6 --swarm-id s_1"
+    assert command(cause) == f"swarmtally mcp work_claim --limit 6 --swarm-id s_1{place(database)}"
 
 
 async def test_a_client_that_claims_late(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio.to_thread
 import psutil
@@ -71,11 +72,14 @@ async def analyze(database: Database, asked: Asked) -> Analysis:
 
     found, samples = await database.read(unit)
     # Hundreds of replays: not on the event loop.
-    return await anyio.to_thread.run_sync(lambda: examine(found, samples, asked, psutil.virtual_memory().total))
+    return await anyio.to_thread.run_sync(
+        lambda: examine(found, samples, asked, psutil.virtual_memory().total, database.path)
+    )
 
 
-def examine(found: History, samples: Sequence[Sample], asked: Asked, machine_bytes: int | None) -> Analysis:
-    """The analysis of what was recorded; `machine_bytes` is the memory that the processes' is held against."""
+def examine(found: History, samples: Sequence[Sample], asked: Asked, machine_bytes: int | None, path: Path) -> Analysis:
+    """The analysis of what was recorded; `machine_bytes` is the memory that the processes' is held against, `path` the
+    database that commands name."""
     figures = sampled.figures([each for each in samples if each.at_ns >= asked.timeframe.since_ns], asked.metrics)
     made, refused = scenes(found, asked.timeframe.until_ns)
     reasons = {metric.value: figure.reason for metric, figure in figures.items() if figure.reason}
@@ -91,6 +95,7 @@ def examine(found: History, samples: Sequence[Sample], asked: Asked, machine_byt
         tuple(sample for each in during for sample in each),
         found.memberships,
         machine_bytes,
+        ("--project", asked.project, "--db", str(path)),
     )
     verdict = causes.find(study, asked.component)
     error = _replay_error(study)

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from swarmtally.insight import limits, losses
 from swarmtally.insight.study import Cause, Component, Study, Unknown
 
+LEAST_GAIN_SHARE = 0.01
+"""A what-if that gains less of the makespan than this gains nothing, ..."""
+
+LEAST_GAIN_NS = 50_000_000
+"""... if it also gains less than this."""
+
 Finder = Callable[[Study], Iterator[Cause]]
 
 FINDERS: Mapping[str, tuple[tuple[Component, ...], Finder]] = {
@@ -16,6 +22,7 @@ FINDERS: Mapping[str, tuple[tuple[Component, ...], Finder]] = {
     "critical_path": ((Component.SWARM,), losses.critical_path),
     "rate_limit": ((Component.BACKEND,), losses.rate_limits),
     "network": ((Component.NETWORK,), losses.network),
+    "failures": ((Component.BACKEND,), losses.failures),
     "queue_wait": ((Component.QUEUE,), losses.queue_waits),
     "overhead": ((Component.QUEUE,), losses.overhead),
     "interruption": ((Component.QUEUE,), losses.halts),
@@ -47,8 +54,17 @@ def find(study: Study, component: Component | None) -> Verdict:
         except Unknown as unknown:
             reasons[name] = str(unknown)
             continue
-        found += causes
-        if not causes:
+        gaining = [cause for cause in causes if not _gains_nothing(study, cause)]
+        found += gaining
+        if not gaining:
             ruled_out.append(name)
     ranked = sorted(found, key=lambda cause: (-cause.lost_ns, cause.name, cause.summary))
     return Verdict(tuple(ranked), tuple(ruled_out), reasons)
+
+
+def _gains_nothing(study: Study, cause: Cause) -> bool:
+    """What its own change does not gain was not lost to it."""
+    if cause.what_if is None:
+        return False
+    saved_ns = cause.what_if.saved_ns(study.base_ns)
+    return saved_ns < LEAST_GAIN_NS and saved_ns < LEAST_GAIN_SHARE * study.base_ns

@@ -1,6 +1,7 @@
 """Causes that are limits: calls a backend takes at once, agents a swarm may hold, agents of a role."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -25,14 +26,16 @@ PROVIDER = "model"
 
 def saturation(study: Study) -> Iterator[Cause]:
     """A backend that took fewer calls at once than there were tasks and agents for."""
+    now = by_now(study)
     for backend in _backends(study):
-        found = _of_machine(study, backend) if _compute(study, backend) else _of_slots(study, backend)
+        found = _of_machine(study, backend) if _compute(study, backend) else _of_slots(now, backend)
         if found is not None:
             yield found
 
 
 def starvation(study: Study) -> Iterator[Cause]:
     """A swarm whose max_agents kept tasks waiting. In a specialized one it is a role that is short."""
+    study = by_now(study)
     for swarm in _swarms(study, specialized=False):
         found = _starved(study, swarm)
         if found is not None:
@@ -41,6 +44,7 @@ def starvation(study: Study) -> Iterator[Cause]:
 
 def shortage(study: Study) -> Iterator[Cause]:
     """A role of a specialized swarm with too few agents."""
+    study = by_now(study)
     for swarm in _swarms(study, specialized=True):
         mine = [scene for scene in study.scenes if scene.swarm == swarm]
         for role in sorted({job.task.role for scene in mine for job in scene.recording.jobs}):
@@ -51,12 +55,43 @@ def shortage(study: Study) -> Iterator[Cause]:
 
 def places(study: Study) -> Iterator[Cause]:
     """A backend and a swarm that limit alike: raising one alone gains little, raising both much."""
+    study = by_now(study)
     for swarm in _swarms(study, specialized=False):
         for backend in _backends(study):
             if not backend.host and not _compute(study, backend):
                 found = _crowded(study, swarm, backend)
                 if found is not None:
                     yield found
+
+
+def by_now(study: Study) -> Study:
+    """The scenes with the sizes of the newest ones where they had less: what has been raised is gained already."""
+    agents = {swarm: _held(study, swarm) for swarm in _swarms(study, specialized=False)}
+    calls = [(backend, _slots(study, backend)) for backend in _backends(study) if not _compute(study, backend)]
+    staff = {swarm: _staff(_newest(study, swarm)) for swarm in _swarms(study, specialized=True)}
+
+    def grown(scene: Scene) -> Recording:
+        for backend, slots in calls:
+            scene = replace(scene, recording=_widened(scene, backend, slots))
+        for role, count in staff.get(scene.swarm, {}).items():
+            scene = replace(scene, recording=_staffed(scene, scene.swarm, role, count))
+        return _grown(scene, scene.swarm, agents.get(scene.swarm, 0))
+
+    return study.changed(grown)
+
+
+def _newest(study: Study, swarm: Swarm) -> Scene:
+    return [scene for scene in study.scenes if scene.swarm == swarm][-1]
+
+
+def _held(study: Study, swarm: Swarm) -> int:
+    """The agents that the swarm could hold in its newest scene."""
+    return _newest(study, swarm).recording.max_agents
+
+
+def _staff(scene: Scene) -> Counter[str]:
+    """How many of each role did not join for a task."""
+    return Counter(member.agent.role for member in scene.recording.members)
 
 
 def _of_slots(study: Study, backend: Backend) -> Cause | None:
@@ -84,23 +119,25 @@ def _of_slots(study: Study, backend: Backend) -> Cause | None:
             evidence,
             _with_clients(study, backend, now, best),
         )
+    command, note = _wider(backend, best.size)
     return Cause(
         "backend_saturation",
         Component.BACKEND,
         f"{backend.model} took at most {now} calls at once while tasks and agents waited",
         lost_ns,
         evidence,
-        WhatIf(f"{best.size} calls at once instead of {now}", best.makespan_ns, *_wider(backend, best.size)),
+        WhatIf(f"{best.size} calls at once instead of {now}", best.makespan_ns, command, note, study.base_ns),
     )
 
 
 def _with_clients(study: Study, backend: Backend, now: int, best: Best) -> WhatIf:
-    swarm_id = next(scene.swarm.swarm_id for scene in study.scenes if backend in scene.backends)
+    swarm_id = next(scene.swarm.swarm_id for scene in reversed(study.scenes) if _pools(scene, backend))
     return WhatIf(
         f"clients that work on {best.size} packets at once instead of {now}",
         best.makespan_ns,
-        _command("work_claim", "--limit", str(min(10, best.size - now)), "--swarm-id", swarm_id),
+        _command(study, "work_claim", "--limit", str(min(10, best.size - now)), "--swarm-id", swarm_id),
         "in a further client or sub-agent, again after each report, as fast as those that were seen",
+        study.base_ns,
     )
 
 
@@ -137,16 +174,16 @@ def _of_machine(study: Study, backend: Backend) -> Cause | None:
 
 def _apart(scene: Scene, backend: Backend) -> Recording:
     """Every call of the backend had a machine of its own."""
-    if backend not in scene.backends:
+    numbers = _pools(scene, backend)
+    if not numbers:
         return scene.recording
-    number = scene.backends.index(backend)
-    wide = with_slots(scene.recording, {number}, max(len(scene.recording.jobs), 1))
+    wide = with_slots(scene.recording, numbers, max(len(scene.recording.jobs), 1))
     pools = independent(wide).pools
-    return replace(wide, pools=tuple(pools[at] if at == number else pool for at, pool in enumerate(wide.pools)))
+    return replace(wide, pools=tuple(pools[at] if at in numbers else pool for at, pool in enumerate(wide.pools)))
 
 
 def _starved(study: Study, swarm: Swarm) -> Cause | None:
-    now = max(scene.recording.max_agents for scene in study.scenes if scene.swarm == swarm)
+    now = _held(study, swarm)
     best = smallest_that_gains_most(
         [size for size in sizes_above(now, _most_jobs(study, swarm)) if size <= MAX_AGENTS_LIMIT],
         lambda size: study.total_ns(lambda scene: _grown(scene, swarm, size)),
@@ -156,6 +193,7 @@ def _starved(study: Study, swarm: Swarm) -> Cause | None:
     if best is None:
         return None
     spells = _spells(study, swarm)
+    command, note = _scaled(study, swarm, best.size)
     return Cause(
         "agent_starvation",
         Component.SWARM,
@@ -165,7 +203,7 @@ def _starved(study: Study, swarm: Swarm) -> Cause | None:
             Evidence("agents_busy_max", most_at_once(spells), now, len(spells)),
             Evidence("all_agents_busy_s", seconds(at_least_ns(spells, now)), 0, len(spells)),
         ),
-        WhatIf(f"{best.size} agents instead of {now}", best.makespan_ns, *_scaled(study, swarm, best.size)),
+        WhatIf(f"{best.size} agents instead of {now}", best.makespan_ns, command, note, study.base_ns),
         swarm_id=swarm.swarm_id,
     )
 
@@ -175,24 +213,24 @@ def _scaled(study: Study, swarm: Swarm, size: int) -> tuple[str | None, str | No
     if swarm.max_agents >= size:
         return None, f"it may hold {swarm.max_agents} agents by now"
     size = max(size, len(study.staying(swarm.swarm_id)))
-    return _command("swarm_scale", "--target-size", str(size), "--swarm-id", swarm.swarm_id), None
+    return _command(study, "swarm_scale", "--target-size", str(size), "--swarm-id", swarm.swarm_id), None
 
 
 def _short(study: Study, swarm: Swarm, role: str) -> Cause | None:
     mine = [scene for scene in study.scenes if scene.swarm == swarm]
+    had = _staff(mine[-1])[role]
     wanting = max(sum(job.task.role == role for job in scene.recording.jobs) for scene in mine)
     best = smallest_that_gains_most(
         [size - 1 for size in sizes_above(1, wanting)],
-        lambda count: study.total_ns(lambda scene: _staffed(scene, swarm, role, count)),
+        lambda count: study.total_ns(lambda scene: _staffed(scene, swarm, role, had + count)),
         study.base_ns,
         study.worth_ns,
     )
     if best is None:
         return None
-    had = max(sum(member.agent.role == role for member in scene.recording.members) for scene in mine)
     ids = {job.task.task_id for scene in mine for job in scene.recording.jobs if job.task.role == role}
     spells = [_spell(each) for scene in mine for each in scene.attempts if each.task_id in ids]
-    others = max(scene.recording.max_agents for scene in mine)
+    command, note = _spawned(study, swarm, role, had, best.size)
     return Cause(
         "role_shortage",
         Component.SWARM,
@@ -200,13 +238,11 @@ def _short(study: Study, swarm: Swarm, role: str) -> Cause | None:
         study.base_ns - best.best_ns,
         (
             Evidence("agents_of_role_busy_max", most_at_once(spells), had, len(spells)),
-            Evidence("agents_max", most_at_once(_spells(study, swarm)), others, len(_spells(study, swarm))),
+            Evidence(
+                "agents_max", most_at_once(_spells(study, swarm)), _held(study, swarm), len(_spells(study, swarm))
+            ),
         ),
-        WhatIf(
-            f"{had + best.size} of role {role} instead of {had}",
-            best.makespan_ns,
-            *_spawned(study, swarm, role, had, best.size),
-        ),
+        WhatIf(f"{had + best.size} of role {role} instead of {had}", best.makespan_ns, command, note, study.base_ns),
         swarm_id=swarm.swarm_id,
     )
 
@@ -217,20 +253,20 @@ def _spawned(study: Study, swarm: Swarm, role: str, had: int, count: int) -> tup
     missing = had + count - sum(member.agent.role == role for member in staying)
     if missing <= 0:
         return None, f"it has {had + count - missing} of role {role} by now"
+    of_swarm = ("--swarm-id", swarm.swarm_id)
     present = sum(member.left_ns is None for member in study.memberships.get(swarm.swarm_id, ()))
     if present + missing <= swarm.max_agents:
-        return _command("agent_spawn", "--type", role, "--count", str(missing), "--swarm-id", swarm.swarm_id), None
+        return _command(study, "agent_spawn", "--type", role, "--count", str(missing), *of_swarm), None
     size = str(len(staying) + missing)
-    command = _command("swarm_scale", "--target-size", size, "--type", role, "--swarm-id", swarm.swarm_id)
+    command = _command(study, "swarm_scale", "--target-size", size, "--type", role, *of_swarm)
     return command, "the swarm is full: this raises its max_agents and adds them"
 
 
 def _crowded(study: Study, swarm: Swarm, backend: Backend) -> Cause | None:
-    both = [scene for scene in study.scenes if scene.swarm == swarm and backend in scene.backends]
-    if not both:
+    if not any(scene.swarm == swarm and _pools(scene, backend) for scene in study.scenes):
         return None
     most = _most_jobs(study, swarm)
-    now = max(scene.recording.max_agents for scene in both)
+    now = _held(study, swarm)
     slots = _slots(study, backend)
     best = smallest_that_gains_most(
         [size for size in sizes_above(min(now, slots), most) if size <= MAX_AGENTS_LIMIT],
@@ -265,6 +301,7 @@ def _crowded(study: Study, swarm: Swarm, backend: Backend) -> Cause | None:
             best.makespan_ns,
             commands,
             "; ".join(filter(None, (already, how))),
+            study.base_ns,
         ),
         swarm_id=swarm.swarm_id,
     )
@@ -277,12 +314,8 @@ def _grown(scene: Scene, swarm: Swarm, size: int) -> Recording:
 
 
 def _widened(scene: Scene, backend: Backend, size: int) -> Recording:
-    if backend not in scene.backends:
-        return scene.recording
-    number = scene.backends.index(backend)
-    if scene.recording.pools[number].slots >= size:
-        return scene.recording
-    return with_slots(scene.recording, {number}, size)
+    fewer = [number for number in _pools(scene, backend) if scene.recording.pools[number].slots < size]
+    return with_slots(scene.recording, fewer, size) if fewer else scene.recording
 
 
 def _opened(scene: Scene, swarm: Swarm, backend: Backend, size: int) -> Recording:
@@ -291,11 +324,21 @@ def _opened(scene: Scene, swarm: Swarm, backend: Backend, size: int) -> Recordin
 
 
 def _staffed(scene: Scene, swarm: Swarm, role: str, count: int) -> Recording:
-    return with_agents_of(scene.recording, role, count) if scene.swarm == swarm else scene.recording
+    """The swarm has `count` of `role`."""
+    missing = count - _staff(scene)[role] if scene.swarm == swarm else 0
+    return with_agents_of(scene.recording, role, missing) if missing > 0 else scene.recording
 
 
 def _backends(study: Study) -> list[Backend]:
-    return list(dict.fromkeys(backend for scene in study.scenes for backend in scene.backends))
+    """Each model's, as it was opened last."""
+    return list({(each.name, each.model): each for scene in study.scenes for each in scene.backends}.values())
+
+
+def _pools(scene: Scene, backend: Backend) -> list[int]:
+    """The pools of the backend's model, which other processes may have opened otherwise."""
+    return [
+        number for number, each in enumerate(scene.backends) if (each.name, each.model) == (backend.name, backend.model)
+    ]
 
 
 def _swarms(study: Study, *, specialized: bool) -> list[Swarm]:
@@ -304,19 +347,21 @@ def _swarms(study: Study, *, specialized: bool) -> list[Swarm]:
 
 
 def _compute(study: Study, backend: Backend) -> bool:
-    return any(
-        scene.recording.pools[scene.backends.index(backend)].compute
-        for scene in study.scenes
-        if backend in scene.backends
-    )
+    return any(scene.recording.pools[number].compute for scene in study.scenes for number in _pools(scene, backend))
 
 
 def _slots(study: Study, backend: Backend) -> int:
-    return max(
-        scene.recording.pools[scene.backends.index(backend)].slots
+    """The calls at once of the backend as it was opened last. Of clients nothing is set: what was seen of them last
+    says how many they are only where there was more to claim."""
+    found = [
+        (scene.recording.pools[number].slots, sum(job.pool == number for job in scene.recording.jobs))
         for scene in study.scenes
-        if backend in scene.backends
-    )
+        for number in _pools(scene, backend)
+    ]
+    if not backend.host:
+        return found[-1][0]
+    busy = [slots for slots, jobs in found if jobs > slots]
+    return busy[-1] if busy else max(slots for slots, _ in found)
 
 
 def _most_jobs(study: Study, swarm: Swarm | None = None) -> int:
@@ -327,14 +372,13 @@ def _calls(study: Study, backend: Backend) -> list[tuple[int, int]]:
     """When each call of the backend was under way."""
     found = []
     for scene in study.scenes:
-        if backend in scene.backends:
-            number = scene.backends.index(backend)
-            ids = {job.task.task_id for job in scene.recording.jobs if job.pool == number}
-            found += [
-                (each.started_ns, each.started_ns + (each.exec_ns or 0))
-                for each in scene.attempts
-                if each.task_id in ids and each.started_ns is not None
-            ]
+        numbers = _pools(scene, backend)
+        ids = {job.task.task_id for job in scene.recording.jobs if job.pool in numbers}
+        found += [
+            (each.started_ns, each.started_ns + (each.exec_ns or 0))
+            for each in scene.attempts
+            if each.task_id in ids and each.started_ns is not None
+        ]
     return found
 
 
@@ -347,5 +391,5 @@ def _spell(attempt: Attempt) -> tuple[int, int]:
     return attempt.claimed_ns, attempt.committed_ns or attempt.ended_ns or attempt.claimed_ns
 
 
-def _command(tool: str, *words: str) -> str:
-    return shlex.join(["swarmtally", "mcp", tool, *words])
+def _command(study: Study, tool: str, *words: str) -> str:
+    return shlex.join(["swarmtally", "mcp", tool, *words, *study.place])

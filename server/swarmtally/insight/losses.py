@@ -1,9 +1,10 @@
 """Causes that are losses: failures that were tried again, waits that nothing explains, locks, memory, long chains."""
 
 from collections.abc import Collection, Iterator
+from graphlib import TopologicalSorter
 
 from swarmtally.domain.errors import FailureCause
-from swarmtally.insight.jobs import Recording, Step
+from swarmtally.insight.jobs import Job, Recording, Step
 from swarmtally.insight.limits import PROVIDER
 from swarmtally.insight.recording import Scene
 from swarmtally.insight.relaxing import (
@@ -17,7 +18,6 @@ from swarmtally.insight.relaxing import (
     without_stalls,
     without_steps,
 )
-from swarmtally.insight.replay import replay
 from swarmtally.insight.sampled import NO_SAMPLES
 from swarmtally.insight.study import Cause, Component, Evidence, Study, Unknown, WhatIf, seconds
 from swarmtally.store.history import Attempt
@@ -37,21 +37,20 @@ def critical_path(study: Study) -> Iterator[Cause]:
         return
     scene = study.scenes[max(found)[1]]
     free = unlimited(scene.recording)
-    alone = replay(free)
-    jobs = {job.task.task_id: job for job in free.jobs}
-    chain = [jobs[task_id] for task_id in alone.chain]
+    chain_ns, chain = _longest_chain(free)
     longest = max(chain, key=lambda job: sum(step.spans.work for step in job.steps))
     task = longest.task
+    what = f"{len(chain)} tasks that wait for each other take" if chain[1:] else "one task alone takes"
+    name = "the longest is" if chain[1:] else "it is"
     yield Cause(
         "critical_path",
         Component.SWARM,
-        f"{len(chain)} tasks of run {task.run_id} that wait for each other take longer than all work spread evenly; "
-        f"the longest is {task.key} ({task.mode})",
+        f"{what} longer than all work spread evenly: {name} {task.key} ({task.mode}) of run {task.run_id}",
         lost_ns,
         (
             Evidence(
                 "critical_path_s",
-                seconds(alone.makespan_ns),
+                seconds(chain_ns),
                 seconds(_work_ns(free) / _places(scene)),
                 len(free.jobs),
             ),
@@ -71,7 +70,25 @@ def critical_path(study: Study) -> Iterator[Cause]:
 
 def _excess_ns(scene: Scene) -> int:
     free = unlimited(scene.recording)
-    return replay(free).makespan_ns - round(_work_ns(free) / _places(scene))
+    return round(_longest_chain(free)[0] - _work_ns(free) / _places(scene))
+
+
+def _longest_chain(recording: Recording) -> tuple[float, list[Job]]:
+    """The tasks that wait for each other and take the longest one after the other, and what they take in ns; whatever
+    else they wait for does not count."""
+    jobs = {job.task.task_id: job for job in recording.jobs}
+    longest: dict[str, tuple[float, str | None]] = {}
+    for task_id in TopologicalSorter({key: job.needs for key, job in jobs.items()}).static_order():
+        last = max(jobs[task_id].needs, key=lambda need: (longest[need][0], need), default=None)
+        own_ns = sum(step.spans.total for step in jobs[task_id].steps)
+        longest[task_id] = (own_ns + (longest[last][0] if last else 0), last)
+    took_ns, end = max((took_ns, task_id) for task_id, (took_ns, _) in longest.items())
+    at: str | None = end
+    chain: list[Job] = []
+    while at is not None:
+        chain.append(jobs[at])
+        at = longest[at][1]
+    return took_ns, chain[::-1]
 
 
 def _work_ns(recording: Recording) -> float:
@@ -79,10 +96,12 @@ def _work_ns(recording: Recording) -> float:
 
 
 def _places(scene: Scene) -> int:
-    """How many tasks could be under way at once; where calls share a machine, its capacity is one."""
+    """How many tasks could be under way at once, never more than there were; where calls share a machine, its capacity
+    is one."""
     if any(pool.compute for pool in scene.recording.pools):
         return 1
-    return min(scene.recording.max_agents, sum(pool.slots for pool in scene.recording.pools))
+    slots = sum(pool.slots for pool in scene.recording.pools)
+    return min(scene.recording.max_agents, slots, len(scene.recording.jobs))
 
 
 def rate_limits(study: Study) -> Iterator[Cause]:
@@ -123,12 +142,37 @@ def network(study: Study) -> Iterator[Cause]:
         )
 
 
+def failures(study: Study) -> Iterator[Cause]:
+    """Attempts that failed for any other cause, and the pauses before their tasks were tried again."""
+    found = _failures(study, (FailureCause.OTHER,))
+    if found is not None:
+        lost_ns, failed = found
+        again = [step for job in _jobs(study) for step in job.steps[:-1] if step.cause == FailureCause.OTHER]
+        yield Cause(
+            "failures",
+            Component.BACKEND,
+            f"{len(again)} failures that were tried again, by themselves or by retrying the run, after pauses",
+            lost_ns,
+            (
+                Evidence("attempts_failed", len(failed), 0, _attempts(study)),
+                Evidence("waited_to_be_tried_again_s", seconds(sum(step.pause for step in again)), 0, len(again)),
+            ),
+            WhatIf(
+                "no such failure",
+                study.base_ns - lost_ns,
+                None,
+                "the tasks' errors say why they failed; no option of ours prevents that",
+            ),
+        )
+
+
 def _failures(study: Study, causes: Collection[str]) -> tuple[int, list[Attempt]] | None:
     """What failures of `causes` that were tried again cost, and those attempts; None where it is not worth naming."""
     lost_ns = study.lost_ns(lambda scene: _unfailing(scene.recording, causes))
     if lost_ns < study.worth_ns:
         return None
-    return lost_ns, [each for scene in study.scenes for each in scene.attempts if each.cause in causes]
+    attempts = [each for scene in study.scenes for each in scene.attempts if each.status == "failed"]
+    return lost_ns, [each for each in attempts if (each.cause or FailureCause.OTHER) in causes]
 
 
 def _unfailing(recording: Recording, causes: Collection[str]) -> Recording:
@@ -201,7 +245,7 @@ def overhead(study: Study) -> Iterator[Cause]:
     lost_ns = study.lost_ns(lambda scene: without_overhead(scene.recording))
     if lost_ns < study.worth_ns:
         return
-    steps = _steps(study)
+    steps = [step for step in _steps(study) if not step.lost]
     spent = sum(step.spans.before + step.spans.after for step in steps)
     worked = sum(step.spans.work for step in steps)
     yield Cause(
@@ -294,8 +338,12 @@ def memory(study: Study) -> Iterator[Cause]:
     )
 
 
+def _jobs(study: Study) -> list[Job]:
+    return [job for scene in study.scenes for job in scene.recording.jobs]
+
+
 def _steps(study: Study) -> list[Step]:
-    return [step for scene in study.scenes for job in scene.recording.jobs for step in job.steps]
+    return [step for job in _jobs(study) for step in job.steps]
 
 
 def _attempts(study: Study) -> int:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from swarmtally.domain.errors import FailureCause
 from swarmtally.domain.run import HOST
 from swarmtally.domain.swarm import Strategy, Swarm
 from swarmtally.domain.task import Task
@@ -326,7 +327,8 @@ def _steps(
             spans,
             halted=halted,
             pause=pause,
-            cause=attempt.cause if attempt.status == "failed" else None,
+            # Clients do not say of which kind a failure is.
+            cause=(attempt.cause or FailureCause.OTHER) if attempt.status == "failed" else None,
             lost=attempt.status in _LOST,
         )
     return found

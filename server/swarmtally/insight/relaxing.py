@@ -25,7 +25,7 @@ def with_agents_of(recording: Recording, role: str, count: int) -> Recording:
     joined = max((member.joined for member in recording.members), default=-1) + 1
     begin_ns = min((job.release_ns for job in recording.jobs), default=0)
     added = tuple(
-        Member(_agent(f"more{number:06}", role, begin_ns), joined + number, begin_ns) for number in range(count)
+        Member(_agent(f"more{number:06}", role, begin_ns), number, begin_ns) for number in range(joined, joined + count)
     )
     present = sum(member.leaves_ns is None for member in recording.members)
     return replace(
@@ -78,15 +78,16 @@ def without_queue_waits(recording: Recording) -> Recording:
 
 
 def without_overhead(recording: Recording) -> Recording:
-    """Packing, committing and scheduling take no time, as far as it was not spent waiting for locks or memory."""
-    return _spans(
-        recording,
-        lambda step: replace(
-            step.spans,
-            before=step.locked.before + step.stalled.before,
-            after=step.locked.after + step.stalled.after,
-        ),
-    )
+    """Packing, committing and scheduling take no time, as far as it was not spent waiting for locks or memory. Of an
+    attempt that was lost nothing is known but that it was: its time is no overhead."""
+
+    def spans(step: Step) -> Spans:
+        if step.lost:
+            return step.spans
+        before, after = step.locked.before + step.stalled.before, step.locked.after + step.stalled.after
+        return replace(step.spans, before=before, after=after)
+
+    return _spans(recording, spans)
 
 
 def without_locks(recording: Recording) -> Recording:

@@ -1,7 +1,7 @@
 """The runs under study, replayed as they were, and what a cause that limited them is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from swarmtally.domain.clock import NS_PER_S
@@ -48,6 +48,13 @@ class WhatIf:
     command: str | None
     """What applies it; None with a `note` why nothing does."""
     note: str | None = None
+    base_ns: int | None = None
+    """What they would have taken with the sizes that hold by now, which the change is held against; None: the unchanged
+    replay."""
+
+    def saved_ns(self, unchanged_ns: int) -> int:
+        """What the change gains; `unchanged_ns`: what the unchanged replay took."""
+        return (unchanged_ns if self.base_ns is None else self.base_ns) - self.makespan_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,8 @@ class Study:
     memberships: Mapping[str, tuple[Membership, ...]]
     """Of each swarm, as it is now."""
     machine_bytes: int | None
+    place: tuple[str, ...]
+    """The options with which a command in any folder meets the same work."""
 
     @property
     def base_ns(self) -> int:
@@ -95,6 +104,15 @@ class Study:
     @property
     def worth_ns(self) -> int:
         return max(WORTH_NS, round(self.base_ns * WORTH_SHARE))
+
+    def changed(self, change: Change) -> "Study":
+        """The same scenes, each with `change`."""
+        made = [(scene, base, change(scene)) for scene, base in zip(self.scenes, self.bases, strict=True)]
+        return replace(
+            self,
+            scenes=tuple(replace(scene, recording=new) for scene, _, new in made),
+            bases=tuple(base if new is scene.recording else replay(new) for scene, base, new in made),
+        )
 
     def total_ns(self, change: Change) -> int:
         """The makespans with `change`, added up."""
