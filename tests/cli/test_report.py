@@ -11,8 +11,8 @@ from tests.backends.wire import OpenAIWire, answer
 from tests.cli.conftest import Shell
 
 
-def drawn(view: PerformanceView) -> str:
-    console = Console(file=StringIO(), width=140, highlight=False)
+def drawn(view: PerformanceView, width: int = 140) -> str:
+    console = Console(file=StringIO(), width=width, highlight=False)
     terminal.show(view, console)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
@@ -50,3 +50,15 @@ def test_the_format_json_is_json_on_a_terminal_too(shell: Shell) -> None:
 )
 def test_a_bar_is_as_long_as_its_share(share: float | None, shown: str) -> None:
     assert report.bar(share).plain == shown
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_a_later_task_is_drawn_further_right(shell: Shell, wire: OpenAIWire, width: int) -> None:
+    shell("mcp", "swarm_init", "--max-agents", "1")
+    shell("sparc", "concurrent", "coder", "A,B,C,D")
+    view = PerformanceView.model_validate(shell("mcp", "performance_report", "--format", "detailed").document)
+    lines = [line for line in drawn(view, width).splitlines() if line.startswith("coder_")]
+    assert len(lines) == 4
+    begins = [line.index("█") for line in lines]
+    assert begins == sorted(begins)
+    assert begins[-1] > begins[0]

@@ -100,13 +100,15 @@ def _messages(view: PerformanceView, length: int) -> Table:
 
 
 def _timeline(view: PerformanceView, length: int) -> Table:
-    table = _grid(5)
+    table = _grid(4)
+    # Wrapping would take the blanks that say when a task began.
+    table.add_column(no_wrap=True, min_width=length)
     end = max((task.end_s for task in view.timeline), default=0) or 1
     for task in view.timeline:
         start = round(task.start_s / end * length)
-        length = max(1, round(task.end_s / end * length) - start)
+        lasting = max(1, round(task.end_s / end * length) - start)
         style = "red" if task.status == "failed" else "cyan"
-        drawn = Text(" " * min(start, length - 1) + "█" * length, style=style)
+        drawn = Text(" " * min(start, length - 1) + "█" * lasting, style=style)
         table.add_row(
             clean(task.task), clean(task.role), f"{task.start_s:.1f} s", f"{task.end_s - task.start_s:.1f} s", drawn
         )
