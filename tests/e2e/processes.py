@@ -17,6 +17,9 @@ WAIT_S = 20.0
 """How long a process may take for what it must do."""
 
 
+STOPS = 20
+
+
 class Processes:
     """What a test has started, ended for certain when it is over."""
 
@@ -68,6 +71,21 @@ class Processes:
         assert out, err
         document: dict[str, Any] = json.loads(out)
         return document
+
+    def stop(self, server: "RawServer") -> None:
+        """Stop a server (SIGSTOP) at a moment when it does not hold the write lock, which nobody else could have."""
+        for _ in range(STOPS):
+            server.process.send_signal(signal.SIGSTOP)
+            file = sqlite3.connect(self.database, timeout=0.5, isolation_level=None)
+            try:
+                file.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                server.process.send_signal(signal.SIGCONT)
+            else:
+                return
+            finally:
+                file.close()
+        raise AssertionError("it always held the write lock")
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         file = sqlite3.connect(self.database, timeout=WAIT_S)

@@ -53,8 +53,7 @@ async def test_a_late_result_of_a_cancelled_run_is_refused_and_what_it_used_is_s
     one, two = all_.server(), all_.server()
     run_id = concurrent(one, "A")
     wire.wait_for_requests(1)
-    view(one.call("run_status", run_id=run_id))  # answered: it is at rest, and stopped without the write lock
-    one.process.send_signal(signal.SIGSTOP)
+    all_.stop(one)
     view(two.call("run_control", run_id=run_id, action="cancel"))
     hold.release()
     one.process.send_signal(signal.SIGCONT)
@@ -128,8 +127,7 @@ async def test_a_stopped_server_whose_run_went_elsewhere_records_nothing_and_wor
     one, two = all_.server(), all_.server()
     run_id = concurrent(one, "A")
     wire.wait_for_requests(1)
-    view(one.call("run_status", run_id=run_id))  # answered: it is at rest, and stopped without the write lock
-    one.process.send_signal(signal.SIGSTOP)  # a zombie, which believes that it holds the run
+    all_.stop(one)  # a zombie, which believes that it holds the run
     assert "is executed by another process" in complaint(two.call("run_control", run_id=run_id, action="resume"))
     all_.rows("UPDATE run SET lease_expires_ns = 0")
     view(two.call("run_control", run_id=run_id, action="resume"))
