@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from swarmtally.core import leases
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.health import Finding, Status, ok
+from swarmtally.insight.commands import place
 from swarmtally.store import health
 from swarmtally.store.connection import Connection, Row
 from swarmtally.store.database import Database
@@ -91,7 +92,7 @@ class Work:
     @property
     def _place(self) -> str:
         """The options with which a command in any folder meets this project's work."""
-        return f" --project {shlex.quote(self.project)} --db {shlex.quote(str(self.database.path))}"
+        return f" {shlex.join(place(self.project, self.database.path))}"
 
 
 def _why(hold: Hold, now_ns: int) -> str:
