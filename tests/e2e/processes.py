@@ -17,9 +17,6 @@ WAIT_S = 20.0
 """How long a process may take for what it must do."""
 
 
-STOPS = 20
-
-
 class Processes:
     """What a test has started, ended for certain when it is over."""
 
@@ -73,19 +70,15 @@ class Processes:
         return document
 
     def stop(self, server: "RawServer") -> None:
-        """Stop a server (SIGSTOP) at a moment when it does not hold the write lock, which nobody else could have."""
-        for _ in range(STOPS):
+        """Stop a server (SIGSTOP) while this process holds the write lock, so the stopped one cannot have it."""
+        file = sqlite3.connect(self.database, timeout=WAIT_S, isolation_level=None)
+        try:
+            file.execute("BEGIN IMMEDIATE")
             server.process.send_signal(signal.SIGSTOP)
-            file = sqlite3.connect(self.database, timeout=0.5, isolation_level=None)
-            try:
-                file.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:
-                server.process.send_signal(signal.SIGCONT)
-            else:
-                return
-            finally:
-                file.close()
-        raise AssertionError("it always held the write lock")
+            os.waitid(os.P_PID, server.process.pid, os.WSTOPPED | os.WNOWAIT)
+            file.execute("ROLLBACK")
+        finally:
+            file.close()
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         file = sqlite3.connect(self.database, timeout=WAIT_S)
