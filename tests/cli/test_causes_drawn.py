@@ -21,3 +21,7 @@ def test_causes_are_shown_on_a_terminal(shell: Shell, wire: OpenAIWire) -> None:
     text = console.file.getvalue()
     assert view.causes[0].cause in text
     assert "evidence" in text
+    commands = [cause.what_if.command for cause in view.causes if cause.what_if and cause.what_if.command]
+    assert commands
+    shown = "".join(text.split())
+    assert "".join(commands[0].split()) in shown, "no other column stands between its lines"

@@ -48,14 +48,14 @@ def show(view: BaseModel, console: Console | None = None) -> None:
 
 
 def _show_fields(view: BaseModel, console: Console) -> None:
-    tables = []
+    tables: list[Table | Text] = []
     pairs: list[tuple[str, Any]] = []
     for name in type(view).model_fields:
         value = getattr(view, name)
         if value is None:
             continue
         if _is_rows(value):
-            tables.append(_table(name, value))
+            tables += _blocks(name, value) if _nested(value) else [_table(name, value)]
         elif isinstance(value, BaseModel):
             pairs += ((f"{name}.{inner}", found) for inner, found in _items(value))
         elif name == "reasons":
@@ -108,6 +108,23 @@ def _timeline(tasks: Sequence[TaskView]) -> Table:
 
 def _is_rows(value: object) -> TypeGuard[list[BaseModel]]:
     return isinstance(value, list) and bool(value) and all(isinstance(item, BaseModel) for item in value)
+
+
+def _nested(rows: Sequence[BaseModel]) -> bool:
+    """Whether a column of a table would have to hold lists of views."""
+    return any(_is_rows(value) for row in rows for _, value in _items(row))
+
+
+def _blocks(title: str, rows: Sequence[BaseModel]) -> Iterator[Table | Text]:
+    """Each row as pairs; the first field is its name."""
+    yield Text(title, style="bold")
+    for row in rows:
+        (_, name), *fields = _items(row)
+        yield Text(clean(_written(name)), style="bold")
+        shown = [(key, value) for key, value in fields if value not in (None, [])]
+        nested = [(key, value) for key, value in shown if isinstance(value, BaseModel)]
+        plain = [pair for pair in shown if pair not in nested]
+        yield _pairs([*plain, *((f"{key}.{inner}", part) for key, view in nested for inner, part in _items(view))])
 
 
 def _table(title: str, rows: Sequence[BaseModel], names: Sequence[str] | None = None) -> Table:
