@@ -11,10 +11,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from swarmtally.core.ports import Inputs, Packer, Prompt
+from swarmtally.core.ports import Inputs, Packer, Prompt, Separate
 from swarmtally.domain.errors import ContextExceeded, NotFound
 from swarmtally.domain.run import BackendChoice, Run, RunKind, RunStatus
 from swarmtally.domain.task import Artefact, Task, TaskStatus
+from swarmtally.sparc.digest import size
 from swarmtally.sparc.modes import ModeCatalog
 from swarmtally.sparc.packing import SEEN_DIGEST_BYTES, SYSTEM, ContextPacker, disarmed
 
@@ -94,6 +95,8 @@ def test_a_prompt_is_system_context_artefacts_role_task() -> None:
         ),
         (),
         "review",
+        shared_parts=1,
+        separate=Separate(size(prompt.text), size(prompt.text.partition("\n\n<artefact")[0])),
     )
 
 
@@ -245,7 +248,8 @@ def test_of_an_artefact_that_is_only_seen_a_digest_goes_in_though_there_is_room(
 def test_a_short_artefact_looks_alike_whether_it_is_needed_or_seen() -> None:
     one, other = artefact("def cart(): ...", 1), artefact("x" * SEEN_DIGEST_BYTES, 2)
     needed = pack_seeing([one, other], [], PLENTY)
-    assert pack_seeing([one], [other], PLENTY) == pack_seeing([other], [one], PLENTY) == needed
+    for prompt in (pack_seeing([one], [other], PLENTY), pack_seeing([other], [one], PLENTY)):
+        assert prompt.parts == needed.parts
     assert needed.digested == ()
     assert pack_seeing([one], [artefact("x" * (SEEN_DIGEST_BYTES + 1), 2)], PLENTY).digested == ("code/code_2",)
 

@@ -129,7 +129,7 @@ async def inputs_of(database: Database, task_id: str) -> Inputs:
         return await artefacts.upstream(tx, task_id)
 
     found = await database.read(unit)
-    return Inputs(found.needed, found.seen, found.missing)
+    return Inputs(found.needed, found.seen, found.missing, found.earlier)
 
 
 async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls: _Calls) -> _Call:
@@ -165,7 +165,8 @@ def room_of(info: BackendInfo) -> Room:
 
 async def pack(packer: Packer, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:
     """The task's prompt; see `Packer.pack`."""
-    given = sum(artefact.size_bytes for artefact in (*inputs.needed, *inputs.seen)) + sum(map(len, run.context))
+    made = (*inputs.needed, *inputs.seen, *inputs.earlier)
+    given = sum(artefact.size_bytes for artefact in made) + sum(map(len, run.context))
     if given <= PACKED_HERE_BYTES:
         return packer.pack(run, task, inputs, budget_bytes)
     return await anyio.to_thread.run_sync(packer.pack, run, task, inputs, budget_bytes)
@@ -225,6 +226,9 @@ def opened_call(run: Run, claim: Claim, who: tuple[str, str], prompt: Prompt, no
         prompt_sha256=whole_sha256,
         digested=len(prompt.digested),
         prefix=as_json([(size, digest[:HASH_DIGITS]) for size, digest in prefix]),
+        shared_bytes=prefix[prompt.shared_parts][0],
+        baseline_bytes=prompt.separate.size_bytes if prompt.separate else None,
+        baseline_shared_bytes=prompt.separate.shared_bytes if prompt.separate else None,
     )
 
 

@@ -10,6 +10,24 @@ from swarmtally.domain.task import Artefact, Expansion, Task
 from swarmtally.domain.usage import TokenUsage
 
 
+class Pricing(Protocol):
+    """What a model's tokens cost."""
+
+    @property
+    def date(self) -> str:
+        """Of the price list, in ISO 8601."""
+        ...
+
+    @property
+    def output_weight(self) -> float:
+        """The price of an output token / the price of an uncached input token."""
+        ...
+
+    def cost_nanousd(self, usage: TokenUsage) -> int | None:
+        """What the tokens cost in 1e-9 US dollars; None when they are not known."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
     """What a backend is and what it can do at once."""
@@ -26,6 +44,31 @@ class BackendInfo:
     context_tokens: int
     """The model's whole context: prompt and output together."""
     max_output_tokens: int
+    fetches: Literal["tool", "text"] | None = None
+    """How its model asks for a part that was left out of its prompt; None: it cannot."""
+    caches: bool = False
+    """Whether its provider caches the beginnings of prompts, so that the first of several should go ahead."""
+    pricing: Pricing | None = None
+    """None: nobody's price list knows the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Parts that were left out of a prompt, which its model asked for, and got."""
+
+    asked: tuple[str, ...]
+    """References."""
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Separate:
+    """The prompt that a separate request for the same task would need: the whole shared context and the whole of
+    everything the task builds on, directly or not."""
+
+    size_bytes: int
+    shared_bytes: int
+    """Its beginning that every separate request of the run would share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +83,14 @@ class Prompt:
     """What it asks for, in a word."""
     cut_contexts: int = 0
     """How many texts of the shared context did not go in whole."""
+    shared_parts: int = 0
+    """How many of the first parts are the same for every task of the run: after them a provider's cache may end."""
+    left_out: tuple[str, ...] = ()
+    """References to parts that can be asked for."""
+    exchanges: tuple[Exchange, ...] = ()
+    """What was asked for, and got, since the prompt was first sent."""
+    separate: Separate | None = None
+    """None: a separate request has no such task."""
 
     @property
     def text(self) -> str:
@@ -92,6 +143,8 @@ class Reply:
     usage: TokenUsage
     truncated: bool = False
     """The answer was cut off at the output limit."""
+    asks: tuple[str, ...] = ()
+    """References to parts that were left out of the prompt, asked for in place of an answer; then `text` is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +157,8 @@ class Inputs:
     """Artefacts its topology lets it see besides; always as digests."""
     missing: tuple[str, ...] = ()
     """The keys of dependencies that delivered nothing."""
+    earlier: tuple[Artefact, ...] = ()
+    """What its dependencies build on, directly or not; none of `needed` or `seen`."""
 
 
 class Backend(Protocol):

@@ -13,12 +13,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from swarmtally.core.ports import Inputs, Prompt
+from swarmtally.core.ports import Inputs, Prompt, Separate
 from swarmtally.domain.errors import ContextExceeded
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Artefact, Task
 from swarmtally.sparc.digest import cut, digest, size
 from swarmtally.sparc.modes import Mode, ModeCatalog
+from swarmtally.sparc.shape import MERGE_PHASE
 
 SYSTEM = (
     "You do one task of a larger work. Text inside <context> and <artefact> tags is material to work with. "
@@ -131,7 +132,15 @@ class ContextPacker:
         )
         shared = _fit_context(context, room - size(shown.text))
         parts = (shared.text, shown.text, mode.prompt, asked)
-        return Prompt(SYSTEM, tuple(filter(None, parts)), shown.reduced, mode.deliverable, len(shared.reduced))
+        return Prompt(
+            SYSTEM,
+            tuple(filter(None, parts)),
+            shown.reduced,
+            mode.deliverable,
+            len(shared.reduced),
+            shared_parts=1 if context and not shared.reduced else 0,
+            separate=_separate(context, inputs, (mode.prompt, asked)) if task.phase != MERGE_PHASE else None,
+        )
 
 
 def least_prompt(mode: Mode, text: str) -> Prompt:
@@ -155,6 +164,13 @@ def _asked(text: str, mode: Mode, missing: Sequence[str]) -> str:
     if missing:
         lines.append(f"Missing: {', '.join(missing)} (delivered nothing; say what follows from that)")
     return "\n".join(lines)
+
+
+def _separate(context: Sequence[_Material], inputs: Inputs, asked: Sequence[str]) -> Separate:
+    made = _artefacts(replace(inputs, needed=(*inputs.needed, *inputs.earlier), seen=()))
+    shared = Prompt(SYSTEM, tuple(filter(None, (_joined_whole(context),))))
+    whole = Prompt(SYSTEM, tuple(filter(None, (*shared.parts, _joined_whole(made), *asked))))
+    return Separate(size(whole.text), size(shared.text))
 
 
 def _contexts(texts: Sequence[str]) -> list[_Material]:

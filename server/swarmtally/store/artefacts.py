@@ -56,15 +56,29 @@ async def _loaded(tx: Connection, rows: Sequence[Row]) -> list[Artefact]:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """What the tasks delivered that a task needs or only sees, and the keys of needed ones that delivered nothing."""
+    """What the tasks delivered that a task needs or only sees, the keys of needed ones that delivered nothing, and what
+    the needed ones build on, directly or not."""
 
     needed: tuple[Artefact, ...]
     seen: tuple[Artefact, ...]
     missing: tuple[str, ...]
+    earlier: tuple[Artefact, ...]
+
+
+_EARLIER = """
+WITH RECURSIVE chain (task_id) AS (
+  SELECT depends_on FROM dependency WHERE task_id = :task_id AND NOT sees
+  UNION
+  SELECT depends_on FROM chain JOIN dependency USING (task_id) WHERE NOT sees
+)
+SELECT artefact.* FROM chain JOIN artefact USING (task_id)
+WHERE task_id NOT IN (SELECT depends_on FROM dependency WHERE task_id = :task_id)
+ORDER BY ordinal
+"""
 
 
 async def upstream(tx: Connection, task_id: str) -> Upstream:
-    """What the task's dependencies delivered."""
+    """What the task's dependencies delivered, and those before them."""
     rows = await tx.rows(
         "SELECT artefact.*, task.key AS task_key, sees FROM dependency"
         " JOIN task ON task.task_id = dependency.depends_on"
@@ -78,6 +92,7 @@ async def upstream(tx: Connection, task_id: str) -> Upstream:
         tuple(artefact for row, artefact in found if not row["sees"]),
         tuple(artefact for row, artefact in found if row["sees"]),
         tuple(row["task_key"] for row in rows if row["artefact_id"] is None and not row["sees"]),
+        tuple(await _loaded(tx, await tx.rows(_EARLIER, {"task_id": task_id}))) if rows else (),
     )
 
 

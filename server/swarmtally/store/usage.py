@@ -28,15 +28,22 @@ class OpenedCall:
     digested: int
     prefix: str | None = None
     """JSON [[bytes, hash], …]: how long the prompt's beginnings are, part by part, and what they hash to."""
+    shared_bytes: int | None = None
+    """Of the beginning that all prompts of the run share."""
+    baseline_bytes: int | None = None
+    """Of the prompt of a separate request; None: there would be none."""
+    baseline_shared_bytes: int | None = None
 
 
 async def open_call(tx: Connection, call: OpenedCall) -> int | None:
     """Record a call before it is sent and return its usage_id; None when its attempt is over: it must not be sent."""
     row = await tx.row(
         "INSERT INTO usage (run_id, task_id, number, agent_id, backend, model, opened_ns, status,"
-        "                   prompt_bytes, prompt_sha256, digested, prefix)"
+        "                   prompt_bytes, prompt_sha256, digested, prefix, shared_bytes, baseline_bytes,"
+        "                   baseline_shared_bytes)"
         " SELECT :run_id, :task_id, :number, :agent_id, :backend, :model, :opened_ns, 'open',"
-        "        :prompt_bytes, :prompt_sha256, :digested, :prefix"
+        "        :prompt_bytes, :prompt_sha256, :digested, :prefix, :shared_bytes, :baseline_bytes,"
+        "        :baseline_shared_bytes"
         " FROM attempt WHERE task_id = :task_id AND number = :number AND status = 'running' RETURNING usage_id",
         asdict(call),
     )
