@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from swarmtally.core import claims, control, leases, results, scaling
-from swarmtally.core.attempt import opened_call
 from swarmtally.core.claims import Demand, HeldRun
+from swarmtally.core.ledger import opened_call
 from swarmtally.core.ports import Prompt
 from swarmtally.core.swarms import Swarms
 from swarmtally.domain.errors import InvalidInput, RunFinished, RunHeld, SwarmFull

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import anyio.to_thread
 import structlog
 
+from swarmtally.core import ledger
 from swarmtally.core.ports import Backend, BackendInfo, Inputs, Packer, Planner, Prompt, Room
 from swarmtally.core.replies import check_failure, check_reply, credible
 from swarmtally.domain.clock import NS_PER_S, Clock
@@ -16,11 +17,10 @@ from swarmtally.domain.task import Claim, Expansion, Outcome, Task
 from swarmtally.domain.text import one_line, storable
 from swarmtally.domain.timekeeping import Part
 from swarmtally.domain.usage import TokenUsage
-from swarmtally.store import artefacts, messages, usage
+from swarmtally.store import artefacts
 from swarmtally.store.artefacts import Upstream
-from swarmtally.store.connection import Connection, as_json
+from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
-from swarmtally.store.usage import OpenedCall
 
 log = structlog.get_logger(__name__)
 
@@ -36,10 +36,6 @@ ERROR_LIMIT = 500
 
 REPACKS = 4
 """How often a prompt that did not fit is packed again, each time to two thirds of the size."""
-
-
-HASH_DIGITS = 12
-"""How much of a hash is kept where it only tells beginnings of prompts of one run apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +140,11 @@ async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls:
             kept = f"{info.max_output_tokens} of its {info.context_tokens} tokens are kept for the answer"
             raise ContextExceeded(f"{error}; {kept} (--max-output-tokens)") from error
         received_ns = held_ns if repack == 0 and (inputs.needed or inputs.seen) else None
-        usage_id = await _open(shop, run, claim, backend, prompt, received_ns)
+        usage_id = await ledger.open_call(
+            shop.database,
+            ledger.opened_call(run, claim, (info.name, info.model), prompt, shop.clock.now_ns()),
+            received_ns,
+        )
         if usage_id is None:
             raise AttemptOver(claim.task.task_id, claim.number)
         calls.begin(shop.clock)
@@ -153,7 +153,7 @@ async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls:
         call = replace(call, exec_ns=calls.end(shop.clock))
         if not isinstance(call.failure, ContextExceeded) or repack == REPACKS:
             return call
-        await _close(shop, call)
+        await ledger.close_call(shop.database, call.usage_id, call.usage, shop.clock.now_ns(), call.exec_ns)
         budget = min(budget, prompt.size_bytes) * 2 // 3
     raise AssertionError("unreachable")
 
@@ -193,50 +193,6 @@ async def _answered(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
         return _Call(usage_id, credible(failure.usage or unknown), failure=failure)
     check_reply(reply)
     return _Call(usage_id, credible(reply.usage), text=storable(reply.text), truncated=bool(reply.truncated))
-
-
-async def _open(
-    shop: Workshop, run: Run, claim: Claim, backend: Backend, prompt: Prompt, received_ns: int | None
-) -> int | None:
-    """Open the call's usage row; with it goes the record that what was sent to the agent has arrived."""
-    call = opened_call(run, claim, (backend.info.name, backend.info.model), prompt, shop.clock.now_ns())
-
-    async def unit(tx: Connection) -> int | None:
-        if received_ns is not None:
-            await messages.receive(tx, claim.task.task_id, claim.number, received_ns)
-        return await usage.open_call(tx, call)
-
-    return await shop.database.write(unit)
-
-
-def opened_call(run: Run, claim: Claim, who: tuple[str, str], prompt: Prompt, now_ns: int) -> OpenedCall:
-    """The usage row of a call about to be made; `who` are the backend's name and model."""
-    backend, model = who
-    prefix = prompt.prefix()
-    whole_bytes, whole_sha256 = prefix[-1]
-    return OpenedCall(
-        run_id=run.run_id,
-        task_id=claim.task.task_id,
-        number=claim.number,
-        agent_id=claim.agent_id,
-        backend=backend,
-        model=model,
-        opened_ns=now_ns,
-        prompt_bytes=whole_bytes,
-        prompt_sha256=whole_sha256,
-        digested=len(prompt.digested),
-        prefix=as_json([(size, digest[:HASH_DIGITS]) for size, digest in prefix]),
-        shared_bytes=prefix[prompt.shared_parts][0],
-        baseline_bytes=prompt.separate.size_bytes if prompt.separate else None,
-        baseline_shared_bytes=prompt.separate.shared_bytes if prompt.separate else None,
-    )
-
-
-async def _close(shop: Workshop, call: _Call) -> None:
-    async def unit(tx: Connection) -> None:
-        await usage.close_call(tx, call.usage_id, call.usage, shop.clock.now_ns(), call.exec_ns)
-
-    await shop.database.write(unit)
 
 
 def _shown(error: Exception) -> str:

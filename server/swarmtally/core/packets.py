@@ -12,8 +12,9 @@ from functools import partial
 import anyio.to_thread
 
 from swarmtally.core import claims, results
-from swarmtally.core.attempt import ERROR_LIMIT, inputs_of, opened_call, pack
+from swarmtally.core.attempt import ERROR_LIMIT, inputs_of, pack
 from swarmtally.core.claims import Demand, HeldRun
+from swarmtally.core.ledger import opened_call
 from swarmtally.core.ports import Packer, Planner, Prompt, Room, Shelf
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import ContextExceeded, NotFound, PacketRefused, StoreError, SwarmError

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from swarmtally.sparc.markdown import Line, read_lines
+from swarmtally.sparc.sections import Section, split_blocks, split_sections
 
 _BULLET = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s")
 _SENTENCE = re.compile(r"[.!?](?=\s)")
 _TERM = re.compile(r"[^\W_]{3,}")
-_SLUG_DROPPED = re.compile(r"[^\w\- ]")
 _STOPWORDS = frozenset(
     _TERM.findall(
         "and are but can component for from has have into its not our that the their them then they this use using was "
@@ -38,15 +38,6 @@ _LINE_CHARS = 300
 _TITLE_LEAST_BYTES = 24
 _FIRST_TERM_WEIGHT = 12
 """A task says first what it is about, so its first terms weigh most; from the twelfth on each weighs one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Section:
-    level: int
-    slug: str
-    first: int
-    """The number of its heading's line, or of its first line where the text begins without heading."""
-    last: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +78,7 @@ def digest(artefact_id: str, text: str, task_text: str, budget_bytes: int) -> st
     if size(text) <= budget_bytes:
         return text
     lines = list(read_lines(text))
-    sections = _sections(lines)
+    sections = split_sections(lines)
     whole = f"artifact:{artefact_id}"
     room = budget_bytes - size(_note(len(sections), whole))
     if room <= 0:
@@ -141,54 +132,16 @@ def _in_order(chosen: Sequence[_Piece]) -> Iterator[str]:
             covered = max(covered, piece.covers)
 
 
-def _sections(lines: Sequence[Line]) -> list[_Section]:
-    starts = [number for number, line in enumerate(lines) if line.level]
-    if not starts or any(line.text.strip() for line in lines[: starts[0]]):
-        starts.insert(0, 0)
-    ends = [*(number - 1 for number in starts[1:]), len(lines) - 1]
-    slugs: dict[str, int] = {}
-    sections = []
-    for first, last in zip(starts, ends, strict=True):
-        line = lines[first]
-        slug = _SLUG_DROPPED.sub("", line.text.casefold()).strip().replace(" ", "-")[:64] if line.level else "top"
-        slug = slug or "section"
-        seen = slugs[slug] = slugs.get(slug, -1) + 1
-        sections.append(_Section(line.level, f"{slug}-{seen}" if seen else slug, first, last))
-    return sections
-
-
-def _headings(lines: Sequence[Line], sections: Sequence[_Section]) -> Iterator[_Piece]:
+def _headings(lines: Sequence[Line], sections: Sequence[Section]) -> Iterator[_Piece]:
     for index, section in enumerate(sections):
         if section.level:
             text = f"{'#' * section.level} {lines[section.first].text[:_LINE_CHARS]}"
             yield _Piece(index, section.first, text)
 
 
-def _blocks(lines: Sequence[Line], section: _Section) -> Iterator[tuple[int, int]]:
-    """The paragraphs and fenced blocks of a section, as first and last line."""
-    start: int | None = None
-    in_fence = False
-    for number in range(section.first, section.last + 1):
-        line = lines[number]
-        separates = line.level or (line.plain and not line.text.strip())
-        begins_fence = line.fence_mark and not in_fence
-        if start is not None and (separates or begins_fence):
-            yield start, number - 1
-            start = None
-        if not separates and start is None:
-            start = number
-        if line.fence_mark:
-            in_fence = not in_fence
-            if not in_fence and start is not None:
-                yield start, number
-                start = None
-    if start is not None:
-        yield start, section.last
-
-
-def _sentences(lines: Sequence[Line], sections: Sequence[_Section]) -> Iterator[_Piece]:
+def _sentences(lines: Sequence[Line], sections: Sequence[Section]) -> Iterator[_Piece]:
     for index, section in enumerate(sections):
-        for first, last in _blocks(lines, section):
+        for first, last in split_blocks(lines, section):
             if not lines[first].plain:
                 continue
             paragraph = lines[first].text
@@ -204,7 +157,7 @@ def _first_sentence(paragraph: str) -> str:
     return sentence if len(sentence) <= _LINE_CHARS else sentence[: _LINE_CHARS - 1] + "…"
 
 
-def _signatures(lines: Sequence[Line], sections: Sequence[_Section]) -> Iterator[_Piece]:
+def _signatures(lines: Sequence[Line], sections: Sequence[Section]) -> Iterator[_Piece]:
     # Small models leave the fences out; then every line may be code.
     is_code: Callable[[Line], bool]
     is_code = (lambda line: line.fenced) if any(line.fence_mark for line in lines) else (lambda line: line.plain)
@@ -217,13 +170,13 @@ def _signatures(lines: Sequence[Line], sections: Sequence[_Section]) -> Iterator
 
 
 def _passages(
-    lines: Sequence[Line], sections: Sequence[_Section], task_text: str, whole: str, limit_bytes: int
+    lines: Sequence[Line], sections: Sequence[Section], task_text: str, whole: str, limit_bytes: int
 ) -> list[_Piece]:
     """The paragraphs and blocks that share terms with the task, best first."""
     weights = _weights(task_text)
     scored = []
     for index, section in enumerate(sections):
-        for first, last in _blocks(lines, section):
+        for first, last in split_blocks(lines, section):
             text = "\n".join(line.text for line in lines[first : last + 1])
             score = sum(weights.get(term, 0) for term in set(_TERM.findall(text.casefold())))
             if score:

@@ -1,0 +1,59 @@
+"""The ledger of model calls: a row is opened before a call is sent, and closed with what came back."""
+
+from swarmtally.core.ports import Prompt
+from swarmtally.domain.run import Run
+from swarmtally.domain.task import Claim
+from swarmtally.domain.usage import TokenUsage
+from swarmtally.store import messages, usage
+from swarmtally.store.connection import Connection, as_json
+from swarmtally.store.database import Database
+from swarmtally.store.usage import OpenedCall
+
+HASH_DIGITS = 12
+"""How much of a hash is kept where it only tells beginnings of prompts of one run apart."""
+
+
+def opened_call(run: Run, claim: Claim, who: tuple[str, str], prompt: Prompt, now_ns: int) -> OpenedCall:
+    """The usage row of a call about to be made; `who` are the backend's name and model."""
+    backend, model = who
+    prefix = prompt.prefix()
+    whole_bytes, whole_sha256 = prefix[-1]
+    return OpenedCall(
+        run_id=run.run_id,
+        task_id=claim.task.task_id,
+        number=claim.number,
+        agent_id=claim.agent_id,
+        backend=backend,
+        model=model,
+        opened_ns=now_ns,
+        prompt_bytes=whole_bytes,
+        prompt_sha256=whole_sha256,
+        digested=len(prompt.digested),
+        prefix=as_json([(size, digest[:HASH_DIGITS]) for size, digest in prefix]),
+        shared_bytes=prefix[prompt.shared_parts][0],
+        baseline_bytes=prompt.separate.size_bytes if prompt.separate else None,
+        baseline_shared_bytes=prompt.separate.shared_bytes if prompt.separate else None,
+    )
+
+
+async def open_call(database: Database, call: OpenedCall, received_ns: int | None) -> int | None:
+    """Record a call about to be sent, and return its usage_id; None when its attempt is over: it must not be sent.
+
+    With it goes the record that what was sent to the agent arrived at `received_ns` (None: nothing, or that is known).
+    """
+
+    async def unit(tx: Connection) -> int | None:
+        if received_ns is not None:
+            await messages.receive(tx, call.task_id, call.number, received_ns)
+        return await usage.open_call(tx, call)
+
+    return await database.write(unit)
+
+
+async def close_call(database: Database, usage_id: int, used: TokenUsage, now_ns: int, exec_ns: int) -> None:
+    """Record what a call used that did not end its attempt."""
+
+    async def unit(tx: Connection) -> None:
+        await usage.close_call(tx, usage_id, used, now_ns, exec_ns)
+
+    await database.write(unit)
