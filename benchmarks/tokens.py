@@ -2,17 +2,19 @@
 everything in each (a), the same with the provider's cache well used (b), and one session of a single agent (c). Recall:
 how many of the facts that a stage needs, planted in the context, are in its prompt."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 
+from benchmarks.embedded_tokenizer import embedded_counter
 from benchmarks.planted_project import COMPONENTS, EVERYWHERE, TASK, Fact, Project, deliverables, project
 from swarmtally.core.ports import Inputs, Prompt
 from swarmtally.domain.run import BackendChoice, Run, RunKind, RunStatus
 from swarmtally.domain.task import Artefact, NewTask, Task, TaskStatus
 from swarmtally.domain.topology import Shape
+from swarmtally.sparc import tags
 from swarmtally.sparc.modes import ModeCatalog
 from swarmtally.sparc.packing import SYSTEM, ContextPacker
 from swarmtally.sparc.plan import expand_pipeline, plan_pipeline
@@ -24,39 +26,69 @@ SIZES = (("5k", 20_000), ("20k", 80_000), ("60k", 240_000))
 READ, WRITE, OUTPUT = 0.1, 1.25, 5.0
 """What cached and written input and output weigh, as Anthropic prices Claude Haiku 4.5."""
 
-CACHED_LEAST_BYTES = 1_024 * 4
-"""A shorter beginning is not cached."""
+CACHED_LEAST = 1_024
+"""Tokens; a shorter beginning is not cached."""
+
+BYTES_PER_TOKEN = 4
 
 ROOM_BYTES = 200_000 * 3
-GOALS = {"raw": 0.60, "billed": 0.80, "recall": 0.99}
+GOALS = {
+    "raw input saved against a": 0.60,
+    "billed input saved against a": 0.80,
+    "billed with output saved against a": 0.80,
+    "recall": 0.99,
+}
 CATALOG = ModeCatalog.load(None, Path("/nowhere"))
 PACKER = ContextPacker(CATALOG)
 
 
+Count = Callable[[str], int]
+
+
 @dataclass(frozen=True)
 class Stage:
-    """A task's prompt and what it delivered."""
+    """A task's prompt, what it delivered, and what a separate request for it would send."""
 
     task: NewTask
     prompt: Prompt
     output: str
-    upstream_bytes: int
-    """Of everything it builds on, whole."""
+    upstream: str
+    """Everything it builds on, whole, as a separate request shows it."""
+
+    @property
+    def shared(self) -> str:
+        """The beginning that all prompts of the run share."""
+        return self.prompt.text.encode()[: self.prompt.prefix()[self.prompt.shared_parts][0]].decode()
+
+    @property
+    def asked(self) -> str:
+        """Role and task."""
+        return "\n\n".join(self.prompt.parts[-2:])
 
 
 def run(smoke: bool) -> list[str]:
     lines = []
     for name, size_bytes in SIZES[:1] if smoke else SIZES:
         seeds = range(1) if smoke else range(10)
-        results = [_compared(project(size_bytes, seed), seed) for seed in seeds]
-        for key in results[0]:
-            value = fmean(result[key] for result in results)
-            goal = next((goal for word, goal in GOALS.items() if key.startswith(word) and "against a" in key), None)
-            if key == "recall":
-                goal = GOALS["recall"]
-            verdict = "" if goal is None else f" (goal {goal:.0%}{'' if value >= goal else ', MISSED'})"
-            lines.append(f"context {name:>3}  {key:42} {value:7.1%}{verdict}")
+        results = [_compared(project(size_bytes, seed), seed, _bytes) for seed in seeds]
+        lines += _lines(name, "bytes", results)
+    if smoke:
+        return lines
+    with embedded_counter() as count:
+        if count is None:
+            return [*lines, "no tokens were counted: the embedded model was not pulled"]
+        for name, size_bytes in SIZES:
+            results = [_compared(project(size_bytes, seed), seed, count) for seed in range(2)]
+            lines += [line for line in _lines(name, "tokens", results) if "recall" not in line]
     return lines
+
+
+def _lines(name: str, counted: str, results: Sequence[Mapping[str, float]]) -> Iterator[str]:
+    for key in results[0]:
+        value = fmean(result[key] for result in results)
+        goal = next((goal for words, goal in GOALS.items() if key == words), None)
+        verdict = "" if goal is None else f" (goal {goal:.0%}{'' if value >= goal else ', MISSED'})"
+        yield f"context {name:>3}, {counted:6} {key:50} {value:6.1%}{verdict}"
 
 
 def stages(given: Project, seed: int) -> Iterator[Stage]:
@@ -88,86 +120,68 @@ def stages(given: Project, seed: int) -> Iterator[Stage]:
         )
         output = f"# {new.key}\n\n{outputs[new.phase]}"
         prompt = PACKER.pack(run_, _task(new, ordinal), inputs, ROOM_BYTES)
-        yield Stage(new, prompt, output, sum(one.size_bytes for one in chosen))
+        yield Stage(new, prompt, output, tags.joined_whole([tags.artefact(one) for one in chosen]))
         made[new.key] = _artefact(new, ordinal, output)
 
 
-def _compared(given: Project, seed: int) -> dict[str, float]:
+def _compared(given: Project, seed: int, count: Count) -> dict[str, float]:
     done = list(stages(given, seed))
-    ours = [_bytes(stage.prompt.text) for stage in done]
-    output = [_bytes(stage.output) for stage in done]
-    shared = [stage.prompt.prefix()[stage.prompt.shared_parts][0] for stage in done]
-    apart = [stage.prompt.separate for stage in done]
-    separate = [(one.size_bytes, one.shared_bytes) for one in apart if one]
-    asked = [size for size, one in zip(output, apart, strict=True) if one]
-    billed = _billed(list(zip(ours, shared, strict=True)), output)
-    a, a_out = sum(size for size, _ in separate), sum(asked)
-    b = _billed(separate, asked)
-    c_raw, c_billed = _session(given, done)
-    found = [(fact.kind, fact.mark in stage.prompt.text) for stage in done for fact in _needed(given, stage)]
-    plain = [there for kind, there in found if kind != "other words"]
-    other = [there for kind, there in found if kind == "other words"]
+    least = CACHED_LEAST * (BYTES_PER_TOKEN if count is _bytes else 1)
+    context = "\n".join(f'<context n="{n}">\n{text}\n</context>' for n, text in enumerate(given.context, start=1))
+    ours = [(count(stage.prompt.text), count(stage.shared)) for stage in done]
+    output = [count(stage.output) for stage in done]
+    apart = [stage for stage in done if stage.prompt.separate]
+    beginning = count(f"{SYSTEM}\n\n{context}")
+    separate = [(beginning + count(stage.upstream) + count(stage.asked), beginning) for stage in apart]
+    raw, a = sum(size for size, _ in ours), sum(size for size, _ in separate)
+    billed, b = _billed(ours, least), _billed(separate, least)
+    said = OUTPUT * sum(output)
+    said_apart = OUTPUT * sum(count(stage.output) for stage in apart)
+    c_raw, c = _session(beginning, apart, count)
+    shown = sum(count(stage.prompt.text) - count(stage.asked) for stage in apart)
+    made = sum(count(part) for stage in apart for part in stage.prompt.parts if part.startswith("<artefact id"))
+    upstream = sum(count(stage.upstream) for stage in apart)
     saved = {
-        "raw input saved against a": 1 - sum(ours) / a,
-        "raw with output saved against a": 1 - (sum(ours) + sum(output)) / (a + a_out),
-        "billed input saved against a": 1 - (billed - OUTPUT * sum(output)) / a,
-        "billed with output saved against a": 1 - billed / (a + OUTPUT * a_out),
-        "input billed, saved against b": 1 - (billed - OUTPUT * sum(output)) / (b - OUTPUT * a_out),
-        "raw input, saved against c": 1 - sum(ours) / c_raw,
-        "input billed, saved against c": 1 - (billed - OUTPUT * sum(output)) / c_billed,
+        "raw input saved against a": 1 - raw / a,
+        "raw with output saved against a": 1 - (raw + said / OUTPUT) / (a + said_apart / OUTPUT),
+        "billed input saved against a": 1 - billed / a,
+        "billed with output saved against a": 1 - (billed + said) / (a + said_apart),
+        "billed input saved against b": 1 - billed / b,
+        "billed with output saved against b": 1 - (billed + said) / (b + said_apart),
+        "raw input saved against c": 1 - raw / c_raw,
+        "billed input saved against c": 1 - billed / c,
+        "lever alone: context as digest and passages": (beginning * len(apart) - (shown - made)) / a,
+        "lever alone: artefacts only where needed": (upstream - made) / a,
+        "lever alone: order and cache (billed input)": 1 - b / a,
     }
-    levers = {f"lever alone: {name}": 1 - size / a for name, size in _levers(done, a).items()}
-    recall = {"recall": fmean(plain), "recall of facts in other words": fmean(other)}
-    for kind in ("prose", "code", "rule"):
+    found = [(fact.kind, fact.mark in stage.prompt.text) for stage in done for fact in _needed(given, stage)]
+    recall = {"recall": fmean(there for kind, there in found if kind != "other words")}
+    for kind in ("prose", "code", "rule", "other words"):
         recall[f"recall of {kind}"] = fmean(there for one, there in found if one == kind)
-    return {**saved, **levers, **recall}
+    return {**saved, **recall}
 
 
-def _billed(prompts: Sequence[tuple[int, int]], output: Sequence[int]) -> float:
+def _billed(prompts: Sequence[tuple[int, int]], least: int) -> float:
     """Prompts one after the other with their shared beginnings: the first writes it, the others read it."""
-    total = OUTPUT * sum(output)
+    total = 0.0
     written = False
     for size, shared in prompts:
-        cached = shared if shared >= CACHED_LEAST_BYTES else 0
+        cached = shared if shared >= least else 0
         total += size - cached + cached * (READ if written else WRITE)
         written = written or cached > 0
     return total
 
 
-def _session(given: Project, done: Sequence[Stage]) -> tuple[int, float]:
+def _session(beginning: int, apart: Sequence[Stage], count: Count) -> tuple[int, float]:
     """One agent that does stage after stage in one conversation: raw input, and input as billed, its history cached."""
-    history = _bytes(SYSTEM) + sum(map(_bytes, given.context))
-    raw, billed, cached = 0, 0.0, 0
-    for stage in done:
-        if stage.prompt.separate is None:
-            continue
-        request = history + sum(map(_bytes, stage.prompt.parts[-2:]))
+    raw, billed, cached, history = 0, 0.0, 0, beginning
+    for stage in apart:
+        request = history + count(stage.asked)
         raw += request
         billed += cached * READ + (request - cached) * WRITE
         cached = request
-        history = request + _bytes(stage.output)
+        history = request + count(stage.output)
     return raw, billed
-
-
-def _levers(done: Sequence[Stage], a: int) -> dict[str, float]:
-    """Input with one lever only, everything else as in separate requests."""
-    asked = [stage for stage in done if stage.prompt.separate]
-    context = artefacts = 0
-    for stage in asked:
-        assert stage.prompt.separate is not None
-        shown = [_bytes(part) for part in stage.prompt.parts]
-        made = sum(
-            size for part, size in zip(stage.prompt.parts, shown, strict=True) if part.startswith("<artefact id")
-        )
-        material = sum(shown[:-2])
-        context += stage.prompt.separate.shared_bytes - _bytes(SYSTEM) - (material - made)
-        artefacts += stage.upstream_bytes - made
-    separate = [(one.size_bytes, one.shared_bytes) for one in (stage.prompt.separate for stage in asked) if one]
-    return {
-        "shared context as digest and passages": a - context,
-        "artefacts: only what is needed": a - artefacts,
-        "order and cache (billed input)": _billed(separate, []),
-    }
 
 
 def _needed(given: Project, stage: Stage) -> Iterator[Fact]:

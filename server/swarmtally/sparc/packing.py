@@ -89,7 +89,9 @@ class ContextPacker:
         artefacts_text = made.text(once)
         room -= size(artefacts_text)
         first = pipeline and not inputs.needed and not inputs.earlier
-        more = _more(texts, shared, inputs, wanted, room, first=first)
+        # A merge has to do with what it merges, not with what that was made from.
+        merges = task.phase == MERGE_PHASE
+        more = "" if merges else _more(texts, shared, inputs, wanted, room, first=first)
         return Prompt(
             SYSTEM,
             tuple(filter(None, (shared.text, artefacts_text, more, mode.prompt, asked))),
@@ -98,7 +100,7 @@ class ContextPacker:
             len(shared.reduced),
             shared_parts=1 if texts and share <= shared_most else 0,
             left_out=(*shared.reduced, *made.reduced, *(material.reference for material in _earlier(inputs))),
-            separate=_separate(texts, inputs, (mode.prompt, asked)) if task.phase != MERGE_PHASE else None,
+            separate=None if merges else _separate(texts, inputs, (mode.prompt, asked)),
         )
 
 
