@@ -19,6 +19,7 @@ from swarmtally.domain.run import Run
 from swarmtally.domain.task import Artefact, Task
 from swarmtally.sparc.digest import cut, digest, size
 from swarmtally.sparc.modes import Mode, ModeCatalog
+from swarmtally.sparc.references import Part, told
 from swarmtally.sparc.shape import MERGE_PHASE
 
 SYSTEM = (
@@ -141,6 +142,16 @@ class ContextPacker:
             shared_parts=1 if context and not shared.reduced else 0,
             separate=_separate(context, inputs, (mode.prompt, asked)) if task.phase != MERGE_PHASE else None,
         )
+
+    def parts(self, run: Run, inputs: Inputs, references: Sequence[str], budget_bytes: int) -> str:
+        """The parts that the references name, in the tags of a prompt; see `swarmtally.core.ports.Packer.parts`."""
+        made = sorted((*inputs.needed, *inputs.seen, *inputs.earlier), key=lambda one: one.ordinal)
+        there = [Part(f"context:{one.recency}", one.opening, one.closing, one.text) for one in _contexts(run.context)]
+        there += [
+            Part(f"artifact:{one.reference}", one.opening, one.closing, one.text)
+            for one in (_artefact(each, None) for each in made)
+        ]
+        return told(there, references, budget_bytes)
 
 
 def least_prompt(mode: Mode, text: str) -> Prompt:
