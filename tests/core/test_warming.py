@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmtally.core.ports import BackendInfo, Inputs, Prompt
+from swarmtally.core.ports import BackendInfo, Inputs, Prompt, Reply
 from swarmtally.core.warming import KEPT_NS, Beginning, Warming, beginning_of
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.run import Run
@@ -303,6 +303,29 @@ async def test_a_run_s_first_call_goes_ahead_and_waiting_for_it_is_no_execution(
     assert [row["exec_ns"] // NS_PER_S for row in attempts] == ([10, 0, 0] if caches else [10, 10, 10])
     if caches:
         assert attempts[1]["started_ns"] - attempts[0]["started_ns"] == 10 * NS_PER_S
+
+
+@dataclass
+class FirstAloneBackend(CachingBackend):
+    """Answers the first call at once, and the others only when there are two."""
+
+    async def execute(self, prompt: Prompt) -> Reply:
+        if self.order:
+            self.together = 2
+        else:
+            self.together, self.met = 1, anyio.Event()
+        reply = await super().execute(prompt)
+        self.met = anyio.Event() if len(self.order) == 1 else self.met
+        return reply
+
+
+async def test_once_the_first_was_answered_the_others_are_sent_at_once(tmp_path: Path) -> None:
+    backend = FirstAloneBackend()
+    async with swarmed(tmp_path, backend, packer=SharingPacker()) as swarm:
+        run_id = await swarm.start(task("a"), task("b"), task("c"))
+        with anyio.fail_after(5):
+            await swarm.runs.wait(run_id, None)
+    assert backend.most_at_once == 2
 
 
 async def test_a_run_that_is_cancelled_while_its_calls_wait_ends_and_sends_none_of_them(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@
   Writing costs a quarter more than sending, reading a tenth, so there is one, after what all of a run's prompts share.
 - Earlier models of OpenAI, and those of Azure, Google and DeepSeek, keep every beginning that is long enough unasked.
   OpenAI sends requests with the same key to the machine that has it.
-- Of other providers, and of servers given with --base-url, nothing is known: they are sent nothing of it.
+- Of other providers, and of servers that only speak as OpenAI does, nothing is known: they are sent nothing of it.
 """
 
 from collections.abc import Mapping
@@ -67,7 +67,7 @@ def caching_of(provider: str, model: "Model") -> Caching:
     """How `provider` caches for a model of its own, as pydantic-ai built it."""
     profile: Mapping[str, Any] = model.profile
     if provider in _OPENAI:
-        # OPENAI_BASE_URL may lead elsewhere, where the fields of OpenAI's own API may be refused.
+        # --base-url and OPENAI_BASE_URL lead elsewhere, where the fields of OpenAI's own API may be refused.
         if urlsplit(model.base_url or "").hostname != _OPENAI_HOST:
             return Caching()
         return replace(_with_breakpoints(profile, LEAST_TOKENS), caches=True, keyed=True)

@@ -93,8 +93,7 @@ class ModelBackend:
 
         def prepare() -> tuple["Model", int, int, "ModelSettings", Caching]:
             built = build()
-            # Of a server that only speaks like a provider nothing is known.
-            caching = Caching() if base_url is not None else caching_of(model.split(":")[0], built)
+            caching = caching_of(model.split(":")[0], built)
             context = built.context_window or DEFAULT_CONTEXT_TOKENS
             limit = output_limit(max_output_tokens, DEFAULT_MAX_OUTPUT_TOKENS, context, model)
             return built, context, limit, call_settings(built, limit, timeout_s), caching
