@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmtally.core.ports import Inputs
-from swarmtally.sparc.digest import size
-from swarmtally.sparc.markdown import read_lines
-from swarmtally.sparc.references import Part, told
-from swarmtally.sparc.sections import split_sections
+from swarmtally.sparc.references import told
+from swarmtally.sparc.sections import outline
+from swarmtally.sparc.selection import size
+from swarmtally.sparc.tags import Material
 from tests.unit.test_sparc_packing import PACKER, PLENTY, RUN, artefact, run_with, tag_soup
 
 DESIGN = "# Design\nWhat it is.\n\n## Parts\nThree.\n\n### Cart\nHolds goods.\n\n## Limits\nNone.\n"
@@ -118,8 +118,8 @@ def test_it_never_takes_more_than_its_budget_and_closes_every_tag(
 @given(lines=headed)
 def test_the_sections_of_a_text_together_are_the_text(lines: list[str]) -> None:
     text = "\n".join(lines)
-    part = Part("context:1", "<context>", "</context>", text)
-    slugs = [section.slug for section in split_sections(list(read_lines(text)))]
+    part = Material("<context>", "</context>", text, "context:1", 1)
+    slugs = [section.slug for section in outline(text).sections]
     shown = (told([part], [f"context:1#{slug}"], PLENTY) for slug in slugs)
     bodies = [re.sub(r"(\n\[… below it: .*\])?\n</context>$", "", one.partition(">\n")[2]) for one in shown]
     # Blank lines before the first heading are no section.
