@@ -13,7 +13,7 @@ import hashlib
 import json
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -194,6 +194,8 @@ class OpenAIWire:
 
     def __init__(self) -> None:
         self.requests: list[Received] = []
+        self.respond: Callable[[Received], Answer] | None = None
+        """What answers once the script is over, in place of the default answer."""
         self._script: deque[Answer] = deque()
         self._changed = threading.Condition()
         self._disconnects = 0
@@ -279,7 +281,8 @@ class OpenAIWire:
             request = await _read_request(reader)
             with self._changed:
                 self.requests.append(request)
-                scripted = self._script.popleft() if self._script else Answer()
+                respond = self.respond or (lambda request: Answer())
+                scripted = self._script.popleft() if self._script else respond(request)
                 self._changed.notify_all()
             if scripted.hold is not None and not await self._held(scripted.hold, reader):
                 return

@@ -221,7 +221,7 @@ async def test_over_http_a_model_asks_in_words_and_the_ledger_is_what_the_server
         sent = "\n\n".join(message["content"] for message in request.body["messages"])
         assert row["prompt_sha256"] == hashlib.sha256(sent.encode()).hexdigest()
     first, second = (request.user_text for request in wire.requests)
-    assert first == f"a\n\n{asking.HOW}"
+    assert first == f"{asking.HOW}\n\na"
     assert second.startswith(f"{first}\n\nNEED: context:2#limits\nNEED: nothing\n")
     assert "At most 7 carts." in second
     assert "[… nothing names nothing here" in second
@@ -258,6 +258,19 @@ async def test_where_nothing_can_be_asked_for_a_line_that_asks_is_the_deliverabl
         async with run_over(tmp_path / folder, backend, context) as (_, attempt):
             assert attempt["text"] == "NEED: context:1"
         assert asking.HOW not in backend.sent[0].text
+
+
+@pytest.mark.parametrize("shared", [0, 1, 2])
+async def test_how_to_ask_stands_before_the_task_and_after_what_the_run_shares(shared: int) -> None:
+    prompt = Prompt("", ("context", "task")[2 - max(shared, 1) :], shared_parts=shared, left_out=("context:1",))
+
+    async def pack(room: int) -> Prompt:
+        return prompt
+
+    told = await asking.packed(pack, 10_000, replace(ScriptedBackend().info, fetches="text"))
+    assert told.parts[:shared] == prompt.parts[:shared]
+    assert [part for part in told.parts if part != asking.HOW] == list(prompt.parts)
+    assert told.parts.index(asking.HOW) == max(shared, len(prompt.parts) - 1)
 
 
 async def packed_by(sizes: dict[str, int], budget: int, fetches: Any) -> Prompt:

@@ -36,16 +36,21 @@ async def packed(pack: Callable[[int], Awaitable[Prompt]], budget_bytes: int, in
         ContextExceeded: it cannot be made to fit.
     """
     if info.fetches is not None:
-        how = (HOW,) if info.fetches == "text" else ()
-        room = budget_bytes - budget_bytes // KEPT_SHARE - sum(map(_size, how))
+        how = len(HOW.encode()) if info.fetches == "text" else 0
         try:
-            prompt = await pack(room)
+            prompt = await pack(budget_bytes - budget_bytes // KEPT_SHARE - how)
         except ContextExceeded:
             # Role and task need the room that was to be kept: then nothing can be asked for.
             pass
         else:
-            return replace(prompt, parts=(*prompt.parts, *how)) if prompt.left_out else prompt
+            return _told_how(prompt) if how and prompt.left_out else prompt
     return replace(await pack(budget_bytes), left_out=())
+
+
+def _told_how(prompt: Prompt) -> Prompt:
+    """The prompt with how to ask in words; the task stays last, as what a small model heeds most."""
+    place = max(prompt.shared_parts, len(prompt.parts) - 1)
+    return replace(prompt, parts=(*prompt.parts[:place], HOW, *prompt.parts[place:]))
 
 
 def asked_in(reply: Reply, prompt: Prompt, info: BackendInfo) -> tuple[str, ...]:
@@ -93,7 +98,3 @@ def refused(prompt: Prompt, asked: tuple[str, ...]) -> Prompt:
     """The prompt again, for a model that asked once more: from now on it can only answer."""
     exchange = Exchange(looked_up(asked), ANSWER_NOW)
     return replace(prompt, exchanges=(*prompt.exchanges, exchange), left_out=(), separate=None)
-
-
-def _size(text: str) -> int:
-    return len(text.encode())
