@@ -69,10 +69,12 @@ def digest(reference: str, text: str, wanted: Mapping[str, float], budget_bytes:
     ]
     for share, pieces in stages:
         selection.take(pieces, share)
-    # What a stage left goes to all in turn.
-    for _, pieces in stages:
-        selection.take(pieces)
-    selection.take(around(texts, found))
+    # What a stage left goes to all in turn, then to what stands beside that.
+    stages.append((1.0, list(around(texts, found))))
+    for _ in range(2):
+        for _, pieces in stages:
+            selection.take(pieces)
+        selection.settle()
     left_out = len(whole.outline.sections) - len({piece.section for piece in selection.chosen(0)})
     return "\n".join(filter(None, (selection.written(0), _note(left_out, reference))))
 

@@ -19,6 +19,9 @@ K1, B = 1.2, 0.75
 
 STEM_CHARS = 6
 
+SENTENCE_CHARS = 400
+"""A longer sentence or item is divided."""
+
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WORD = re.compile(r"[^\W_]{2,}")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -127,8 +130,10 @@ def _units(whole: Outline) -> Iterator[Unit]:
         for first, last in split_blocks(whole.lines, section):
             line = whole.lines[first]
             if line.fence_mark or line.fenced:
-                for order, (start, end) in enumerate(_runs(whole, first, last)):
-                    yield Unit(index, first, order, whole.text(start, end), apart=True, code=True)
+                runs = (whole.text(*run) for run in _runs(whole, first, last))
+                parts = (part for run in runs for part in _parts(run, LARGE_SYMBOL_BYTES))
+                for order, text in enumerate(parts):
+                    yield Unit(index, first, order, text, apart=True, code=True)
             else:
                 for order, (text, apart) in enumerate(_said(whole, first, last)):
                     yield Unit(index, first, order, text, apart)
@@ -139,10 +144,23 @@ def _said(whole: Outline, first: int, last: int) -> Iterator[tuple[str, bool]]:
     starts = [number for number in range(first, last + 1) if number == first or _ITEM.match(whole.lines[number].text)]
     for start, end in zip(starts, [*(number - 1 for number in starts[1:]), last], strict=True):
         if _ITEM.match(whole.lines[start].text):
-            yield whole.text(start, end).rstrip(), True
+            yield from ((part, True) for part in _parts(whole.text(start, end).rstrip(), SENTENCE_CHARS))
             continue
         text = " ".join(line.text.strip() for line in whole.lines[start : end + 1])
-        yield from ((sentence, False) for sentence in _SENTENCE_END.split(text) if sentence)
+        yield from (
+            (part, False) for sentence in _SENTENCE_END.split(text) for part in _parts(sentence, SENTENCE_CHARS)
+        )
+
+
+def _parts(text: str, limit: int) -> Iterator[str]:
+    """`text` divided at spaces into parts of at most `limit` characters; a longer word is divided too."""
+    while len(text) > limit:
+        end = text.rfind(" ", 1, limit + 1)
+        end = limit if end < 0 else end
+        yield text[:end]
+        text = text[end:].lstrip(" ")
+    if text:
+        yield text
 
 
 def _runs(whole: Outline, first: int, last: int) -> Iterator[tuple[int, int]]:

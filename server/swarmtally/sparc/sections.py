@@ -42,7 +42,7 @@ _CODE_SHARE = 0.7
 LARGE_SYMBOL_BYTES = 3_000
 """A class from here on is divided into its methods."""
 
-CACHED_TEXTS = 64
+CACHED_TEXTS = 256
 """How many texts' sections are kept: a run's context is looked at for each of its tasks."""
 
 

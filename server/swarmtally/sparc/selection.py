@@ -79,6 +79,10 @@ class Selection:
                 self._begun.add(piece.document)
                 self._named.add((piece.document, piece.section))
 
+    def settle(self) -> None:
+        """Count exactly what is used: `take` counts sentences as if each stood apart from the one before."""
+        self._used = sum(size(self.written(document)) + 1 + self._frames[document] for document in self._begun)
+
     def chosen(self, document: int) -> list[Piece]:
         """What was chosen of a text, in its order."""
         return [self._chosen[place] for place in sorted(self._chosen) if place[0] == document]
@@ -106,5 +110,7 @@ class Selection:
         return frame + (size(name) + 1 if name else 0)
 
     def _name(self, piece: Piece) -> str:
-        section = self._texts[piece.document].outline.sections[piece.section]
-        return f"[#{section.slug}]" if section.level else ""
+        outline = self._texts[piece.document].outline
+        section = outline.sections[piece.section]
+        # Code names itself.
+        return f"[#{section.slug}]" if section.level and not outline.code else ""
