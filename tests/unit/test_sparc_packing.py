@@ -159,7 +159,7 @@ def test_the_shared_context_is_cut_last_and_says_so() -> None:
     tight = pack(run, TASK, upstream, (), fixed_size() + 1_000)
     assert "\ntiny\n" in tight.parts[0]
     assert "\n[… shared context is shortened; whole: context:1, context:2, …;" in tight.parts[0]
-    assert tight.cut_contexts == 2
+    assert tight.cut_contexts == 1
     assert tight.shared_parts == 0, "it is not what other tasks of the run begin with"
     tightest = pack(run, TASK, upstream, (), fixed_size() + 200)
     assert tightest.parts[:2] == (

@@ -62,8 +62,9 @@ def stage_bytes(total: int) -> int:
 
 
 @lru_cache(maxsize=16)
-def shared(context: tuple[Material, ...], run_text: str, limit_bytes: int) -> Shared:
-    """The texts in at most `limit_bytes`: whole, else what matters of them all to work on `run_text`.
+def shared(context: tuple[Material, ...], run_text: str, limit_bytes: int, *, fill: bool) -> Shared:
+    """The texts in at most `limit_bytes`: whole, else what matters of them all to work on `run_text`; with `fill` the
+    rest too, while there is room.
 
     What was asked for lately is kept: a run asks for each of its tasks.
     """
@@ -72,10 +73,15 @@ def shared(context: tuple[Material, ...], run_text: str, limit_bytes: int) -> Sh
         return Shared(joined_whole(context), whole, tuple(frozenset() for _ in context), ())
     room = limit_bytes - size(_note(len(context))) - 1
     texts = [indexed(material.text) for material in context]
-    seen = overview(texts, [material.frame for material in context], query(run_text), room)
+    seen = overview(texts, [material.frame for material in context], query(run_text), room, fill=fill)
     parts = _shown(context, seen)
     text = "\n".join([*parts, _note(len(context) - len(parts))]) if parts else LEFT_OUT
-    return Shared(text, seen.written, seen.shown, tuple(material.reference for material in context))
+    reduced = (
+        material.reference
+        for material, one, shown in zip(context, texts, seen.shown, strict=True)
+        if len(shown) < len(one.units)
+    )
+    return Shared(text, seen.written, seen.shown, tuple(reduced))
 
 
 def _note(left_out: int) -> str:

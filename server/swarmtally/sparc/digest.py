@@ -87,9 +87,12 @@ class Overview:
     shown: tuple[frozenset[tuple[int, int]], ...]
 
 
-def overview(texts: Sequence[Indexed], frames: Sequence[int], wanted: Mapping[str, float], room: int) -> Overview:
+def overview(
+    texts: Sequence[Indexed], frames: Sequence[int], wanted: Mapping[str, float], room: int, *, fill: bool
+) -> Overview:
     """The texts' titles, what they say must be, what matches the `wanted` terms, and as many headings, first sentences
-    and signatures as there is room for; all texts share the room, so one that matters gets more."""
+    and signatures as there is room for; with `fill` the rest too. All texts share the room: one that matters gets more.
+    """
     found = rank(texts, wanted)
     selection = Selection(texts, frames, room)
     selection.take(requirements(texts, found, general=True), 0.3)
@@ -101,6 +104,9 @@ def overview(texts: Sequence[Indexed], frames: Sequence[int], wanted: Mapping[st
     selection.take(piece for number, text in enumerate(texts) for piece in _first_sentences(number, text))
     selection.take(requirements(texts, found))
     selection.take(piece for number, text in enumerate(texts) for piece in _signatures(number, text))
+    if fill:
+        selection.settle()
+        selection.take(_in_turn(texts))
     return _seen(texts, selection)
 
 
@@ -121,6 +127,14 @@ def excerpt(
         rest = ((number, unit) for number, text in enumerate(texts) for unit in text.units)
         selection.take(Piece.of(number, unit) for number, unit in rest if (unit.first, unit.order) not in shown[number])
     return _seen(texts, selection)
+
+
+def _in_turn(texts: Sequence[Indexed]) -> Iterator[Piece]:
+    """All units: the first of each text, then the second of each, ..."""
+    for number in range(max((len(text.units) for text in texts), default=0)):
+        for document, text in enumerate(texts):
+            if number < len(text.units):
+                yield Piece.of(document, text.units[number])
 
 
 def matching(texts: Sequence[Indexed], found: Sequence[Found]) -> Iterator[Piece]:

@@ -43,8 +43,8 @@ def context_note(
     size = sum(len(text.encode()) for text in context)
     if kind is RunKind.PIPELINE and size > WHOLE_BYTES:
         return (
-            f"The first task gets the shared context ({size} bytes) whole as far as a prompt has room, later ones a digest "
-            "and what matches them; what they lack they can ask for. "
+            f"The first task gets the shared context ({size} bytes) as far as a prompt has room, later ones a digest "
+            "and what matches them. "
         )
     longest = max((least_prompt(mode, text) for text in texts for mode in modes), key=room.excess)
     excess = room.excess(with_context(longest, context))

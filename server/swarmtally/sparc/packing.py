@@ -76,7 +76,7 @@ class ContextPacker:
         pipeline = run.kind is RunKind.PIPELINE
         shared_most = room - min(artefacts_size, upstream.least(artefacts), room - context_least)
         share = context.shared_bytes(context_size) if pipeline else context_size
-        shared = context.shared(texts, run.task, min(share, shared_most))
+        shared = context.shared(texts, run.task, min(share, shared_most), fill=not pipeline)
         room -= size(shared.text)
         wanted = about(task.text, run.task)
         made = upstream.fit(
