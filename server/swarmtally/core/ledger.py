@@ -1,5 +1,7 @@
 """The ledger of model calls: a row is opened before a call is sent, and closed with what came back."""
 
+from collections.abc import Sequence
+
 from swarmtally.core.ports import Prompt
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Claim
@@ -50,10 +52,12 @@ async def open_call(database: Database, call: OpenedCall, received_ns: int | Non
     return await database.write(unit)
 
 
-async def close_call(database: Database, usage_id: int, used: TokenUsage, now_ns: int, exec_ns: int) -> None:
-    """Record what a call used that did not end its attempt."""
+async def close_call(
+    database: Database, usage_id: int, used: TokenUsage, now_ns: int, exec_ns: int, asked: Sequence[str] = ()
+) -> None:
+    """Record what a call used that did not end its attempt: it did not fit, or it asked for parts (`asked`)."""
 
     async def unit(tx: Connection) -> None:
-        await usage.close_call(tx, usage_id, used, now_ns, exec_ns)
+        await usage.close_call(tx, usage_id, used, now_ns, exec_ns, asked)
 
     await database.write(unit)

@@ -21,6 +21,7 @@ from swarmtally.sparc.digest import about
 from swarmtally.sparc.duplicates import Once
 from swarmtally.sparc.modes import Mode, ModeCatalog
 from swarmtally.sparc.passages import query
+from swarmtally.sparc.references import told
 from swarmtally.sparc.selection import size
 from swarmtally.sparc.shape import MERGE_PHASE
 from swarmtally.sparc.tags import Material, disarmed, joined_whole
@@ -102,6 +103,12 @@ class ContextPacker:
             left_out=(*shared.reduced, *made.reduced, *(material.reference for material in _earlier(inputs))),
             separate=None if merges else _separate(texts, inputs, (mode.prompt, asked)),
         )
+
+    def parts(self, run: Run, inputs: Inputs, references: Sequence[str], budget_bytes: int) -> str:
+        """The parts that the references name, in the tags of a prompt; see `swarmtally.core.ports.Packer.parts`."""
+        made = sorted((*inputs.needed, *inputs.seen, *inputs.earlier), key=lambda one: one.ordinal)
+        there = (*tags.contexts(run.context), *map(tags.artefact, made))
+        return told(there, references, budget_bytes)
 
 
 def least_prompt(mode: Mode, text: str) -> Prompt:
