@@ -178,7 +178,7 @@ class PerformanceView(View):
     agent_utilisation: float | None
     """Busy over present agent-seconds."""
     token_efficiency: float | None
-    """Tokens saved against separate requests."""
+    """The share of raw tokens saved against separate requests with full context."""
     latency_ms: dict[str, LatencyView]
     """By kind of message, sent to received."""
     durations_s: dict[str, SpreadView]

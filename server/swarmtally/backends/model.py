@@ -7,7 +7,8 @@ import anyio
 import anyio.to_thread
 
 from swarmtally.backends.failures import Scrubber, translate
-from swarmtally.core.ports import BackendInfo, Prompt, Reply
+from swarmtally.backends.prices import pricing_of
+from swarmtally.core.ports import BackendInfo, Pricing, Prompt, Reply
 from swarmtally.domain.errors import BackendFailure, InvalidInput
 from swarmtally.domain.usage import TokenUsage
 
@@ -81,13 +82,14 @@ class ModelBackend:
                 return compatible_model(model.removeprefix("openai:"), base_url, environ.get(API_KEY_VARIABLE))
             return _provider_model(model, environ)
 
-        def prepare() -> tuple["Model", int, int, "ModelSettings"]:
+        def prepare() -> tuple["Model", int, int, "ModelSettings", Pricing | None]:
             built = build()
             context = built.context_window or DEFAULT_CONTEXT_TOKENS
             limit = output_limit(max_output_tokens, DEFAULT_MAX_OUTPUT_TOKENS, context, model)
-            return built, context, limit, call_settings(built, limit, timeout_s)
+            pricing = pricing_of(built.model_name, built.base_url) if base_url is None else None
+            return built, context, limit, call_settings(built, limit, timeout_s), pricing
 
-        built, context_tokens, limit, settings = await _in_thread(prepare, model, scrub)
+        built, context_tokens, limit, settings, pricing = await _in_thread(prepare, model, scrub)
         info = BackendInfo(
             name="model",
             model=model,
@@ -97,6 +99,7 @@ class ModelBackend:
             bound="latency",
             context_tokens=context_tokens,
             max_output_tokens=limit,
+            pricing=pricing,
         )
         await built.__aenter__()
         return cls(built, info, settings, scrub)

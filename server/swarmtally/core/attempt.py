@@ -190,9 +190,13 @@ async def _answered(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
     except BackendFailure as failure:
         check_failure(failure)
         unknown = TokenUsage(reason=f"the call failed: {_shown(failure)}")
-        return _Call(usage_id, credible(failure.usage or unknown), failure=failure)
+        return _Call(usage_id, _counted(backend, failure.usage or unknown), failure=failure)
     check_reply(reply)
-    return _Call(usage_id, credible(reply.usage), text=storable(reply.text), truncated=bool(reply.truncated))
+    return _Call(usage_id, _counted(backend, reply.usage), text=storable(reply.text), truncated=bool(reply.truncated))
+
+
+def _counted(backend: Backend, usage: TokenUsage) -> TokenUsage:
+    return ledger.priced(credible(usage), backend.info.pricing)
 
 
 def _shown(error: Exception) -> str:

@@ -1,9 +1,11 @@
 """The ledger of model calls: a row is opened before a call is sent, and closed with what came back."""
 
-from swarmtally.core.ports import Prompt
+from dataclasses import replace
+
+from swarmtally.core.ports import Pricing, Prompt
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Claim
-from swarmtally.domain.usage import TokenUsage
+from swarmtally.domain.usage import Price, TokenUsage
 from swarmtally.store import messages, usage
 from swarmtally.store.connection import Connection, as_json
 from swarmtally.store.database import Database
@@ -34,6 +36,14 @@ def opened_call(run: Run, claim: Claim, who: tuple[str, str], prompt: Prompt, no
         baseline_bytes=prompt.separate.size_bytes if prompt.separate else None,
         baseline_shared_bytes=prompt.separate.shared_bytes if prompt.separate else None,
     )
+
+
+def priced(used: TokenUsage, pricing: Pricing | None) -> TokenUsage:
+    """The usage with what it cost; without a price where its tokens or its model's prices are not known."""
+    cost_nanousd = pricing.cost_nanousd(used) if pricing is not None and used.known else None
+    if pricing is None or cost_nanousd is None:
+        return replace(used, price=None)
+    return replace(used, price=Price(cost_nanousd, pricing.output_weight, pricing.cache_read_weight, pricing.date))
 
 
 async def open_call(database: Database, call: OpenedCall, received_ns: int | None) -> int | None:
