@@ -196,7 +196,8 @@ async def tallies(tx: Connection, asked: Asked, edges: Sequence[int], without: S
         " TOTAL(MAX(1.0 * work_ns / MAX(1, IFNULL(places, 1)), critical_path_ns)) AS bound_ns,"
         " TOTAL(makespan_ns) AS makespan_ns, SUM(calls) AS calls, SUM(fresh_tokens) AS fresh_tokens,"
         " SUM(output_tokens) AS output_tokens, COUNT(separate_tokens) AS compared,"
-        f" IFNULL(SUM(raw_tokens), 0) AS raw_tokens, TOTAL(separate_tokens) AS separate_tokens{_OF} AND ended_ns <= :until GROUP BY 1, 2, 3, 4, 5, 6, 7",
+        " IFNULL(SUM(raw_tokens), 0) AS raw_tokens, TOTAL(separate_tokens) AS separate_tokens"
+        f"{_OF} AND ended_ns <= :until GROUP BY 1, 2, 3, 4, 5, 6, 7",
         {**asked.bound(), "without": as_json(without)},
     )
 
