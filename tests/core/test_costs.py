@@ -3,12 +3,14 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import anyio
 import pytest
 
 from swarmtally.core.ledger import priced
 from swarmtally.core.ports import BackendInfo
 from swarmtally.domain.errors import BackendFailure, ContextExceeded
 from swarmtally.domain.usage import TokenUsage
+from swarmtally_tools.usage_views import usage_view
 from tests.core.harness import Answer, ScriptedBackend, Swarmed, swarmed, task
 from tests.core.hosted import failed, hosted, made
 
@@ -78,8 +80,15 @@ async def test_a_failed_call_costs_too_when_its_tokens_are_known(tmp_path: Path)
         return failures[asked]
 
     async with swarmed(tmp_path, PricedBackend(script)) as swarm:
-        await swarm.run(task("a"))
+        run_id = await swarm.start(task("a"))
+        with anyio.fail_after(20):
+            await swarm.runs.wait(run_id, None)
         assert await costs(swarm) == [(0, *PRICED), (0, *NO_PRICE), (0, *PRICED)]
+        view = usage_view((await swarm.runs.show(run_id)).usage)
+        assert (view.cost_usd, view.reasons["cost_usd"]) == (
+            2 * COST / 1e9,
+            "without 1 call whose tokens or price are unknown",
+        )
 
 
 async def test_of_several_calls_of_an_attempt_the_last_delivered(tmp_path: Path) -> None:

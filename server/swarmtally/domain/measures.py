@@ -284,7 +284,7 @@ def measure(facts: RunFacts, ended_ns: int) -> RunSums:
 def _compared(calls: Sequence[CallFacts]) -> tuple[int, float] | tuple[None, None]:
     """What the calls used, and what separate requests would have; None unless both are known."""
     raw = [tokens for call in calls if (tokens := call.raw_tokens) is not None]
-    separate = [tokens for call in calls if (tokens := call.separate_tokens) is not None]
+    separate = [theirs for call in calls if (theirs := call.separate_tokens) is not None]
     return (sum(raw), sum(separate)) if separate and len(raw) == len(calls) else (None, None)
 
 

@@ -99,6 +99,10 @@ class UsageTotals:
     """How many of `reported` calls gave this figure."""
     cache_write_calls: int
     reasoning_calls: int
+    priced_calls: int
+    """How many of them have a price."""
+    cost_nanousd: int | None
+    """What those cost; None when none has."""
 
     @property
     def reported(self) -> int:

@@ -136,7 +136,8 @@ async def of_attempt(tx: Connection, task_id: str, number: int) -> int | None:
 _REPORTED = "FILTER (WHERE status = 'reported')"
 _COUNTS = (
     "COUNT(*) AS calls, COUNT(*) FILTER (WHERE status = 'open') AS open,"
-    " COUNT(*) FILTER (WHERE status = 'unknown') AS unknown"
+    " COUNT(*) FILTER (WHERE status = 'unknown') AS unknown,"
+    " COUNT(cost_nanousd) AS priced_calls, SUM(cost_nanousd) AS cost_nanousd"
 )
 _SUMS = ", ".join(
     [_COUNTS]
