@@ -90,12 +90,12 @@ async def token_usage(
     app: App,
     operation: Annotated[Operation, Field(description="Kind of run")] = Operation.ALL,
     timeframe: Annotated[str, Field(description="As in performance_report", max_length=100)] = "7d",
-    group_by: Annotated[Group, Field(description="Groups to give")] = Group.OPERATION,
-    swarm_id: Annotated[str | None, Field(description="Of this swarm only", max_length=200)] = None,
-    as_of: Annotated[str | None, Field(description="Count up to then, ISO 8601", max_length=100)] = None,
+    group_by: Annotated[Group, Field(description="Groups")] = Group.OPERATION,
+    swarm_id: Annotated[str | None, Field(description="Only its calls", max_length=200)] = None,
+    as_of: Annotated[str | None, Field(description="ISO 8601; omitted: now", max_length=100)] = None,
 ) -> TokensView:
-    """Raw and billed tokens, cost by list prices, and what was saved against separate requests with full context (a)
-    and the same ones cached (b), from the rows of the calls. Unknown is null with a reason."""
+    """Raw and billed tokens, list-price cost, and savings against separate requests with full context (a) and those
+    cached (b). Unknown is null with a reason."""
     found = await app.analysis.tokens(
         TokensRequest(
             timeframe=timeframe,

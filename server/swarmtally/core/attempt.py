@@ -174,7 +174,8 @@ async def pack(packer: Packer, run: Run, task: Task, inputs: Inputs, budget_byte
 
 async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
     try:
-        return await _answered(usage_id, backend, prompt)
+        call = await _answered(usage_id, backend, prompt)
+        return replace(call, usage=ledger.priced(call.usage, backend.info.pricing))
     except SwarmError as error:
         refusal = BackendFailure(str(error), transient=False)
         return _Call(usage_id, TokenUsage(reason=f"the call was not made: {_shown(error)}"), failure=refusal)
@@ -190,13 +191,9 @@ async def _answered(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
     except BackendFailure as failure:
         check_failure(failure)
         unknown = TokenUsage(reason=f"the call failed: {_shown(failure)}")
-        return _Call(usage_id, _counted(backend, failure.usage or unknown), failure=failure)
+        return _Call(usage_id, credible(failure.usage or unknown), failure=failure)
     check_reply(reply)
-    return _Call(usage_id, _counted(backend, reply.usage), text=storable(reply.text), truncated=bool(reply.truncated))
-
-
-def _counted(backend: Backend, usage: TokenUsage) -> TokenUsage:
-    return ledger.priced(credible(usage), backend.info.pricing)
+    return _Call(usage_id, credible(reply.usage), text=storable(reply.text), truncated=bool(reply.truncated))
 
 
 def _shown(error: Exception) -> str:

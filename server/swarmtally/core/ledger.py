@@ -55,7 +55,8 @@ async def open_call(database: Database, call: OpenedCall, received_ns: int | Non
     async def unit(tx: Connection) -> int | None:
         if received_ns is not None:
             await messages.receive(tx, call.task_id, call.number, received_ns)
-        return await usage.open_call(tx, call)
+        # Read while the lock is held: who has counted up to an earlier moment since knew all calls up to it.
+        return await usage.open_call(tx, replace(call, opened_ns=database.clock.now_ns()))
 
     return await database.write(unit)
 
@@ -64,6 +65,6 @@ async def close_call(database: Database, usage_id: int, used: TokenUsage, now_ns
     """Record what a call used that did not end its attempt."""
 
     async def unit(tx: Connection) -> None:
-        await usage.close_call(tx, usage_id, used, now_ns, exec_ns)
+        await usage.close_call(tx, usage_id, used, max(now_ns, database.clock.now_ns()), exec_ns)
 
     await database.write(unit)
