@@ -60,6 +60,10 @@ def test_unknown_tokens_cost_an_unknown_amount() -> None:
     assert listed(ConditionalPrice(prices=HAIKU)).cost_nanousd(TokenUsage(None, 5)) is None
 
 
+def test_figures_that_do_not_add_up_have_no_price() -> None:
+    assert listed(ConditionalPrice(prices=HAIKU)).cost_nanousd(TokenUsage(10, 5, 9, 9)) is None
+
+
 def test_beyond_a_threshold_all_of_a_call_costs_its_tier() -> None:
     tiered = ModelPrice(
         input_mtok=TieredPrices(Decimal(1), [Tier(200, Decimal(2))]),

@@ -3,8 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 
+from swarmtally.app import open_app
+from swarmtally.backends.prices import pricing_of
+from swarmtally.domain.usage import TokenUsage
+from swarmtally.settings import Settings
 from swarmtally_tools.run_views import RunView
 from swarmtally_tools.sparc import sparc_pipeline
 from swarmtally_tools.tokens import TokensView, token_usage
@@ -72,6 +78,44 @@ async def test_of_a_pipeline_with_retries_and_empty_answers(open_test_app: OpenT
         # Nobody's price list knows a server of one's own.
         assert (view.billed_tokens, view.cost_usd) == (None, None)
         assert view.reasons["cost_usd"]
+
+
+async def test_of_a_model_with_list_prices_is_in_dollars_too(
+    tmp_path: Path, wire: OpenAIWire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider's own client, only that its address leads to the wire; the prices are those of its real address."""
+    prices = pricing_of("gpt-5-mini", "https://api.openai.com/v1/")
+    assert prices is not None
+    monkeypatch.setenv("OPENAI_BASE_URL", wire.base_url)
+    monkeypatch.setattr("swarmtally.backends.model.pricing_of", lambda model, address: prices)
+    settings = await anyio.to_thread.run_sync(
+        lambda: Settings.gather(
+            "shell",
+            db=str(tmp_path / "swarm.db"),
+            model="openai-chat:gpt-5-mini",
+            project="test",
+            environ={"OPENAI_API_KEY": "key"},
+            cwd=tmp_path,
+        )
+    )
+    book = Book(wire)
+    book.answers("the specification", ARCHITECTURE, *(f"deliverable {number}" for number in range(12)))
+    async with open_app(settings) as app:
+        run = await sparc_pipeline.call(app, {"task": "A shop", "context": ["What all tasks share. " * 500]})
+        assert isinstance(run, RunView)
+        view = await token_usage.call(app, {"group_by": "mode"})
+    assert isinstance(view, TokensView)
+    used = [TokenUsage(row[0], row[1], row[2], None, row[3]) for row in book.rows]
+    dollars = sum(prices.cost_nanousd(call) or 0 for call in used) / 1e9
+    fresh = sum((call.input_tokens or 0) - 0.9 * (call.cache_read_tokens or 0) for call in used)
+    output = prices.output_weight * sum(call.output_tokens or 0 for call in used)
+    assert (view.calls, view.cost_usd, view.billed_tokens) == (14, pytest.approx(dollars), round(fresh + output, 1))
+    assert run.usage is not None
+    assert run.usage.cost_usd == pytest.approx(dollars)
+    assert sum(group.cost_usd or 0 for group in view.groups) == pytest.approx(dollars)
+    assert view.basis["cost_usd"] == f"list prices of {prices.date}"
+    assert {view.n["saved.a.billed"], view.n["saved.b.billed"]} == {1}
+    assert None not in (*view.saved["a"].model_dump().values(), *view.saved["b"].model_dump().values())
 
 
 @pytest.fixture

@@ -61,7 +61,11 @@ class ListedPrices:
             cache_write_tokens=usage.cache_write_tokens,
             output_reasoning_tokens=usage.reasoning_tokens,
         )
-        price = self._model.calc_price(given, self._provider, genai_request_timestamp=self._now())
+        try:
+            price = self._model.calc_price(given, self._provider, genai_request_timestamp=self._now())
+        except ValueError:
+            # Figures that the list cannot add up have no price; the answer is as good as any.
+            return None
         return int((price.total_price * NANO).to_integral_value(ROUND_HALF_EVEN))
 
     def complete(self) -> bool:
