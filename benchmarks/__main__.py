@@ -10,6 +10,7 @@ from benchmarks import (
     bookkeeping,
     bottleneck,
     durable_tasks,
+    ledger,
     load_balance,
     memory_store,
     recording,
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "recording": recording.run,
     "bottleneck": bottleneck.run,
     "report": report.run,
+    "ledger": ledger.run,
     "bookkeeping": bookkeeping.run,
     "tokens": tokens.run,
 }

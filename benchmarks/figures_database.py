@@ -124,7 +124,7 @@ def _run(connection: sqlite3.Connection, draw: random.Random, number: int, tasks
             prefix = as_json([(400, "a" * 12), (4_000 + ordinal, f"{ordinal:012}")])
             alone = int(draw.random() < 0.05)
             rows["usage"].append(
-                (run_id, task_id, attempt, agent_id, begun_ns, ended_ns, *tokens, exec_ns, alone, prefix)
+                (run_id, task_id, attempt, agent_id, begun_ns, ended_ns, *tokens, exec_ns, alone, prefix, int(final))
             )
             if final:
                 rows["message"] += [
@@ -156,7 +156,9 @@ def _run(connection: sqlite3.Connection, draw: random.Random, number: int, tasks
     connection.executemany(
         "INSERT INTO usage (run_id, task_id, number, agent_id, backend, model, opened_ns, closed_ns, status,"
         " prompt_bytes, prompt_sha256, digested, input_tokens, output_tokens, cache_read_tokens, exec_ns, alone,"
-        " prefix) VALUES (?, ?, ?, ?, 'model', 'bench', ?, ?, 'reported', 4000, '', 0, ?, ?, ?, ?, ?, ?)",
+        " prefix, delivered, source, baseline_bytes, baseline_shared_bytes, cost_nanousd, output_weight,"
+        " cache_read_weight, price_date) VALUES (?, ?, ?, ?, 'model', 'bench', ?, ?, 'reported', 4000, '', 0, ?, ?, ?,"
+        " ?, ?, ?, ?, 'reported', 12000, 9000, 1234000, 5.0, 0.1, '2026-11-09')",
         rows["usage"],
     )
     connection.executemany(

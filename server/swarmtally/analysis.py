@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from swarmtally.core.swarms import Swarms
 from swarmtally.domain.clock import Clock
+from swarmtally.domain.run import RunKind
 from swarmtally.store.database import Database
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from swarmtally.insight.health_limits import Limits
     from swarmtally.insight.monitor import Monitor
     from swarmtally.insight.performance import Report
+    from swarmtally.insight.tokens import Tokens
+    from swarmtally.store.tokens import Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,18 @@ class Performance:
 
     report: "Report"
     as_of_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokensRequest:
+    """What `token_usage` asks for: calls opened in a timeframe up to `as_of` (ISO 8601; None: now), of a swarm or of
+    all, of one kind of runs or of all."""
+
+    timeframe: str
+    kind: RunKind | None
+    group: "Group"
+    swarm_id: str | None = None
+    as_of: str | None = None
 
 
 class Analysis:
@@ -93,6 +108,20 @@ class Analysis:
             tasks=request.tasks,
         )
         return Performance(found, window.until_ns)
+
+    async def tokens(self, request: TokensRequest) -> "Tokens":
+        """What the project's calls used, cost and saved; see `swarmtally.insight.tokens`.
+
+        Raises:
+            InvalidInput: the timeframe or the moment means nothing.
+            NotFound: the project has and had no such swarm.
+        """
+        from swarmtally.insight.tokens import usage
+        from swarmtally.insight.window import window_of
+
+        window = window_of(request.timeframe, request.as_of, self._clock.now_ns())
+        await self._books().close()
+        return await usage(self._database, self._project, request.swarm_id, window, request.kind, request.group)
 
     async def lone_calls(self, run_id: str) -> tuple[int, str | None]:
         """How many calls of the run's model are known to have run alone, and what one takes then; None: too few."""

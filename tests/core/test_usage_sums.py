@@ -30,7 +30,10 @@ async def used(host: Hosted, *calls: TokenUsage | None) -> UsageTotals:
     return (await host.runs.show(run_id)).usage
 
 
-def figures(view: UsageView) -> Sequence[int | None]:
+UNPRICED = {"cost_usd": "no price list knows the model"}
+
+
+def figures(view: UsageView) -> Sequence[float | None]:
     return [getattr(view, name) for name in SUMS]
 
 
@@ -38,10 +41,11 @@ async def test_a_figure_that_no_call_reported_is_unknown_and_never_zero(host: Ho
     totals = await used(host, TokenUsage(10, 5), TokenUsage(10, 5))
     assert (totals.cache_read_tokens, totals.cache_write_tokens, totals.reasoning_tokens) == (None, None, None)
     view = usage_view(totals)
-    assert figures(view) == [30, 20, 10, None, None]
+    assert figures(view) == [30, 20, 10, None, None, None]
     assert view.reasons == {
         "cache_read_tokens": "reported by 0 of the 2 calls that reported tokens",
         "cache_write_tokens": "reported by 0 of the 2 calls that reported tokens",
+        **UNPRICED,
     }
 
 
@@ -49,18 +53,18 @@ async def test_a_figure_that_one_call_left_out_is_unknown_for_all(host: Hosted) 
     totals = await used(host, TokenUsage(10, 5, 4, 0), TokenUsage(10, 5, None, 2))
     view = usage_view(totals)
     assert (totals.cache_read_calls, totals.cache_write_calls, totals.reasoning_calls) == (1, 2, 0)
-    assert figures(view) == [30, 20, 10, None, 2]
-    assert view.reasons == {"cache_read_tokens": "reported by 1 of the 2 calls that reported tokens"}
+    assert figures(view) == [30, 20, 10, None, 2, None]
+    assert view.reasons == {"cache_read_tokens": "reported by 1 of the 2 calls that reported tokens", **UNPRICED}
 
 
 async def test_a_reported_zero_is_a_zero(host: Hosted) -> None:
     view = usage_view(await used(host, TokenUsage(10, 5, 0, 0), TokenUsage(10, 5, 0, 0)))
-    assert (figures(view), view.reasons) == ([30, 20, 10, 0, 0], {})
+    assert (figures(view), view.reasons) == ([30, 20, 10, 0, 0, None], UNPRICED)
 
 
 async def test_a_call_counted_as_unknown_is_in_no_sum_and_every_sum_says_so(host: Hosted) -> None:
     view = usage_view(await used(host, TokenUsage(10, 5, 0, 0), TokenUsage(input_tokens=7, cache_read_tokens=3)))
-    assert (view.calls, view.unknown_calls, figures(view)) == (2, 1, [15, 10, 5, 0, 0])
+    assert (view.calls, view.unknown_calls, figures(view)) == (2, 1, [15, 10, 5, 0, 0, None])
     assert set(view.reasons) == set(SUMS)
     assert "without 1 call whose tokens are unknown" in view.reasons["input_tokens"]
 
@@ -76,14 +80,14 @@ async def test_without_any_figure_every_sum_is_unknown_with_the_reason(host: Hos
     totals = await used(host, TokenUsage(), None)
     view = usage_view(totals)
     assert (totals.input_tokens, totals.output_tokens) == (None, None)
-    assert (view.open_calls, view.unknown_calls, figures(view)) == (1, 1, [None] * 5)
+    assert (view.open_calls, view.unknown_calls, figures(view)) == (1, 1, [None] * 6)
     assert view.reasons == dict.fromkeys(SUMS, "no call has reported its tokens")
 
 
 async def test_a_run_that_made_no_call_knows_no_sum(host: Hosted) -> None:
     run_id = await host.start(task("a"))
     view = usage_view((await host.runs.show(run_id)).usage)
-    assert (view.calls, figures(view)) == (0, [None] * 5)
+    assert (view.calls, figures(view)) == (0, [None] * 6)
     assert view.reasons == dict.fromkeys(SUMS, "no call was made yet")
 
 

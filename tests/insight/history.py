@@ -415,6 +415,8 @@ class MadeUp:
                 status="unknown" if unknown else "reported",
                 input_tokens=None if unknown else draw.randint(0, 1_000),
                 exec_ns=draw.randint(1, 10**10),
+                delivered=int(draw.random() < 0.6),
+                baseline_bytes=draw.choice([None, 100, 250, 1_000]),
             )
         stretch.history.message(
             draw.choice(["data_transfer", "coordination", "hand_over"]),

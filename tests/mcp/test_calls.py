@@ -21,6 +21,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "run_status": {},
     "bottleneck_analyze": {"timeframe": "15m", "metrics": ["cpu", "network"]},
     "performance_report": {},
+    "token_usage": {"operation": "batch", "groupBy": "mode"},
     "health_check": {"components": ["store", "clock"]},
     "load_balance": {"tasks": [{"id": "t1", "role": "coder", "estimated_s": 5}]},
 }
@@ -77,6 +78,9 @@ async def test_every_tool_does_its_work(tmp_path: Path, mode: Mode, wire: OpenAI
     assert pipeline["status"] == "succeeded"
     assert sorted(item["path"] for item in pipeline["artefacts"]) == files_below(tmp_path / "out")
     assert len(answers["run_status"]["runs"]) == 4
+    tokens = answers["token_usage"]
+    assert tokens["raw_tokens"] == answers["sparc_batch"]["usage"]["raw_tokens"]
+    assert {group["key"] for group in tokens["groups"]} == {"coder", "tester"}
 
 
 async def test_progress_arrives_and_always_grows(tmp_path: Path, mode: Mode, wire: OpenAIWire) -> None:

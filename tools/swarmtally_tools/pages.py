@@ -42,6 +42,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "work_report": {"task_id": TASK_ID, "lease": LEASE, "output": "# Login", "files": {"src/login.py": "..."}},
     "run_control": {"run_id": RUN_ID, "action": "cancel"},
     "performance_report": {"format": "detailed", "timeframe": "24h", "explain": ["success_rate"]},
+    "token_usage": {"operation": "batch", "timeframe": "7d", "group_by": "mode"},
     "health_check": {"components": ["all"]},
     "bottleneck_analyze": {"component": "swarm", "metrics": ["cpu", "memory"], "timeframe": "24h"},
 }

@@ -178,7 +178,7 @@ class PerformanceView(View):
     agent_utilisation: float | None
     """Busy over present agent-seconds."""
     token_efficiency: float | None
-    """Tokens saved against separate requests."""
+    """The share of raw tokens saved against separate requests with full context."""
     latency_ms: dict[str, LatencyView]
     """By kind of message, sent to received."""
     durations_s: dict[str, SpreadView]
@@ -217,8 +217,8 @@ async def performance_report(
     as_of: Annotated[str | None, Field(description="Count up to then, ISO 8601", max_length=100)] = None,
 ) -> PerformanceView:
     """How the project's work went: success, makespan, parallelism, honest speed_multiplier, utilisation, latencies,
-    resources, trends. Every figure is counted from recorded rows, has its n, and is null with a reason when unknown;
-    `explain` gives a figure's query. Without swarm_id all swarms count."""
+    resources, trends. Every figure is counted from recorded rows with its n, and null with a reason when unknown;
+    `explain` gives its query."""
     brief = format is ReportFormat.SUMMARY
     found = await app.analysis.performance(
         PerformanceRequest(

@@ -22,6 +22,7 @@ MODULES = {
     "work_report": "work",
     "run_control": "runs",
     "performance_report": "performance",
+    "token_usage": "tokens",
     "health_check": "health",
     "bottleneck_analyze": "bottleneck",
 }

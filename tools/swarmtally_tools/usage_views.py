@@ -4,7 +4,7 @@ from swarmtally.domain.text import counted
 from swarmtally.domain.usage import UsageTotals
 from swarmtally_tools.definition import View
 
-SUMS = ("raw_tokens", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+SUMS = ("raw_tokens", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd")
 """The figures of a usage that are sums over calls."""
 
 LOST = "no process executes the run: nobody waits for their answers, and what they used is unknown"
@@ -24,6 +24,8 @@ class UsageView(View):
     """Of the input, read from the provider's cache; null when one of those calls did not report it."""
     cache_write_tokens: int | None
     """Of the input, written to the provider's cache; null when one of those calls did not report it."""
+    cost_usd: float | None
+    """What the calls cost that have a price, by list prices; null when none has."""
     unknown_calls: int
     """Ended calls without input or output tokens; nothing of them is in the sums."""
     open_calls: int
@@ -44,6 +46,7 @@ def usage_view(totals: UsageTotals, *, lost: bool = False) -> UsageView:
         output_tokens=totals.output_tokens,
         cache_read_tokens=totals.cache_read_tokens,
         cache_write_tokens=totals.cache_write_tokens,
+        cost_usd=None if totals.cost_nanousd is None else totals.cost_nanousd / 1_000_000_000,
         unknown_calls=totals.unknown,
         open_calls=totals.open,
         reasons=_reasons(totals, totals.open if lost else 0),
@@ -71,4 +74,12 @@ def _reasons(totals: UsageTotals, lost: int) -> dict[str, str]:
     for name, calls in told.items():
         if calls < reported:
             reasons[name] = f"reported by {calls} of the {reported} calls that reported tokens"
+    if totals.priced_calls < totals.calls:
+        reasons["cost_usd"] = _unpriced(totals)
     return reasons | gone
+
+
+def _unpriced(totals: UsageTotals) -> str:
+    if not totals.priced_calls:
+        return "no price list knows the model"
+    return f"without {counted(totals.calls - totals.priced_calls, 'call')} whose tokens or price are unknown"

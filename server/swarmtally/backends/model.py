@@ -9,7 +9,8 @@ import anyio.to_thread
 from swarmtally.backends import conversation
 from swarmtally.backends.caching import Caching, caching_of
 from swarmtally.backends.failures import Scrubber, translate
-from swarmtally.core.ports import BackendInfo, Prompt, Reply
+from swarmtally.backends.prices import pricing_of
+from swarmtally.core.ports import BackendInfo, Pricing, Prompt, Reply
 from swarmtally.domain.errors import BackendFailure, InvalidInput
 from swarmtally.domain.usage import TokenUsage
 
@@ -91,14 +92,15 @@ class ModelBackend:
                 return compatible_model(model.removeprefix("openai:"), base_url, environ.get(API_KEY_VARIABLE))
             return _provider_model(model, environ)
 
-        def prepare() -> tuple["Model", int, int, "ModelSettings", Caching]:
+        def prepare() -> tuple["Model", int, int, "ModelSettings", Caching, Pricing | None]:
             built = build()
             caching = caching_of(model.split(":")[0], built)
             context = built.context_window or DEFAULT_CONTEXT_TOKENS
             limit = output_limit(max_output_tokens, DEFAULT_MAX_OUTPUT_TOKENS, context, model)
-            return built, context, limit, call_settings(built, limit, timeout_s), caching
+            pricing = pricing_of(built.model_name, built.base_url) if base_url is None else None
+            return built, context, limit, call_settings(built, limit, timeout_s), caching, pricing
 
-        built, context_tokens, limit, settings, caching = await _in_thread(prepare, model, scrub)
+        built, context_tokens, limit, settings, caching, pricing = await _in_thread(prepare, model, scrub)
         info = BackendInfo(
             name="model",
             model=model,
@@ -111,6 +113,7 @@ class ModelBackend:
             fetches="tool" if base_url is None and built.profile.get("supports_tools", True) else "text",
             caches=caching.caches,
             cache_least_tokens=caching.least_tokens,
+            pricing=pricing,
         )
         await built.__aenter__()
         return cls(built, info, settings, scrub, caching)

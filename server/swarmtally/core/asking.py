@@ -87,14 +87,14 @@ def room_for(prompt: Prompt, asked: tuple[str, ...], budget_bytes: int) -> int:
 
 
 def answered(prompt: Prompt, asked: tuple[str, ...], parts: str) -> Prompt:
-    """The prompt again, with `parts` for what was asked for. A separate request would not need it."""
+    """The prompt again, with `parts` for what was asked for."""
     shown = looked_up(asked)
     notes = [MORE_ASKED] if len(set(asked)) > len(shown) else []
     exchange = Exchange(shown, "\n".join((parts, *notes, ANSWER_NOW)))
-    return replace(prompt, exchanges=(*prompt.exchanges, exchange), separate=None)
+    return replace(prompt, exchanges=(*prompt.exchanges, exchange))
 
 
 def refused(prompt: Prompt, asked: tuple[str, ...]) -> Prompt:
     """The prompt again, for a model that asked once more: from now on it can only answer."""
     exchange = Exchange(looked_up(asked), ANSWER_NOW)
-    return replace(prompt, exchanges=(*prompt.exchanges, exchange), left_out=(), separate=None)
+    return replace(prompt, exchanges=(*prompt.exchanges, exchange), left_out=())

@@ -242,7 +242,8 @@ async def _in_time(run: Run, inputs: Inputs, packing: Callable[[], _T]) -> _T:
 
 async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
     try:
-        return await _answered(usage_id, backend, prompt)
+        call = await _answered(usage_id, backend, prompt)
+        return replace(call, usage=ledger.priced(call.usage, backend.info.pricing))
     except SwarmError as error:
         refusal = BackendFailure(str(error), transient=False)
         return _Call(usage_id, TokenUsage(reason=f"the call was not made: {_shown(error)}"), failure=refusal)

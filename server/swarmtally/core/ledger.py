@@ -1,11 +1,12 @@
 """The ledger of model calls: a row is opened before a call is sent, and closed with what came back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from swarmtally.core.ports import Prompt
+from swarmtally.core.ports import Pricing, Prompt
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Claim
-from swarmtally.domain.usage import TokenUsage
+from swarmtally.domain.usage import Price, TokenUsage
 from swarmtally.store import messages, usage
 from swarmtally.store.connection import Connection, as_json
 from swarmtally.store.database import Database
@@ -38,6 +39,14 @@ def opened_call(run: Run, claim: Claim, who: tuple[str, str], prompt: Prompt, no
     )
 
 
+def priced(used: TokenUsage, pricing: Pricing | None) -> TokenUsage:
+    """The usage with what it cost; without a price where its tokens or its model's prices are not known."""
+    cost_nanousd = pricing.cost_nanousd(used) if pricing is not None and used.known else None
+    if pricing is None or cost_nanousd is None:
+        return replace(used, price=None)
+    return replace(used, price=Price(cost_nanousd, pricing.output_weight, pricing.cache_read_weight, pricing.date))
+
+
 async def open_call(database: Database, call: OpenedCall, received_ns: int | None) -> int | None:
     """Record a call about to be sent, and return its usage_id; None when its attempt is over: it must not be sent.
 
@@ -47,7 +56,8 @@ async def open_call(database: Database, call: OpenedCall, received_ns: int | Non
     async def unit(tx: Connection) -> int | None:
         if received_ns is not None:
             await messages.receive(tx, call.task_id, call.number, received_ns)
-        return await usage.open_call(tx, call)
+        # Read while the lock is held: who has counted up to an earlier moment since knew all calls up to it.
+        return await usage.open_call(tx, replace(call, opened_ns=database.clock.now_ns()))
 
     return await database.write(unit)
 
@@ -58,6 +68,6 @@ async def close_call(
     """Record what a call used that did not end its attempt: it did not fit, or it asked for parts (`asked`)."""
 
     async def unit(tx: Connection) -> None:
-        await usage.close_call(tx, usage_id, used, now_ns, exec_ns, asked)
+        await usage.close_call(tx, usage_id, used, max(now_ns, database.clock.now_ns()), exec_ns, asked)
 
     await database.write(unit)

@@ -27,6 +27,11 @@ class Pricing(Protocol):
         """The price of an output token / the price of an uncached input token."""
         ...
 
+    @property
+    def cache_read_weight(self) -> float | None:
+        """The price of a token read from the provider's cache / the same; None: the list has none."""
+        ...
+
     def cost_nanousd(self, usage: TokenUsage) -> int | None:
         """What the tokens cost in 1e-9 US dollars; None when they are not known."""
         ...

@@ -26,6 +26,9 @@ async def record(tx: Connection, held: dict[str, HeldRun], outcomes: Sequence[Ou
         return 0
     fences = await tasks.end_attempts(tx, outcomes, now_ns)
     accepted = [outcome for outcome in outcomes if (outcome.claim.task.task_id, outcome.claim.number) in fences]
+    told = [outcome.usage_id for outcome in accepted if outcome.text is not None and outcome.usage_id is not None]
+    if told:
+        await usage.delivered(tx, told)
     for run_id in dict.fromkeys(outcome.claim.task.run_id for outcome in accepted):
         mine = [outcome for outcome in accepted if outcome.claim.task.run_id == run_id]
         await _record_run(tx, held[run_id], mine, now_ns)

@@ -77,6 +77,24 @@ class CallFacts:
     exec_ns: int | None
     prompt_bytes: int
     prefix: tuple[tuple[int, str], ...]
+    delivered: bool = False
+    """Its answer is what its task delivered."""
+    baseline_bytes: int | None = None
+    """Of the prompt of a separate request; None: there would be none."""
+
+    @property
+    def raw_tokens(self) -> int | None:
+        if self.input_tokens is None or self.output_tokens is None:
+            return None
+        return self.input_tokens + self.output_tokens
+
+    @property
+    def separate_tokens(self) -> float | None:
+        """What a separate request for the same task would have used: its prompt by the same counter, as many bytes a
+        token as this one's had, and the same answer. None where there would be none, or that is not known."""
+        if not self.delivered or self.baseline_bytes is None or self.input_tokens is None or self.output_tokens is None:
+            return None
+        return self.input_tokens / max(1, self.prompt_bytes) * self.baseline_bytes + self.output_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +234,10 @@ class RunSums:
     calls_unknown: int
     fresh_tokens: int
     output_tokens: int
+    raw_tokens: int | None
+    """Of all its calls, whatever came of them; this and the next are None unless both are known."""
+    separate_tokens: float | None
+    """What separate requests for the tasks that succeeded would have used."""
     durations: Durations
 
 
@@ -230,6 +252,7 @@ def measure(facts: RunFacts, ended_ns: int) -> RunSums:
     known = [call for call in counted if _known(call)]
     unknown = {call.task_id for call in counted if not _known(call)}
     without = set(final) - {call.task_id for call in known}
+    raw, separate = _compared(facts.calls)
     busy = [max(0, attempt.busy_until_ns(ended_ns) - attempt.claimed_ns) for attempt in attempts]
     critical_ns = critical_path_ns(exec_ns, facts.dependencies)
     return RunSums(
@@ -252,8 +275,17 @@ def measure(facts: RunFacts, ended_ns: int) -> RunSums:
         ),
         fresh_tokens=fresh_tokens(known),
         output_tokens=sum(call.output_tokens or 0 for call in known),
+        raw_tokens=raw,
+        separate_tokens=separate,
         durations=durations(attempts, facts.messages),
     )
+
+
+def _compared(calls: Sequence[CallFacts]) -> tuple[int, float] | tuple[None, None]:
+    """What the calls used, and what separate requests would have; None unless both are known."""
+    raw = [tokens for call in calls if (tokens := call.raw_tokens) is not None]
+    separate = [theirs for call in calls if (theirs := call.separate_tokens) is not None]
+    return (sum(raw), sum(separate)) if separate and len(raw) == len(calls) else (None, None)
 
 
 def _final(call: CallFacts, final: Mapping[str, AttemptFacts]) -> bool:

@@ -25,6 +25,20 @@ class UsageStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Price:
+    """What a call cost by a list of prices, and how its tokens weigh against each other by the same list."""
+
+    cost_nanousd: int
+    """1e-9 US dollars."""
+    output_weight: float
+    """The price of an output token / the price of an uncached input token."""
+    cache_read_weight: float | None
+    """The price of a token read from the provider's cache / the same; None: the list has none."""
+    date: str
+    """Of the list, in ISO 8601."""
+
+
+@dataclass(frozen=True, slots=True)
 class TokenUsage:
     """Tokens of one call. `input_tokens` includes cached reads and writes; `output_tokens` includes reasoning.
 
@@ -39,6 +53,8 @@ class TokenUsage:
     reason: str | None = None
     source: str = "reported"
     """Who gave the figures: `reported` by the provider, or the `client` that did the work."""
+    price: Price | None = None
+    """None: its tokens are unknown, or nobody's price list knows its model."""
 
     @property
     def known(self) -> bool:
@@ -83,6 +99,10 @@ class UsageTotals:
     """How many of `reported` calls gave this figure."""
     cache_write_calls: int
     reasoning_calls: int
+    priced_calls: int
+    """How many of them have a price."""
+    cost_nanousd: int | None
+    """What those cost; None when none has."""
 
     @property
     def reported(self) -> int:

@@ -20,7 +20,7 @@ NO_TASKS = "no task has ended in this time"
 NO_RESULTS = "no attempt has ended in this time"
 NO_RUNS = "no run has ended in this time"
 NO_AGENTS = "no agent was in a swarm in this time"
-NO_BASELINE = "no run has a baseline: what a separate request would have sent is not recorded yet"
+NO_BASELINE = "of no run that ended in this time is known what all its calls used and what separate requests would have"
 NO_LONE_CALLS = "no calls ran alone on this backend; `swarmtally calibrate` measures it"
 HOST_CALLS = "the client does the work; its calls are not ours to time"
 
@@ -64,6 +64,10 @@ class Tally:
     calls: int
     fresh_tokens: int
     output_tokens: int
+    compared: int
+    """Runs that can be compared with separate requests; the next two are over these."""
+    raw_tokens: int
+    separate_tokens: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ def figures(rows: Rows, window: Window) -> Figures:
         **_of_runs(rows, ended, segments),
         "speed_multiplier": _speed_multiplier(rows, ended),
         "agent_utilisation": _utilisation(rows, window, whole),
-        "token_efficiency": Figure(None, 0, NO_BASELINE),
+        "token_efficiency": _token_efficiency(ended),
     }
 
 
@@ -218,6 +222,20 @@ def _why_no_multiplier(rows: Rows, ended: Sequence[Tally], known: Sequence[Tally
     if not most:
         return NO_LONE_CALLS
     return f"only {most} calls ran alone on this backend, {LEAST_CALLS} are needed; `swarmtally calibrate` makes them"
+
+
+def _token_efficiency(ended: Sequence[Tally]) -> Figure:
+    """What was saved against separate requests with full context, of the tokens those would have used: over the runs
+    all of whose calls are known and that have a baseline."""
+    runs, compared = sum(tally.runs for tally in ended), sum(tally.compared for tally in ended)
+    separate = sum(tally.separate_tokens for tally in ended)
+    if not runs:
+        return Figure(None, 0, NO_RUNS)
+    if not compared or not separate:
+        return Figure(None, 0, NO_BASELINE)
+    basis = f"counts {compared} of {runs} runs: of the others calls or the baseline are unknown"
+    value = 1 - sum(tally.raw_tokens for tally in ended) / separate
+    return Figure(value, compared, basis=basis if compared < runs else None)
 
 
 def _utilisation(rows: Rows, window: Window, whole: Sequence[Tally]) -> Figure:

@@ -45,6 +45,19 @@ SELECT IFNULL(busy.ns, 0.0) / alive.ns AS value, busy.n AS n FROM
  WHERE project = :project AND (:swarm_id IS NULL OR swarm.swarm_id = :swarm_id)) AS alive"""
 
 
+# Over the calls themselves; a run's stretch is what happened since it had ended before.
+_TOKEN_EFFICIENCY = f"""
+SELECT 1 - SUM(raw) / SUM(separate) AS value, COUNT(*) AS n FROM
+(SELECT TOTAL(input_tokens + output_tokens) AS raw,
+        SUM(1.0 * input_tokens / MAX(1, prompt_bytes) * baseline_bytes + output_tokens) FILTER (WHERE delivered)
+          AS separate
+ FROM (SELECT run_id, ended_ns, IFNULL((SELECT MAX(ended_ns) FROM run_measure AS other
+         WHERE other.run_id = run_measure.run_id AND other.ended_ns < run_measure.ended_ns), 0) AS begun {_RUNS}) AS run
+ JOIN usage ON usage.run_id = run.run_id AND closed_ns > begun AND closed_ns <= run.ended_ns
+ GROUP BY run.run_id, run.ended_ns
+ HAVING separate IS NOT NULL AND COUNT(*) = COUNT(input_tokens + output_tokens))"""
+
+
 def _median(column: str) -> str:
     """The lower median of a column of `run_measure`, in seconds."""
     return (
@@ -114,6 +127,7 @@ QUERIES = {
         f" / (SUM(makespan_ns) / 1e9) AS value, COUNT(*) AS n {_RUNS} AND calls > 0 AND calls_unknown = 0"
     ).replace("FROM run_measure", f"FROM run_measure JOIN {_WEIGHTS} USING (backend, model)"),
     "agent_utilisation": _UTILISATION,
+    "token_efficiency": _TOKEN_EFFICIENCY,
     "durations_s.wait": _p50("claimed_ns - attempt.ready_ns", f"{_ATTEMPTS} AND attempt.ready_ns IS NOT NULL", "1e9"),
     "durations_s.exec": _p50("attempt.exec_ns", f"{_WITH_RESULT} AND attempt.exec_ns IS NOT NULL", "1e9"),
     "durations_s.overhead": _p50(

@@ -85,7 +85,7 @@ async def facts(tx: Connection, ended: EndedRun) -> RunFacts:
     )
     calls = await tx.rows(
         "SELECT usage.task_id, usage.number, input_tokens, output_tokens, cache_read_tokens, usage.exec_ns,"
-        " prompt_bytes, prefix FROM usage JOIN task ON task.task_id = usage.task_id"
+        " prompt_bytes, prefix, delivered, baseline_bytes FROM usage JOIN task ON task.task_id = usage.task_id"
         " WHERE usage.run_id = :run_id AND closed_ns > :since AND closed_ns <= :until ORDER BY task.ordinal, usage_id",
         bound,
     )
@@ -113,7 +113,7 @@ async def facts(tx: Connection, ended: EndedRun) -> RunFacts:
 def _call(row: Row) -> CallFacts:
     prefix = tuple((size, digest) for size, digest in json.loads(row["prefix"] or "[]"))
     given = {name: row[name] for name in CallFacts.__slots__ if name != "prefix"}
-    return CallFacts(**given, prefix=prefix)
+    return CallFacts(**{**given, "prefix": prefix, "delivered": bool(row["delivered"])})
 
 
 async def _places(tx: Connection, ended: EndedRun) -> int | None:
@@ -195,7 +195,9 @@ async def tallies(tx: Connection, asked: Asked, edges: Sequence[int], without: S
         # No schedule is shorter: the work over all places, or the longest dependent chain.
         " TOTAL(MAX(1.0 * work_ns / MAX(1, IFNULL(places, 1)), critical_path_ns)) AS bound_ns,"
         " TOTAL(makespan_ns) AS makespan_ns, SUM(calls) AS calls, SUM(fresh_tokens) AS fresh_tokens,"
-        f" SUM(output_tokens) AS output_tokens{_OF} AND ended_ns <= :until GROUP BY 1, 2, 3, 4, 5, 6, 7",
+        " SUM(output_tokens) AS output_tokens, COUNT(separate_tokens) AS compared,"
+        " IFNULL(SUM(raw_tokens), 0) AS raw_tokens, TOTAL(separate_tokens) AS separate_tokens"
+        f"{_OF} AND ended_ns <= :until GROUP BY 1, 2, 3, 4, 5, 6, 7",
         {**asked.bound(), "without": as_json(without)},
     )
 

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from swarmtally.domain.clock import NS_PER_S
-from swarmtally.domain.usage import TokenUsage, UsageStatus, UsageTotals
+from swarmtally.domain.usage import Price, TokenUsage, UsageStatus, UsageTotals
 from swarmtally.store.connection import Connection, as_json
 
 LOST = "the process ended before an answer was recorded"
 CANCELLED = "the run was cancelled before an answer was recorded"
 EXPIRED = "its packet expired before a report came"
+_FIGURES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+
 HALF = "its input or its output tokens were not reported"
 
 
@@ -77,10 +79,12 @@ async def close_call(
         "UPDATE usage SET closed_ns = :now, status = :status, input_tokens = :input_tokens,"
         " output_tokens = :output_tokens, cache_read_tokens = :cache_read_tokens,"
         " cache_write_tokens = :cache_write_tokens, reasoning_tokens = :reasoning_tokens, reason = :reason,"
-        f" source = :source, exec_ns = :exec_ns, asked = :asked, alone = {_ALONE}"
-        " WHERE usage_id = :usage_id",
+        " cost_nanousd = :cost_nanousd, output_weight = :output_weight, cache_read_weight = :cache_read_weight,"
+        " price_date = :price_date,"
+        f" source = :source, exec_ns = :exec_ns, asked = :asked, alone = {_ALONE} WHERE usage_id = :usage_id",
         {
-            **asdict(usage),
+            **{name: getattr(usage, name) for name in _FIGURES},
+            **_priced(usage.price),
             "exec_ns": exec_ns,
             "asked": as_json(list(asked)) if asked else None,
             "longest_ns": LONGEST_CALL_NS,
@@ -90,6 +94,25 @@ async def close_call(
             "source": usage.source if usage.known else None,
             "reason": usage.reason or (None if usage.known else HALF),
         },
+    )
+
+
+def _priced(price: Price | None) -> dict[str, int | float | str | None]:
+    if price is None:
+        return dict.fromkeys(("cost_nanousd", "output_weight", "cache_read_weight", "price_date"))
+    return {
+        "cost_nanousd": price.cost_nanousd,
+        "output_weight": price.output_weight,
+        "cache_read_weight": price.cache_read_weight,
+        "price_date": price.date,
+    }
+
+
+async def delivered(tx: Connection, usage_ids: list[int]) -> None:
+    """Note that what these calls answered is what their tasks delivered."""
+    await tx.rows(
+        "UPDATE usage SET delivered = 1 WHERE usage_id IN (SELECT value FROM json_each(:ids))",
+        {"ids": as_json(usage_ids)},
     )
 
 
@@ -121,10 +144,10 @@ async def of_attempt(tx: Connection, task_id: str, number: int) -> int | None:
 
 
 _REPORTED = "FILTER (WHERE status = 'reported')"
-_FIGURES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 _COUNTS = (
     "COUNT(*) AS calls, COUNT(*) FILTER (WHERE status = 'open') AS open,"
-    " COUNT(*) FILTER (WHERE status = 'unknown') AS unknown"
+    " COUNT(*) FILTER (WHERE status = 'unknown') AS unknown,"
+    " COUNT(cost_nanousd) AS priced_calls, SUM(cost_nanousd) AS cost_nanousd"
 )
 _SUMS = ", ".join(
     [_COUNTS]
