@@ -9,7 +9,7 @@ import psutil
 
 from swarmtally.domain.timeframe import Timeframe
 from swarmtally.insight import causes, sampled
-from swarmtally.insight.commands import place
+from swarmtally.insight.commands import Place
 from swarmtally.insight.recording import Scene, Unreplayable, scenes
 from swarmtally.insight.replay import replay
 from swarmtally.insight.sampled import Figure, Metric
@@ -96,7 +96,7 @@ def examine(found: History, samples: Sequence[Sample], asked: Asked, machine_byt
         tuple(sample for each in during for sample in each),
         found.memberships,
         machine_bytes,
-        place(asked.project, path),
+        Place(asked.project, path),
     )
     verdict = causes.find(study, asked.component)
     error = _replay_error(study)

@@ -1,6 +1,5 @@
 """Causes that are limits: calls a backend takes at once, agents a swarm may hold, agents of a role."""
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -135,7 +134,7 @@ def _with_clients(study: Study, backend: Backend, now: int, best: Best) -> WhatI
     return WhatIf(
         f"clients that work on {best.size} packets at once instead of {now}",
         best.makespan_ns,
-        _command(study, "work_claim", "--limit", str(min(10, best.size - now)), "--swarm-id", swarm_id),
+        study.place.command("work_claim", "--limit", str(min(10, best.size - now)), "--swarm-id", swarm_id),
         "in a further client or sub-agent, again after each report, as fast as those that were seen",
         study.base_ns,
     )
@@ -213,7 +212,7 @@ def _scaled(study: Study, swarm: Swarm, size: int) -> tuple[str | None, str | No
     if swarm.max_agents >= size:
         return None, f"it may hold {swarm.max_agents} agents by now"
     size = max(size, len(study.staying(swarm.swarm_id)))
-    return _command(study, "swarm_scale", "--target-size", str(size), "--swarm-id", swarm.swarm_id), None
+    return study.place.command("swarm_scale", "--target-size", str(size), "--swarm-id", swarm.swarm_id), None
 
 
 def _short(study: Study, swarm: Swarm, role: str) -> Cause | None:
@@ -256,9 +255,9 @@ def _spawned(study: Study, swarm: Swarm, role: str, had: int, count: int) -> tup
     of_swarm = ("--swarm-id", swarm.swarm_id)
     present = sum(member.left_ns is None for member in study.memberships.get(swarm.swarm_id, ()))
     if present + missing <= swarm.max_agents:
-        return _command(study, "agent_spawn", "--type", role, "--count", str(missing), *of_swarm), None
+        return study.place.command("agent_spawn", "--type", role, "--count", str(missing), *of_swarm), None
     size = str(len(staying) + missing)
-    command = _command(study, "swarm_scale", "--target-size", size, "--type", role, *of_swarm)
+    command = study.place.command("swarm_scale", "--target-size", size, "--type", role, *of_swarm)
     return command, "the swarm is full: this raises its max_agents and adds them"
 
 
@@ -389,7 +388,3 @@ def _spells(study: Study, swarm: Swarm) -> list[tuple[int, int]]:
 
 def _spell(attempt: Attempt) -> tuple[int, int]:
     return attempt.claimed_ns, attempt.committed_ns or attempt.ended_ns or attempt.claimed_ns
-
-
-def _command(study: Study, tool: str, *words: str) -> str:
-    return shlex.join(["swarmtally", "mcp", tool, *words, *study.place])

@@ -1,9 +1,12 @@
 """Causes that are losses: failures that were tried again, waits that nothing explains, locks, memory, long chains."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from graphlib import TopologicalSorter
 
 from swarmtally.domain.errors import FailureCause
+from swarmtally.domain.swarm import Strategy
+from swarmtally.insight.commands import moving
 from swarmtally.insight.jobs import Job, Recording, Step
 from swarmtally.insight.limits import PROVIDER
 from swarmtally.insight.recording import Scene
@@ -232,11 +235,19 @@ def queue_waits(study: Study) -> Iterator[Cause]:
         WhatIf(
             "every task is claimed as soon as it can be",
             study.base_ns - lost_ns,
-            None,
-            "claim the next packets with each report (work_report --claim N)"
-            if host
-            else "no option sets it; agents that another process frees are seen within 0.1 s",
+            *_claimed_at_once(study, host),
         ),
+    )
+
+
+def _claimed_at_once(study: Study, host: bool) -> tuple[str | None, str]:
+    """The call with which a client has its next packet at once; None for a scheduler of ours."""
+    if not host:
+        return None, "no option sets it; agents that another process frees are seen within 0.1 s"
+    report = ("--task-id", "TASK", "--lease", "LEASE", "--output", "TEXT")
+    return (
+        study.place.command("work_report", *report, "--claim", "1"),
+        "report each packet like this, with its TASK and LEASE and what you made: the answer brings the next one",
     )
 
 
@@ -302,10 +313,22 @@ def locks(study: Study) -> Iterator[Cause]:
         WhatIf(
             "no wait for locks",
             study.base_ns - lost_ns,
-            None,
-            "run fewer processes on this database, or give other projects a file of their own with --db",
+            *_moved(study),
         ),
     )
+
+
+def _moved(study: Study) -> tuple[str | None, str]:
+    """The commands that give the project a database of its own; None with the reason where it has one."""
+    own = study.place.own
+    if own == study.place:
+        return None, "the project has a database of its own already: end other processes of this project"
+    swarm = study.scenes[-1].swarm
+    # Elsewhere agents come with the tasks that need them.
+    staying = study.staying(swarm.swarm_id) if swarm.strategy is Strategy.SPECIALIZED else []
+    note = "new work of this project then has a file that other projects' processes do not lock"
+    command = moving(own, swarm, Counter(member.agent.role for member in staying))
+    return command, f"{note}; its memory, swarms and history stay in {study.place.database}"
 
 
 def memory(study: Study) -> Iterator[Cause]:
