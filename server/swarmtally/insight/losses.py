@@ -13,10 +13,10 @@ from swarmtally.insight.recording import Scene
 from swarmtally.insight.relaxing import (
     shortened,
     unlimited,
+    with_overhead,
     with_slots,
     without_halts,
     without_locks,
-    without_overhead,
     without_queue_waits,
     without_stalls,
     without_steps,
@@ -253,7 +253,7 @@ def _claimed_at_once(study: Study, host: bool) -> tuple[str | None, str]:
 
 def overhead(study: Study) -> Iterator[Cause]:
     """Packing prompts, committing results and the scheduler's turns."""
-    lost_ns = study.lost_ns(lambda scene: without_overhead(scene.recording))
+    lost_ns = study.lost_ns(lambda scene: with_overhead(scene.recording, 0))
     if lost_ns < study.worth_ns:
         return
     steps = [step for step in _steps(study) if not step.lost]
@@ -265,7 +265,12 @@ def overhead(study: Study) -> Iterator[Cause]:
         "time between claim and call, and between answer and commit: packing, committing, scheduling",
         lost_ns,
         (Evidence("overhead_s", seconds(spent), seconds(worked), len(steps)),),
-        WhatIf("no overhead", study.base_ns - lost_ns, None, "no option removes it; fewer, larger tasks have less"),
+        WhatIf(
+            "half as many tasks, each twice as long",
+            study.total_ns(lambda scene: with_overhead(scene.recording, 0.5)),
+            None,
+            "no option removes it; fewer, larger tasks have less: ask for two things in one task",
+        ),
     )
 
 

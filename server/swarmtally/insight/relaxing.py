@@ -77,14 +77,16 @@ def without_queue_waits(recording: Recording) -> Recording:
     return _spans(recording, spans)
 
 
-def without_overhead(recording: Recording) -> Recording:
-    """Packing, committing and scheduling take no time, as far as it was not spent waiting for locks or memory. Of an
-    attempt that was lost nothing is known but that it was: its time is no overhead."""
+def with_overhead(recording: Recording, factor: float) -> Recording:
+    """Packing, committing and scheduling take `factor` of their time, as far as it was not spent waiting for locks or
+    memory. Of an attempt that was lost nothing is known but that it was: its time is no overhead."""
 
     def spans(step: Step) -> Spans:
         if step.lost:
             return step.spans
-        before, after = step.locked.before + step.stalled.before, step.locked.after + step.stalled.after
+        waited = step.locked.before + step.stalled.before, step.locked.after + step.stalled.after
+        spent = step.spans.before - waited[0], step.spans.after - waited[1]
+        before, after = (waits + round(factor * own) for waits, own in zip(waited, spent, strict=True))
         return replace(step.spans, before=before, after=after)
 
     return _spans(recording, spans)
