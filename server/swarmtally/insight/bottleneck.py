@@ -93,7 +93,8 @@ def examine(found: History, samples: Sequence[Sample], asked: Asked, machine_byt
     study = Study(
         tuple(made),
         tuple(replay(scene.recording) for scene in made),
-        tuple(sample for each in during for sample in each),
+        # One may have been taken while several scenes lasted.
+        tuple(dict.fromkeys(sample for each in during for sample in each)),
         found.memberships,
         machine_bytes,
         Place(asked.project, path),

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,15 +35,19 @@ class Place:
         return Place(self.project, self.database.with_name(f"{self.database.stem}{ending}{self.database.suffix}"))
 
 
-def moving(place: Place, swarm: Swarm, staff: Mapping[str, int]) -> str:
-    """The commands that let new work go to `place`, with a swarm there like `swarm`; `staff`: how many agents of each
-    role it needs from the beginning."""
+def moving(place: Place, swarms: Iterable[tuple[Swarm, Mapping[str, int]]]) -> str:
+    """The commands that let new work go to `place`, with swarms there like these, each with how many agents of each
+    role it needs from the beginning; the last one is the current one then."""
+    steps = [f"export SWARMTALLY_DB={shlex.quote(str(place.database))}"]
+    return " && ".join([*steps, *(step for swarm, staff in swarms for step in _made(place, swarm, staff))])
+
+
+def _made(place: Place, swarm: Swarm, staff: Mapping[str, int]) -> list[str]:
     words = ["--topology", swarm.topology, "--max-agents", str(swarm.max_agents), "--strategy", swarm.strategy]
     words += ["--name", swarm.name] if swarm.name != swarm.swarm_id else []
     words += ["--model", swarm.model] if swarm.model else []
-    steps = [f"export SWARMTALLY_DB={shlex.quote(str(place.database))}", place.command("swarm_init", *words)]
-    steps += [place.command("agent_spawn", "--type", role, "--count", str(count)) for role, count in staff.items()]
-    return " && ".join(steps)
+    spawned = [place.command("agent_spawn", "--type", role, "--count", str(count)) for role, count in staff.items()]
+    return [place.command("swarm_init", *words), *spawned]
 
 
 def _short(project: str) -> str:

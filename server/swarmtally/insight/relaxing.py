@@ -43,7 +43,8 @@ def unlimited(recording: Recording) -> Recording:
     """As many agents and calls as there are tasks, nothing waits without need, nothing fails that is tried again."""
     free = replace(recording, max_agents=UNLIMITED)
     free = with_slots(free, range(len(recording.pools)), UNLIMITED)
-    return without_delays(without_steps(free, lambda step: step.lost or step.cause is not None))
+    free = without_steps(free, lambda step: step.lost or step.cause is not None)
+    return without_delays(without_stalls(without_locks(free)))
 
 
 def independent(recording: Recording) -> Recording:
@@ -100,11 +101,11 @@ def without_stalls(recording: Recording) -> Recording:
     return _spans(recording, lambda step: step.spans - step.stalled)
 
 
-def shortened(recording: Recording, task_id: str, factor: float) -> Recording:
-    """The calls of one task take `factor` of their time."""
+def shortened(recording: Recording, task_ids: Collection[str], factor: float) -> Recording:
+    """The calls of these tasks take `factor` of their time."""
 
     def steps(job: Job) -> tuple[Step, ...]:
-        if job.task.task_id != task_id:
+        if job.task.task_id not in task_ids:
             return job.steps
         return tuple(replace(step, spans=replace(step.spans, work=step.spans.work * factor)) for step in job.steps)
 
