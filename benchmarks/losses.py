@@ -31,7 +31,10 @@ PARALLEL = 8
 WIDE = {"SWARMTALLY_MAX_PARALLEL": str(PARALLEL)}
 
 DESIGN = "You design the system so that several people"
-"""What the prompt of a pipeline's second task holds."""
+"""What the prompt of a pipeline's second task holds, ..."""
+
+CODE = "You write code that runs as it is"
+"""... and what those that write code hold."""
 
 HELD_S, FREE_S = 0.9, 0.1
 """How long the other process holds the write lock, and how long it does not, in turns."""
@@ -53,13 +56,22 @@ NextPackets = Callable[[Client, Document], Awaitable[Document]]
 
 def critical_path(folder: Path, took_s: float) -> str:
     """A pipeline whose second task takes longer than all others; then it takes half as long."""
-    shell = Shell(folder, WIDE)
-    swarm_id = shell.swarm("--max-agents", str(PARALLEL))
+    return _chain(folder, took_s, DESIGN, "A clock")
 
-    def pipeline(design_s: float) -> float:
-        with model_server(Answers(took_s / 4, longer={DESIGN: design_s})) as url:
+
+def branches(folder: Path, took_s: float) -> str:
+    """A pipeline of four components whose code takes longest, all four alike; then it takes half as long."""
+    return _chain(folder, took_s, CODE, "A shop with cart, search, login, checkout")
+
+
+def _chain(folder: Path, took_s: float, slow: str, task: str) -> str:
+    shell = Shell(folder, WIDE)
+    swarm_id = shell.swarm("--max-agents", str(PARALLEL), "--topology", "mesh")
+
+    def pipeline(slow_s: float) -> float:
+        with model_server(Answers(took_s / 4, longer={slow: slow_s})) as url:
             shell.use(url)
-            return shell.makespan_s(shell.call("sparc", "pipeline", "A clock")["run_id"])
+            return shell.pipeline(task)
 
     planted = Planted("critical_path", pipeline(6 * took_s), shell.analysis(swarm_id))
     return planted.line(pipeline(3 * took_s))
@@ -125,15 +137,14 @@ def _interrupted(folder: Path, took_s: float, stop: Callable[[Shell, str, subpro
 
 def lock_wait(folder: Path, took_s: float) -> str:
     """Another process holds the write lock for most of the time; then the work has a database of its own."""
-    with model_server(Answers(took_s / 4)) as url:
+    with model_server(Answers(took_s / 2)) as url:
         shell = Shell(folder, WIDE)
         shell.use(url)
         swarm_id = shell.swarm("--max-agents", str(PARALLEL))
         with _held(shell.database):
-            before_s = shell.tasks(4 * PARALLEL)
-            planted = Planted("lock_wait", before_s, shell.analysis(swarm_id))
+            planted = Planted("lock_wait", shell.pipeline("A clock"), shell.analysis(swarm_id))
             shell.apply(planted.command)
-            return planted.line(shell.tasks(4 * PARALLEL))
+            return planted.line(shell.pipeline("A clock"))
 
 
 @contextmanager
@@ -228,6 +239,7 @@ async def _alone(shell: Shell, work: Squeezed, tasks: int) -> float:
 
 PROOFS: tuple[Callable[[Path, float], str], ...] = (
     critical_path,
+    branches,
     network,
     failures,
     paused,

@@ -49,6 +49,10 @@ class Shell:
         texts = ",".join(f"Task {each}" for each in range(number))
         return self.makespan_s(self.call("sparc", "concurrent", mode, texts)["run_id"])
 
+    def pipeline(self, task: str) -> float:
+        """Run a pipeline; returns the makespan in seconds."""
+        return self.makespan_s(self.call("sparc", "pipeline", task)["run_id"])
+
     def makespan_s(self, run_id: str) -> float:
         """First claim to last commit."""
         (makespan_ns,) = self.row(

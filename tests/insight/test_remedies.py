@@ -40,7 +40,7 @@ async def test_branches_that_hold_a_chain_up_alike_are_shortened_together(databa
     assert cause.lost_ns / 1e9 == pytest.approx(15 - 45 / 6)
     assert cause.what_if is not None
     assert cause.what_if.makespan_ns / 1e9 == 10
-    assert cause.what_if.change.startswith("the 4 tasks of mode coder beside code")
+    assert cause.what_if.change == "the 4 tasks of mode coder that lie side by side take half as long"
 
 
 async def test_what_a_chain_waited_for_locks_does_not_make_it_longer(database: Database) -> None:
@@ -106,7 +106,7 @@ async def test_waits_for_locks_end_in_a_database_of_the_project_s_own(database: 
         f"swarmtally mcp agent_spawn --type coder --count 1{there}",
         f"swarmtally mcp agent_spawn --type tester --count 2{there}",
     ]
-    assert (found.note or "").endswith(f"its memory, swarms and history stay in {database.path}")
+    assert (found.note or "").endswith(f"memory, agents and history stay in {database.path}")
 
 
 def test_projects_of_one_name_do_not_get_the_same_database() -> None:
@@ -135,6 +135,13 @@ async def test_overhead_is_less_with_half_as_many_tasks(database: Database) -> N
     assert cause.what_if is not None
     # 12 s of 30 are work; of 18 s of overhead half stays.
     assert (cause.lost_ns / 1e9, cause.what_if.makespan_ns / 1e9) == (18, 21)
+
+
+async def test_what_locks_explain_is_no_evidence_of_overhead(database: Database) -> None:
+    await plant(database, Limits(), [Planted(task("t"), (Try(0, 0, 0, 2, after=8),))], CODERS)
+    await sample(database, *(Sampled(at, lock_ns=750_000_000) for at in range(3, 11)))
+    evidence = (await causes(database))["overhead"].evidence
+    assert [(one.value, one.threshold, one.n) for one in evidence] == [(2, 2, 1)]
 
 
 async def test_memory_that_two_processes_tell_of_was_waited_for_once(database: Database) -> None:

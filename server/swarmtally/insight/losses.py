@@ -75,7 +75,7 @@ def _halved(study: Study, scene: Scene, longest: Job) -> WhatIf:
     if study.base_ns - together_ns <= 2 * (study.base_ns - alone_ns):
         change, made_ns, which = f"task {task.key} (mode {task.mode}) takes half as long", alone_ns, task.key
     else:
-        change = f"the {len(beside)} tasks of mode {task.mode} beside {task.key}, itself counted, take half as long"
+        change = f"the {len(beside)} tasks of mode {task.mode} that lie side by side take half as long"
         made_ns, which = together_ns, "them"
     return WhatIf(
         change, made_ns, None, f"no option makes a task shorter: split {which}, or have mode {task.mode} deliver less"
@@ -228,7 +228,8 @@ def overhead(study: Study) -> Iterator[Cause]:
     if lost_ns < study.worth_ns:
         return
     steps = [step for step in _steps(study) if not step.lost]
-    spent = sum(step.spans.before + step.spans.after for step in steps)
+    own = [step.spans - step.locked - step.stalled for step in steps]
+    spent = sum(spans.before + spans.after for spans in own)
     worked = sum(step.spans.work for step in steps)
     yield Cause(
         "overhead",
@@ -301,9 +302,9 @@ def _moved(study: Study) -> tuple[str | None, str]:
         return None, "the project has a database of its own already: end other processes of this project"
     # The newest comes last, and is the current one then.
     swarms = list(dict.fromkeys(scene.swarm for scene in reversed(study.scenes)))[::-1]
-    note = "new work of this project then has a file that other projects' processes do not lock"
+    note = "start the server again with it: new work then has a file that other projects' processes do not lock"
     command = moving(own, [(swarm, _staff(study, swarm)) for swarm in swarms])
-    return command, f"{note}; its memory, swarms and history stay in {study.place.database}"
+    return command, f"{note}; memory, agents and history stay in {study.place.database}"
 
 
 def _staff(study: Study, swarm: Swarm) -> Counter[str]:
