@@ -168,3 +168,20 @@ async def test_a_sample_of_the_time_of_two_runs_is_one_sample(database: Database
     await sample(database, Sampled(10), Sampled(11, lock_ns=400_000_000))
     evidence = (await causes(database))["lock_wait"].evidence
     assert [(one.figure, one.value, one.n) for one in evidence] == [("lock_wait_s", 0.4, 2)]
+
+
+async def test_what_a_task_that_failed_for_good_would_have_taken_is_not_known(database: Database) -> None:
+    tries = tuple(Try(3, at * 10, at * 10, 0.1, cause="network") for at in range(4))
+    await plant(database, Limits(), [Planted(task("t3"), tries)], CODERS)
+    found = await analysed(database)
+    assert found.causes == ()
+    assert found.reasons["network"].startswith("1 tasks were tried 4 times and failed for good")
+
+
+async def test_a_task_that_failed_for_good_does_not_hide_what_others_lost(database: Database) -> None:
+    in_vain = tuple(Try(3, at * 10, at * 10, 0.1, cause="network") for at in range(4))
+    again = (Try(1, 0, 0, 30, cause="timeout"), Try(1, 35, 35, 10))
+    await plant(database, Limits(), [Planted(task("bad"), in_vain), Planted(task("late"), again)], CODERS)
+    cause = (await causes(database))["network"]
+    # 45 s; without the timeout the task that failed for good would have been the last, at 30.1 s.
+    assert cause.lost_ns / 1e9 == pytest.approx(45 - 30.1)

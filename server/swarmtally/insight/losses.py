@@ -13,11 +13,11 @@ from swarmtally.insight.relaxing import (
     shortened,
     unlimited,
     with_overhead,
+    without_failures,
     without_halts,
     without_locks,
     without_queue_waits,
     without_stalls,
-    without_steps,
 )
 from swarmtally.insight.sampled import NO_SAMPLES
 from swarmtally.insight.study import Cause, Component, Evidence, Study, Unknown, WhatIf, seconds
@@ -174,19 +174,29 @@ def failures(study: Study) -> Iterator[Cause]:
 
 
 def failed_again(study: Study, causes: Collection[str]) -> tuple[int, list[Attempt]] | None:
-    """What failures of `causes` that were tried again cost, and those attempts; None where it is not worth naming."""
+    """What failures of `causes` that were tried again cost, and those attempts; None where it is not worth naming.
+
+    Raises:
+        Unknown: nothing else is known than that tasks failed of them again and again, for good.
+    """
     lost_ns = study.lost_ns(lambda scene: unfailing(scene.recording, causes))
     if lost_ns < study.worth_ns:
+        in_vain = [job for job in _jobs(study) if job.steps[1:] and job.steps[-1].cause in causes]
+        if in_vain:
+            raise Unknown(
+                f"{len(in_vain)} tasks were tried {sum(len(job.steps) for job in in_vain)} times and failed for good: "
+                "what they would have taken without failing is not known; run_status shows their errors"
+            )
         return None
     attempts = [each for scene in study.scenes for each in scene.attempts if each.status == "failed"]
     return lost_ns, [each for each in attempts if (each.cause or FailureCause.OTHER) in causes]
 
 
 def unfailing(recording: Recording, causes: Collection[str]) -> Recording:
-    """Attempts that failed of `causes` and were tried again did not happen."""
+    """The recording without failures of `causes` that were tried again; the same one where there are none."""
     if not any(step.cause in causes for job in recording.jobs for step in job.steps):
         return recording
-    return without_steps(recording, lambda step: step.cause in causes)
+    return without_failures(recording, causes)
 
 
 def queue_waits(study: Study) -> Iterator[Cause]:

@@ -57,6 +57,18 @@ def without_steps(recording: Recording, gone: Callable[[Step], bool]) -> Recordi
     return _each(recording, lambda job: tuple(step for step in job.steps[:-1] if not gone(step)) + job.steps[-1:])
 
 
+def without_failures(recording: Recording, causes: Collection[str]) -> Recording:
+    """Attempts that failed of `causes`, and the pauses after them, did not happen. A task that failed of them for good
+    stays as it was: what it would have taken is not known."""
+
+    def steps(job: Job) -> tuple[Step, ...]:
+        if job.steps[-1].cause in causes:
+            return job.steps
+        return tuple(step for step in job.steps if step.cause not in causes)
+
+    return _each(recording, steps)
+
+
 def without_halts(recording: Recording) -> Recording:
     """No run was paused or without a process, and no attempt was lost."""
     kept = without_steps(recording, lambda step: step.lost)
