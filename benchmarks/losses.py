@@ -99,7 +99,7 @@ def _failing(cause: str, folder: Path, took_s: float, fault: Fault) -> str:
 
 
 def paused(folder: Path, took_s: float) -> str:
-    """A run that is paused with half of its tasks done, and goes on later; then one that is not."""
+    """A run that is paused with half of its tasks to do, and goes on later; then one that is not."""
 
     def pause(shell: Shell, run_id: str, process: subprocess.Popen[bytes]) -> None:
         shell.call("runs", "pause", run_id)
@@ -109,7 +109,7 @@ def paused(folder: Path, took_s: float) -> str:
 
 
 def killed(folder: Path, took_s: float) -> str:
-    """A run whose process dies with half of its tasks done, and goes on later; then one whose process does not."""
+    """A run whose process dies with half of its tasks to do, and goes on later; then one whose process does not."""
 
     def kill(shell: Shell, run_id: str, process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGKILL)
@@ -119,7 +119,8 @@ def killed(folder: Path, took_s: float) -> str:
 
 
 def _interrupted(folder: Path, took_s: float, stop: Callable[[Shell, str, subprocess.Popen[bytes]], None]) -> str:
-    with model_server(Answers(took_s)) as url:
+    # Long enough that the command to stop it arrives in the first half.
+    with model_server(Answers(3 * took_s)) as url:
         shell = Shell(folder, WIDE)
         shell.use(url)
         swarm_id = shell.swarm("--max-agents", str(PARALLEL))
@@ -127,9 +128,8 @@ def _interrupted(folder: Path, took_s: float, stop: Callable[[Shell, str, subpro
         process = shell.start("sparc", "concurrent", "coder", tasks)
         while not (under_way := shell.row("SELECT MIN(run_id), COUNT(*) FROM attempt JOIN task USING (task_id)"))[1]:
             time.sleep(took_s / 10)
-        time.sleep(took_s / 2)
         stop(shell, under_way[0], process)
-        time.sleep(4 * took_s)
+        time.sleep(6 * took_s)
         shell.call("runs", "resume", under_way[0])
         planted = Planted("interruption", shell.makespan_s(under_way[0]), shell.analysis(swarm_id))
         return planted.line(shell.tasks(2 * PARALLEL))
