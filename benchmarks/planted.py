@@ -114,13 +114,16 @@ class Planted:
     def command(self) -> str:
         return str(self.first["what_if"]["command"])
 
+    @property
+    def predicted_s(self) -> float:
+        return float(self.first["what_if"]["predicted_makespan_s"])
+
     def line(self, after_s: float) -> str:
         """What was predicted, beside the run that was made again."""
-        predicted_s = self.first["what_if"]["predicted_makespan_s"]
         right = "ranked first" if self.first["cause"] == self.cause else f"WRONG: {self.first['cause']} ranked first"
-        off = abs(predicted_s - after_s) / after_s
+        off = abs(self.predicted_s - after_s) / after_s
         return (
             f"{self.cause:19} {right}; {self.before_s:5.2f} s, replay off {self.found['replay_error']:.1%}; predicted"
-            f" {predicted_s:5.2f} s, measured {after_s:5.2f} s: off {off:5.1%}"
+            f" {self.predicted_s:5.2f} s, measured {after_s:5.2f} s: off {off:5.1%}"
             f" (limit {LIMIT:.0%}{'' if off <= LIMIT else ', MISSED'})"
         )
