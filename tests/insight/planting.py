@@ -144,18 +144,19 @@ class Sampled:
     received: int | None = 20
     stall_ns: int | None = None
     lock_ns: int = 0
+    owner: str = "here:1:1"
 
 
 async def sample(database: Database, *samples: Sampled) -> None:
     rows = [
         {"at": ns(each.at), "cpu": each.cpu_ns, "rss": each.rss_bytes, "sent": each.sent, "received": each.received,
-         "stall": each.stall_ns, "lock": each.lock_ns} for each in samples
+         "stall": each.stall_ns, "lock": each.lock_ns, "owner": each.owner} for each in samples
     ]  # fmt: skip
     await database.write(
         lambda tx: tx.many(
             "INSERT INTO resource_sample (at_ns, project, owner, interval_ns, cpu_ns, rss_bytes, children,"
             " net_sent_bytes, net_received_bytes, memory_stall_ns, store_ns, scheduling_ns, backends_ns, rest_ns,"
-            " lock_wait_ns, lag_ns, calls) VALUES (:at, 'test', 'here:1:1', 1000000000, :cpu, :rss, 0, :sent,"
+            " lock_wait_ns, lag_ns, calls) VALUES (:at, 'test', :owner, 1000000000, :cpu, :rss, 0, :sent,"
             " :received, :stall, :lock, 0, 0, 1000000000 - :lock, :lock, 0, 0)",
             rows,
         )

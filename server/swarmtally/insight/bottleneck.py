@@ -9,7 +9,7 @@ import psutil
 
 from swarmtally.domain.timeframe import Timeframe
 from swarmtally.insight import causes, sampled
-from swarmtally.insight.commands import place
+from swarmtally.insight.commands import Place
 from swarmtally.insight.recording import Scene, Unreplayable, scenes
 from swarmtally.insight.replay import replay
 from swarmtally.insight.sampled import Figure, Metric
@@ -93,10 +93,11 @@ def examine(found: History, samples: Sequence[Sample], asked: Asked, machine_byt
     study = Study(
         tuple(made),
         tuple(replay(scene.recording) for scene in made),
-        tuple(sample for each in during for sample in each),
+        # One may have been taken while several scenes lasted.
+        tuple(dict.fromkeys(sample for each in during for sample in each)),
         found.memberships,
         machine_bytes,
-        place(asked.project, path),
+        Place(asked.project, path),
     )
     verdict = causes.find(study, asked.component)
     error = _replay_error(study)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from swarmtally.insight import limits, losses
+from swarmtally.insight import limits, losses, refusals
 from swarmtally.insight.study import Cause, Component, Study, Unknown
 
 LEAST_GAIN_SHARE = 0.01
@@ -20,7 +20,7 @@ FINDERS: Mapping[str, tuple[tuple[Component, ...], Finder]] = {
     "role_shortage": ((Component.SWARM,), limits.shortage),
     "agents_and_backend": ((Component.BACKEND, Component.SWARM), limits.places),
     "critical_path": ((Component.SWARM,), losses.critical_path),
-    "rate_limit": ((Component.BACKEND,), losses.rate_limits),
+    "rate_limit": ((Component.BACKEND,), refusals.rate_limits),
     "network": ((Component.NETWORK,), losses.network),
     "failures": ((Component.BACKEND,), losses.failures),
     "queue_wait": ((Component.QUEUE,), losses.queue_waits),
@@ -66,5 +66,5 @@ def _gains_nothing(study: Study, cause: Cause) -> bool:
     """What its own change does not gain was not lost to it."""
     if cause.what_if is None:
         return False
-    saved_ns = cause.what_if.saved_ns(study.base_ns)
+    saved_ns = min(cause.lost_ns, cause.what_if.saved_ns(study.base_ns))
     return saved_ns < LEAST_GAIN_NS and saved_ns < LEAST_GAIN_SHARE * study.base_ns

@@ -1,13 +1,14 @@
 """Causes that are limits: calls a backend takes at once, agents a swarm may hold, agents of a role."""
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 from swarmtally.domain.swarm import MAX_AGENTS_LIMIT, Strategy, Swarm
+from swarmtally.insight import opened
 from swarmtally.insight.jobs import Recording
 from swarmtally.insight.recording import Backend, Scene
+from swarmtally.insight.refusals import most_taken
 from swarmtally.insight.relaxing import (
     Best,
     independent,
@@ -20,15 +21,12 @@ from swarmtally.insight.relaxing import (
 from swarmtally.insight.study import Cause, Component, Evidence, Study, WhatIf, at_least_ns, most_at_once, seconds
 from swarmtally.store.history import Attempt
 
-PROVIDER = "model"
-"""The name of the backend that is a provider's model; an option says how many calls it takes at once."""
-
 
 def saturation(study: Study) -> Iterator[Cause]:
     """A backend that took fewer calls at once than there were tasks and agents for."""
     now = by_now(study)
-    for backend in _backends(study):
-        found = _of_machine(study, backend) if _compute(study, backend) else _of_slots(now, backend)
+    for backend in opened.backends(study):
+        found = _of_machine(study, backend) if opened.compute(study, backend) else _of_slots(now, backend)
         if found is not None:
             yield found
 
@@ -57,8 +55,8 @@ def places(study: Study) -> Iterator[Cause]:
     """A backend and a swarm that limit alike: raising one alone gains little, raising both much."""
     study = by_now(study)
     for swarm in _swarms(study, specialized=False):
-        for backend in _backends(study):
-            if not backend.host and not _compute(study, backend):
+        for backend in opened.backends(study):
+            if not backend.host and not opened.compute(study, backend):
                 found = _crowded(study, swarm, backend)
                 if found is not None:
                     yield found
@@ -67,7 +65,8 @@ def places(study: Study) -> Iterator[Cause]:
 def by_now(study: Study) -> Study:
     """The scenes with the sizes of the newest ones where they had less: what has been raised is gained already."""
     agents = {swarm: _held(study, swarm) for swarm in _swarms(study, specialized=False)}
-    calls = [(backend, _slots(study, backend)) for backend in _backends(study) if not _compute(study, backend)]
+    waiting = [backend for backend in opened.backends(study) if not opened.compute(study, backend)]
+    calls = [(backend, opened.slots(study, backend)) for backend in waiting]
     staff = {swarm: _staff(_newest(study, swarm)) for swarm in _swarms(study, specialized=True)}
 
     def grown(scene: Scene) -> Recording:
@@ -95,16 +94,16 @@ def _staff(scene: Scene) -> Counter[str]:
 
 
 def _of_slots(study: Study, backend: Backend) -> Cause | None:
-    now, most = _slots(study, backend), _most_jobs(study)
+    now, most = opened.slots(study, backend), _most_jobs(study)
     best = smallest_that_gains_most(
-        sizes_above(now, most),
+        [size for size in sizes_above(now, most) if size <= most_taken(study, backend)],
         lambda size: study.total_ns(lambda scene: _widened(scene, backend, size)),
         study.base_ns,
         study.worth_ns,
     )
     if best is None:
         return None
-    calls = _calls(study, backend)
+    calls = opened.calls(study, backend)
     evidence = (
         Evidence("calls_at_once_max", most_at_once(calls), backend.max_parallel, len(calls)),
         Evidence("all_places_taken_s", seconds(at_least_ns(calls, now)), 0, len(calls)),
@@ -131,11 +130,11 @@ def _of_slots(study: Study, backend: Backend) -> Cause | None:
 
 
 def _with_clients(study: Study, backend: Backend, now: int, best: Best) -> WhatIf:
-    swarm_id = next(scene.swarm.swarm_id for scene in reversed(study.scenes) if _pools(scene, backend))
+    swarm_id = next(scene.swarm.swarm_id for scene in reversed(study.scenes) if opened.pools(scene, backend))
     return WhatIf(
         f"clients that work on {best.size} packets at once instead of {now}",
         best.makespan_ns,
-        _command(study, "work_claim", "--limit", str(min(10, best.size - now)), "--swarm-id", swarm_id),
+        study.place.command("work_claim", "--limit", str(min(10, best.size - now)), "--swarm-id", swarm_id),
         "in a further client or sub-agent, again after each report, as fast as those that were seen",
         study.base_ns,
     )
@@ -143,7 +142,7 @@ def _with_clients(study: Study, backend: Backend, now: int, best: Best) -> WhatI
 
 def _wider(backend: Backend, size: int) -> tuple[str | None, str]:
     """The command that lets the backend take `size` calls at once, and what goes with it."""
-    if backend.name != PROVIDER:
+    if backend.name != opened.PROVIDER:
         return None, f"its program decides: set max_parallel={size} in the backend's info"
     return (
         f"export SWARMTALLY_MAX_PARALLEL={size}",
@@ -157,7 +156,7 @@ def _of_machine(study: Study, backend: Backend) -> Cause | None:
     lost_ns = study.base_ns - pooled
     if lost_ns < study.worth_ns:
         return None
-    calls = _calls(study, backend)
+    calls = opened.calls(study, backend)
     return Cause(
         "backend_saturation",
         Component.BACKEND,
@@ -174,7 +173,7 @@ def _of_machine(study: Study, backend: Backend) -> Cause | None:
 
 def _apart(scene: Scene, backend: Backend) -> Recording:
     """Every call of the backend had a machine of its own."""
-    numbers = _pools(scene, backend)
+    numbers = opened.pools(scene, backend)
     if not numbers:
         return scene.recording
     wide = with_slots(scene.recording, numbers, max(len(scene.recording.jobs), 1))
@@ -213,7 +212,7 @@ def _scaled(study: Study, swarm: Swarm, size: int) -> tuple[str | None, str | No
     if swarm.max_agents >= size:
         return None, f"it may hold {swarm.max_agents} agents by now"
     size = max(size, len(study.staying(swarm.swarm_id)))
-    return _command(study, "swarm_scale", "--target-size", str(size), "--swarm-id", swarm.swarm_id), None
+    return study.place.command("swarm_scale", "--target-size", str(size), "--swarm-id", swarm.swarm_id), None
 
 
 def _short(study: Study, swarm: Swarm, role: str) -> Cause | None:
@@ -256,20 +255,20 @@ def _spawned(study: Study, swarm: Swarm, role: str, had: int, count: int) -> tup
     of_swarm = ("--swarm-id", swarm.swarm_id)
     present = sum(member.left_ns is None for member in study.memberships.get(swarm.swarm_id, ()))
     if present + missing <= swarm.max_agents:
-        return _command(study, "agent_spawn", "--type", role, "--count", str(missing), *of_swarm), None
+        return study.place.command("agent_spawn", "--type", role, "--count", str(missing), *of_swarm), None
     size = str(len(staying) + missing)
-    command = _command(study, "swarm_scale", "--target-size", size, "--type", role, *of_swarm)
+    command = study.place.command("swarm_scale", "--target-size", size, "--type", role, *of_swarm)
     return command, "the swarm is full: this raises its max_agents and adds them"
 
 
 def _crowded(study: Study, swarm: Swarm, backend: Backend) -> Cause | None:
-    if not any(scene.swarm == swarm and _pools(scene, backend) for scene in study.scenes):
+    if not any(scene.swarm == swarm and opened.pools(scene, backend) for scene in study.scenes):
         return None
     most = _most_jobs(study, swarm)
     now = _held(study, swarm)
-    slots = _slots(study, backend)
+    slots, taken = opened.slots(study, backend), most_taken(study, backend)
     best = smallest_that_gains_most(
-        [size for size in sizes_above(min(now, slots), most) if size <= MAX_AGENTS_LIMIT],
+        [size for size in sizes_above(min(now, slots), most) if size <= min(MAX_AGENTS_LIMIT, max(slots, taken))],
         lambda size: study.total_ns(lambda scene: _opened(scene, swarm, backend, size)),
         study.base_ns,
         study.worth_ns,
@@ -285,7 +284,7 @@ def _crowded(study: Study, swarm: Swarm, backend: Backend) -> Cause | None:
     scaled, already = _scaled(study, swarm, best.size)
     wider, how = _wider(backend, best.size)
     commands = " && ".join(filter(None, (scaled, wider))) or None
-    calls, spells = _calls(study, backend), _spells(study, swarm)
+    calls, spells = opened.calls(study, backend), _spells(study, swarm)
     return Cause(
         "agents_and_backend",
         Component.BACKEND,
@@ -314,7 +313,7 @@ def _grown(scene: Scene, swarm: Swarm, size: int) -> Recording:
 
 
 def _widened(scene: Scene, backend: Backend, size: int) -> Recording:
-    fewer = [number for number in _pools(scene, backend) if scene.recording.pools[number].slots < size]
+    fewer = [number for number in opened.pools(scene, backend) if scene.recording.pools[number].slots < size]
     return with_slots(scene.recording, fewer, size) if fewer else scene.recording
 
 
@@ -329,57 +328,13 @@ def _staffed(scene: Scene, swarm: Swarm, role: str, count: int) -> Recording:
     return with_agents_of(scene.recording, role, missing) if missing > 0 else scene.recording
 
 
-def _backends(study: Study) -> list[Backend]:
-    """Each model's, as it was opened last."""
-    return list({(each.name, each.model): each for scene in study.scenes for each in scene.backends}.values())
-
-
-def _pools(scene: Scene, backend: Backend) -> list[int]:
-    """The pools of the backend's model, which other processes may have opened otherwise."""
-    return [
-        number for number, each in enumerate(scene.backends) if (each.name, each.model) == (backend.name, backend.model)
-    ]
-
-
 def _swarms(study: Study, *, specialized: bool) -> list[Swarm]:
     found = dict.fromkeys(scene.swarm for scene in study.scenes)
     return [swarm for swarm in found if (swarm.strategy is Strategy.SPECIALIZED) is specialized]
 
 
-def _compute(study: Study, backend: Backend) -> bool:
-    return any(scene.recording.pools[number].compute for scene in study.scenes for number in _pools(scene, backend))
-
-
-def _slots(study: Study, backend: Backend) -> int:
-    """The calls at once of the backend as it was opened last. Of clients nothing is set: what was seen of them last
-    says how many they are only where there was more to claim."""
-    found = [
-        (scene.recording.pools[number].slots, sum(job.pool == number for job in scene.recording.jobs))
-        for scene in study.scenes
-        for number in _pools(scene, backend)
-    ]
-    if not backend.host:
-        return found[-1][0]
-    busy = [slots for slots, jobs in found if jobs > slots]
-    return busy[-1] if busy else max(slots for slots, _ in found)
-
-
 def _most_jobs(study: Study, swarm: Swarm | None = None) -> int:
     return max(len(scene.recording.jobs) for scene in study.scenes if swarm is None or scene.swarm == swarm)
-
-
-def _calls(study: Study, backend: Backend) -> list[tuple[int, int]]:
-    """When each call of the backend was under way."""
-    found = []
-    for scene in study.scenes:
-        numbers = _pools(scene, backend)
-        ids = {job.task.task_id for job in scene.recording.jobs if job.pool in numbers}
-        found += [
-            (each.started_ns, each.started_ns + (each.exec_ns or 0))
-            for each in scene.attempts
-            if each.task_id in ids and each.started_ns is not None
-        ]
-    return found
 
 
 def _spells(study: Study, swarm: Swarm) -> list[tuple[int, int]]:
@@ -389,7 +344,3 @@ def _spells(study: Study, swarm: Swarm) -> list[tuple[int, int]]:
 
 def _spell(attempt: Attempt) -> tuple[int, int]:
     return attempt.claimed_ns, attempt.committed_ns or attempt.ended_ns or attempt.claimed_ns
-
-
-def _command(study: Study, tool: str, *words: str) -> str:
-    return shlex.join(["swarmtally", "mcp", tool, *words, *study.place])

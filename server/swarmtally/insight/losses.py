@@ -1,26 +1,27 @@
 """Causes that are losses: failures that were tried again, waits that nothing explains, locks, memory, long chains."""
 
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from graphlib import TopologicalSorter
 
 from swarmtally.domain.errors import FailureCause
+from swarmtally.domain.swarm import Strategy, Swarm
+from swarmtally.insight.commands import moving
 from swarmtally.insight.jobs import Job, Recording, Step
-from swarmtally.insight.limits import PROVIDER
 from swarmtally.insight.recording import Scene
 from swarmtally.insight.relaxing import (
     shortened,
     unlimited,
-    with_slots,
+    with_overhead,
+    without_failures,
     without_halts,
     without_locks,
-    without_overhead,
     without_queue_waits,
     without_stalls,
-    without_steps,
 )
 from swarmtally.insight.sampled import NO_SAMPLES
 from swarmtally.insight.study import Cause, Component, Evidence, Study, Unknown, WhatIf, seconds
-from swarmtally.store.history import Attempt
+from swarmtally.store.history import Attempt, Sample
 
 NETWORK_CAUSES = (FailureCause.NETWORK, FailureCause.TIMEOUT, FailureCause.SERVER)
 
@@ -55,17 +56,40 @@ def critical_path(study: Study) -> Iterator[Cause]:
                 len(free.jobs),
             ),
         ),
-        WhatIf(
-            f"task {task.key} (mode {task.mode}) takes half as long",
-            study.total_ns(
-                lambda each: shortened(each.recording, task.task_id, 0.5) if each is scene else each.recording
-            ),
-            None,
-            f"no option makes a task shorter: split {task.key}, or have mode {task.mode} deliver less",
-        ),
+        _halved(study, scene, longest),
         swarm_id=scene.swarm.swarm_id,
         tasks=tuple(job.task.key for job in chain[:_NAMED]),
     )
+
+
+def _halved(study: Study, scene: Scene, longest: Job) -> WhatIf:
+    """The longest task of a chain takes half as long; with it those beside it, where they hold the chain up alike."""
+
+    def halved_ns(task_ids: Collection[str]) -> int:
+        return study.total_ns(
+            lambda each: shortened(each.recording, task_ids, 0.5) if each is scene else each.recording
+        )
+
+    task, beside = longest.task, _beside(scene.recording, longest)
+    alone_ns, together_ns = halved_ns({task.task_id}), halved_ns(beside)
+    if study.base_ns - together_ns <= 2 * (study.base_ns - alone_ns):
+        change, made_ns, which = f"task {task.key} (mode {task.mode}) takes half as long", alone_ns, task.key
+    else:
+        change = f"the {len(beside)} tasks of mode {task.mode} that lie side by side take half as long"
+        made_ns, which = together_ns, "them"
+    return WhatIf(
+        change, made_ns, None, f"no option makes a task shorter: split {which}, or have mode {task.mode} deliver less"
+    )
+
+
+def _beside(recording: Recording, job: Job) -> set[str]:
+    """The tasks of its mode in its wave: as many waits deep in the graph, itself among them."""
+    jobs = {each.task.task_id: each for each in recording.jobs}
+    wave: dict[str, int] = {}
+    for task_id in TopologicalSorter({key: each.needs for key, each in jobs.items()}).static_order():
+        wave[task_id] = 1 + max((wave[need] for need in jobs[task_id].needs), default=0)
+    alike = (each.task for each in recording.jobs if each.task.mode == job.task.mode)
+    return {task.task_id for task in alike if wave[task.task_id] == wave[job.task.task_id]}
 
 
 def _excess_ns(scene: Scene) -> int:
@@ -104,26 +128,9 @@ def _places(scene: Scene) -> int:
     return min(scene.recording.max_agents, slots, len(scene.recording.jobs))
 
 
-def rate_limits(study: Study) -> Iterator[Cause]:
-    """Calls that the provider refused because there were too many."""
-    found = _failures(study, (FailureCause.RATE_LIMIT,))
-    if found is not None:
-        lost_ns, failed = found
-        what_if, reason = _gentler(study, failed)
-        yield Cause(
-            "rate_limit",
-            Component.BACKEND,
-            f"the provider refused {len(failed)} calls, which were sent again after pauses",
-            lost_ns,
-            (Evidence("attempts_refused", len(failed), 0, _attempts(study)),),
-            what_if,
-            reason,
-        )
-
-
 def network(study: Study) -> Iterator[Cause]:
     """Calls that failed on their way or at the provider, and the pauses before they were sent again."""
-    found = _failures(study, NETWORK_CAUSES)
+    found = failed_again(study, NETWORK_CAUSES)
     if found is not None:
         lost_ns, failed = found
         counted = {cause: sum(each.cause == cause for each in failed) for cause in NETWORK_CAUSES}
@@ -144,7 +151,7 @@ def network(study: Study) -> Iterator[Cause]:
 
 def failures(study: Study) -> Iterator[Cause]:
     """Attempts that failed for any other cause, and the pauses before their tasks were tried again."""
-    found = _failures(study, (FailureCause.OTHER,))
+    found = failed_again(study, (FailureCause.OTHER,))
     if found is not None:
         lost_ns, failed = found
         again = [step for job in _jobs(study) for step in job.steps[:-1] if step.cause == FailureCause.OTHER]
@@ -166,53 +173,30 @@ def failures(study: Study) -> Iterator[Cause]:
         )
 
 
-def _failures(study: Study, causes: Collection[str]) -> tuple[int, list[Attempt]] | None:
-    """What failures of `causes` that were tried again cost, and those attempts; None where it is not worth naming."""
-    lost_ns = study.lost_ns(lambda scene: _unfailing(scene.recording, causes))
+def failed_again(study: Study, causes: Collection[str]) -> tuple[int, list[Attempt]] | None:
+    """What failures of `causes` that were tried again cost, and those attempts; None where it is not worth naming.
+
+    Raises:
+        Unknown: nothing else is known than that tasks failed of them again and again, for good.
+    """
+    lost_ns = study.lost_ns(lambda scene: unfailing(scene.recording, causes))
     if lost_ns < study.worth_ns:
+        in_vain = [job for job in _jobs(study) if job.steps[1:] and job.steps[-1].cause in causes]
+        if in_vain:
+            raise Unknown(
+                f"{len(in_vain)} tasks were tried {sum(len(job.steps) for job in in_vain)} times and failed for good: "
+                "what they would have taken without failing is not known; run_status shows their errors"
+            )
         return None
     attempts = [each for scene in study.scenes for each in scene.attempts if each.status == "failed"]
     return lost_ns, [each for each in attempts if (each.cause or FailureCause.OTHER) in causes]
 
 
-def _unfailing(recording: Recording, causes: Collection[str]) -> Recording:
+def unfailing(recording: Recording, causes: Collection[str]) -> Recording:
+    """The recording without failures of `causes` that were tried again; the same one where there are none."""
     if not any(step.cause in causes for job in recording.jobs for step in job.steps):
         return recording
-    return without_steps(recording, lambda step: step.cause in causes)
-
-
-def _gentler(study: Study, refused: list[Attempt]) -> tuple[WhatIf | None, str | None]:
-    """With as many calls at once as were never refused; where such calls were refused too, nothing can be said."""
-    at_once = min(_under_way(study, each) for each in refused)
-    calls = at_once - 1
-    names = {backend.name for scene in study.scenes for backend in scene.backends}
-    if calls < 1:
-        return None, "calls were refused even alone, so the limit is not one of calls at once; raise it at the provider"
-
-    def gentle(scene: Scene) -> Recording:
-        limited = with_slots(scene.recording, range(len(scene.recording.pools)), calls)
-        return _unfailing(limited, (FailureCause.RATE_LIMIT,))
-
-    made_ns = study.total_ns(gentle)
-    if made_ns >= study.base_ns:
-        return None, f"with {calls} calls at once, which were never refused, it would take longer than with refusals"
-    note = f"{calls} calls at once were never refused, {at_once} were"
-    if names != {PROVIDER}:
-        return WhatIf(f"at most {calls} calls at once", made_ns, None, f"{note}; its program sets max_parallel"), None
-    command = f"export SWARMTALLY_MAX_PARALLEL={calls}"
-    return WhatIf(f"at most {calls} calls at once", made_ns, command, f"{note}; then start the server again"), None
-
-
-def _under_way(study: Study, refused: Attempt) -> int:
-    """The calls under way when that one was sent, itself counted."""
-    at_ns = refused.started_ns
-    if at_ns is None:
-        return 0
-    return sum(
-        each.started_ns is not None and each.started_ns <= at_ns < each.started_ns + max(1, each.exec_ns or 0)
-        for scene in study.scenes
-        for each in scene.attempts
-    )
+    return without_failures(recording, causes)
 
 
 def queue_waits(study: Study) -> Iterator[Cause]:
@@ -232,21 +216,30 @@ def queue_waits(study: Study) -> Iterator[Cause]:
         WhatIf(
             "every task is claimed as soon as it can be",
             study.base_ns - lost_ns,
-            None,
-            "claim the next packets with each report (work_report --claim N)"
-            if host
-            else "no option sets it; agents that another process frees are seen within 0.1 s",
+            *_claimed_at_once(study, host),
         ),
+    )
+
+
+def _claimed_at_once(study: Study, host: bool) -> tuple[str | None, str]:
+    """The call with which a client has its next packet at once; None for a scheduler of ours."""
+    if not host:
+        return None, "no option sets it; agents that another process frees are seen within 0.1 s"
+    report = ("--task-id", "TASK", "--lease", "LEASE", "--output", "TEXT")
+    return (
+        study.place.command("work_report", *report, "--claim", "1"),
+        "report each packet like this, with its TASK and LEASE and what you made: the answer brings the next one",
     )
 
 
 def overhead(study: Study) -> Iterator[Cause]:
     """Packing prompts, waiting for a provider's cache to be warm, committing results and the scheduler's turns."""
-    lost_ns = study.lost_ns(lambda scene: without_overhead(scene.recording))
+    lost_ns = study.lost_ns(lambda scene: with_overhead(scene.recording, 0))
     if lost_ns < study.worth_ns:
         return
     steps = [step for step in _steps(study) if not step.lost]
-    spent = sum(step.spans.before + step.spans.after for step in steps)
+    own = [step.spans - step.locked - step.stalled for step in steps]
+    spent = sum(spans.before + spans.after for spans in own)
     worked = sum(step.spans.work for step in steps)
     yield Cause(
         "overhead",
@@ -254,7 +247,12 @@ def overhead(study: Study) -> Iterator[Cause]:
         "time between claim and call, and between answer and commit: packing, warming a cache, committing, scheduling",
         lost_ns,
         (Evidence("overhead_s", seconds(spent), seconds(worked), len(steps)),),
-        WhatIf("no overhead", study.base_ns - lost_ns, None, "no option removes it; fewer, larger tasks have less"),
+        WhatIf(
+            "half as many tasks, each twice as long",
+            study.total_ns(lambda scene: with_overhead(scene.recording, 0.5)),
+            None,
+            "no option removes it; fewer, larger tasks have less: ask for two things in one task",
+        ),
     )
 
 
@@ -302,10 +300,27 @@ def locks(study: Study) -> Iterator[Cause]:
         WhatIf(
             "no wait for locks",
             study.base_ns - lost_ns,
-            None,
-            "run fewer processes on this database, or give other projects a file of their own with --db",
+            *_moved(study),
         ),
     )
+
+
+def _moved(study: Study) -> tuple[str | None, str]:
+    """The commands that give the project a database of its own; None with the reason where it has one."""
+    own = study.place.own
+    if own == study.place:
+        return None, "the project has a database of its own already: end other processes of this project"
+    # The newest comes last, and is the current one then.
+    swarms = list(dict.fromkeys(scene.swarm for scene in reversed(study.scenes)))[::-1]
+    note = "start the server again with it: new work then has a file that other projects' processes do not lock"
+    command = moving(own, [(swarm, _staff(study, swarm)) for swarm in swarms])
+    return command, f"{note}; memory, agents and history stay in {study.place.database}"
+
+
+def _staff(study: Study, swarm: Swarm) -> Counter[str]:
+    """The agents of each role without which its runs would not take as long: elsewhere they come with the tasks."""
+    staying = study.staying(swarm.swarm_id) if swarm.strategy is Strategy.SPECIALIZED else []
+    return Counter(member.agent.role for member in staying)
 
 
 def memory(study: Study) -> Iterator[Cause]:
@@ -318,7 +333,7 @@ def memory(study: Study) -> Iterator[Cause]:
     lost_ns = study.lost_ns(lambda scene: without_stalls(scene.recording))
     if lost_ns < study.worth_ns:
         return
-    stalled = sum(each.memory_stall_ns or 0 for each in told)
+    stalled = _of_machine_ns(told)
     resident = [each.rss_bytes for each in study.samples if each.rss_bytes is not None]
     evidence = [Evidence("memory_stall_s", seconds(stalled), 0, len(told))]
     if resident:
@@ -336,6 +351,16 @@ def memory(study: Study) -> Iterator[Cause]:
             "no option gives the machine more memory; end other programs, or use a smaller model",
         ),
     )
+
+
+def _of_machine_ns(samples: Sequence[Sample]) -> float:
+    """What the machine waited for memory: of what several processes tell of the same time, one counts."""
+    stalled, reached_ns = 0.0, 0
+    for each in sorted(samples, key=lambda sample: sample.at_ns):
+        new_ns = each.at_ns - max(reached_ns, each.at_ns - each.interval_ns)
+        stalled += (each.memory_stall_ns or 0) * new_ns / max(1, each.interval_ns)
+        reached_ns = each.at_ns
+    return stalled
 
 
 def _jobs(study: Study) -> list[Job]:

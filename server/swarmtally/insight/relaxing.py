@@ -43,7 +43,8 @@ def unlimited(recording: Recording) -> Recording:
     """As many agents and calls as there are tasks, nothing waits without need, nothing fails that is tried again."""
     free = replace(recording, max_agents=UNLIMITED)
     free = with_slots(free, range(len(recording.pools)), UNLIMITED)
-    return without_delays(without_steps(free, lambda step: step.lost or step.cause is not None))
+    free = without_steps(free, lambda step: step.lost or step.cause is not None)
+    return without_delays(without_stalls(without_locks(free)))
 
 
 def independent(recording: Recording) -> Recording:
@@ -54,6 +55,18 @@ def independent(recording: Recording) -> Recording:
 def without_steps(recording: Recording, gone: Callable[[Step], bool]) -> Recording:
     """Attempts that another followed, and the pauses after them, did not happen; a task's last attempt stays."""
     return _each(recording, lambda job: tuple(step for step in job.steps[:-1] if not gone(step)) + job.steps[-1:])
+
+
+def without_failures(recording: Recording, causes: Collection[str]) -> Recording:
+    """Attempts that failed of `causes`, and the pauses after them, did not happen. A task that failed of them for good
+    stays as it was: what it would have taken is not known."""
+
+    def steps(job: Job) -> tuple[Step, ...]:
+        if job.steps[-1].cause in causes:
+            return job.steps
+        return tuple(step for step in job.steps if step.cause not in causes)
+
+    return _each(recording, steps)
 
 
 def without_halts(recording: Recording) -> Recording:
@@ -77,14 +90,16 @@ def without_queue_waits(recording: Recording) -> Recording:
     return _spans(recording, spans)
 
 
-def without_overhead(recording: Recording) -> Recording:
-    """Packing, committing and scheduling take no time, as far as it was not spent waiting for locks or memory. Of an
-    attempt that was lost nothing is known but that it was: its time is no overhead."""
+def with_overhead(recording: Recording, factor: float) -> Recording:
+    """Packing, committing and scheduling take `factor` of their time, as far as it was not spent waiting for locks or
+    memory. Of an attempt that was lost nothing is known but that it was: its time is no overhead."""
 
     def spans(step: Step) -> Spans:
         if step.lost:
             return step.spans
-        before, after = step.locked.before + step.stalled.before, step.locked.after + step.stalled.after
+        waited = step.locked.before + step.stalled.before, step.locked.after + step.stalled.after
+        spent = step.spans.before - waited[0], step.spans.after - waited[1]
+        before, after = (waits + round(factor * own) for waits, own in zip(waited, spent, strict=True))
         return replace(step.spans, before=before, after=after)
 
     return _spans(recording, spans)
@@ -98,11 +113,11 @@ def without_stalls(recording: Recording) -> Recording:
     return _spans(recording, lambda step: step.spans - step.stalled)
 
 
-def shortened(recording: Recording, task_id: str, factor: float) -> Recording:
-    """The calls of one task take `factor` of their time."""
+def shortened(recording: Recording, task_ids: Collection[str], factor: float) -> Recording:
+    """The calls of these tasks take `factor` of their time."""
 
     def steps(job: Job) -> tuple[Step, ...]:
-        if job.task.task_id != task_id:
+        if job.task.task_id not in task_ids:
             return job.steps
         return tuple(replace(step, spans=replace(step.spans, work=step.spans.work * factor)) for step in job.steps)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from swarmtally.core import leases
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.health import Finding, Status, ok
-from swarmtally.insight.commands import place
+from swarmtally.insight.commands import Place
 from swarmtally.store import health
 from swarmtally.store.connection import Connection, Row
 from swarmtally.store.database import Database
@@ -92,7 +92,7 @@ class Work:
     @property
     def _place(self) -> str:
         """The options with which a command in any folder meets this project's work."""
-        return f" {shlex.join(place(self.project, self.database.path))}"
+        return f" {shlex.join(Place(self.project, self.database.path).options)}"
 
 
 def _why(hold: Hold, now_ns: int) -> str:

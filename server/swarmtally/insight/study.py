@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.swarm import AgentStatus
+from swarmtally.insight.commands import Place
 from swarmtally.insight.jobs import Recording
 from swarmtally.insight.recording import Scene
 from swarmtally.insight.replay import Replayed, replay
@@ -93,8 +94,7 @@ class Study:
     memberships: Mapping[str, tuple[Membership, ...]]
     """Of each swarm, as it is now."""
     machine_bytes: int | None
-    place: tuple[str, ...]
-    """The options with which a command in any folder meets the same work."""
+    place: Place
 
     @property
     def base_ns(self) -> int:

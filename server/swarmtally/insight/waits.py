@@ -41,21 +41,41 @@ def with_waits(scene: Scene, samples: Sequence[Sample]) -> Scene:
     telling = [sample for sample in samples if sample.lock_wait_ns or sample.memory_stall_ns]
     if not telling:
         return scene
-    parts = _all_parts(scene)
-    ordered = sorted(parts, key=lambda each: each.delay[0])
-    begins = [each.delay[0] for each in ordered]
-    longest = max((each.after[1] - each.delay[0] for each in ordered), default=0)
-    for sample in telling:
-        interval = (sample.at_ns - sample.interval_ns, sample.at_ns)
-        near = ordered[bisect_left(begins, interval[0] - longest) : bisect_left(begins, interval[1])]
-        _spread_lock(near, interval, sample.lock_wait_ns or 0)
-        _spread_stall(near, interval, sample.memory_stall_ns or 0)
-    following = iter(parts)
+    found = [_of_process(scene, [each for each in telling if each.owner == owner]) for owner in _owners(telling)]
+    # Which process worked on an attempt is not recorded; what the machine waited for memory, each of them tells.
+    following = iter([_longest(parts) for parts in zip(*found, strict=True)])
     jobs = tuple(
         replace(job, steps=tuple(_with_parts(step, next(following)) for step in job.steps))
         for job in scene.recording.jobs
     )
     return replace(scene, recording=replace(scene.recording, jobs=jobs))
+
+
+def _owners(samples: Sequence[Sample]) -> list[str]:
+    return list(dict.fromkeys(sample.owner for sample in samples))
+
+
+def _longest(parts: Sequence[_Parts]) -> _Parts:
+    """What one attempt waited at most, of what each process tells."""
+    locked, stalled = (
+        [max(waits) for waits in zip(*of_each, strict=True)]
+        for of_each in ([each.locked for each in parts], [each.stalled for each in parts])
+    )
+    return replace(parts[0], locked=locked, stalled=stalled)
+
+
+def _of_process(scene: Scene, samples: Sequence[Sample]) -> list[_Parts]:
+    """Of each attempt, in the order of the jobs, with what the samples of one process tell."""
+    parts = _all_parts(scene)
+    ordered = sorted(parts, key=lambda each: each.delay[0])
+    begins = [each.delay[0] for each in ordered]
+    longest = max((each.after[1] - each.delay[0] for each in ordered), default=0)
+    for sample in samples:
+        interval = (sample.at_ns - sample.interval_ns, sample.at_ns)
+        near = ordered[bisect_left(begins, interval[0] - longest) : bisect_left(begins, interval[1])]
+        _spread_lock(near, interval, sample.lock_wait_ns or 0)
+        _spread_stall(near, interval, sample.memory_stall_ns or 0)
+    return parts
 
 
 def _all_parts(scene: Scene) -> list[_Parts]:
