@@ -1,12 +1,14 @@
 """One attempt at a task: pack its prompt, open its usage row, call the backend, and say what came of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio.to_thread
 import structlog
 
-from swarmtally.core import ledger
+from swarmtally.core import budgets, ledger
+from swarmtally.core.budgets import Settled
+from swarmtally.core.counting import Counter
 from swarmtally.core.ports import Backend, BackendInfo, Inputs, Packer, Planner, Prompt, Room
 from swarmtally.core.replies import check_failure, check_reply, credible
 from swarmtally.domain.clock import NS_PER_S, Clock
@@ -49,6 +51,8 @@ class Workshop:
     retry: RetryPolicy
     draw: Callable[[], float]
     """Uniform in [0, 1): the jitter of the retries."""
+    counter: Counter = field(default_factory=Counter)
+    settled: Settled = field(default_factory=Settled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +144,9 @@ async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls:
             kept = f"{info.max_output_tokens} of its {info.context_tokens} tokens are kept for the answer"
             raise ContextExceeded(f"{error}; {kept} (--max-output-tokens)") from error
         received_ns = held_ns if repack == 0 and (inputs.needed or inputs.seen) else None
-        usage_id = await ledger.open_call(
-            shop.database,
-            ledger.opened_call(run, claim, (info.name, info.model), prompt, shop.clock.now_ns()),
-            received_ns,
-        )
+        opened = ledger.opened_call(run, claim, (info.name, info.model), prompt, shop.clock.now_ns())
+        opened = await budgets.reserved(shop.database, shop.counter, run, info, prompt, opened)
+        usage_id = await ledger.open_call(shop.database, run, opened, received_ns, shop.settled)
         if usage_id is None:
             raise AttemptOver(claim.task.task_id, claim.number)
         calls.begin(shop.clock)

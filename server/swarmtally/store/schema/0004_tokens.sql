@@ -11,6 +11,11 @@ ALTER TABLE usage ADD COLUMN output_weight REAL;            -- the model's price
 ALTER TABLE usage ADD COLUMN price_date TEXT;               -- of the price list
 ALTER TABLE usage ADD COLUMN asked TEXT;                    -- JSON: references it asked for in place of a deliverable
 CREATE INDEX usage_by_opening ON usage (opened_ns);
+-- With all that sums are made of: they are asked for before each call of a run with a budget.
+CREATE INDEX usage_budgeted ON usage (run_id, status, input_tokens, output_tokens, cost_nanousd, reserved_tokens,
+  reserved_nanousd) WHERE reserved_tokens IS NOT NULL;
 
 ALTER TABLE run ADD COLUMN budget_tokens INTEGER;           -- raw tokens; NULL: none
 ALTER TABLE run ADD COLUMN budget_nanousd INTEGER;
+ALTER TABLE run ADD COLUMN refused_tokens INTEGER;          -- what the call would hold for which the budget paused it
+ALTER TABLE run ADD COLUMN refused_nanousd INTEGER;
