@@ -11,6 +11,7 @@ import pytest
 from swarmtally.core.ports import BackendInfo, Prompt, Reply
 from swarmtally.domain.budget import NANO, Budget
 from swarmtally.domain.errors import BackendFailure, InvalidInput
+from swarmtally.domain.run import RunStatus
 from swarmtally.domain.task import TaskStatus
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import budgets
@@ -102,6 +103,31 @@ async def test_calls_that_wait_for_room_are_not_sent_before_there_is_some(tmp_pa
         backend.gate.set()
         assert await ended(swarm, run_id) == "succeeded"
         assert backend.most_at_once == 3
+
+
+class HoldingBackend(ScriptedBackend):
+    """Holds the call of task `a` until its gate opens, and no other."""
+
+    async def execute(self, prompt: Prompt) -> Reply:
+        if prompt.parts[-1] == "a":
+            self.order.append("a")
+            assert self.gate is not None
+            await self.gate.wait()
+            return Reply("result of a", self.usage)
+        return await ScriptedBackend(order=self.order).execute(prompt)
+
+
+async def test_a_call_for_which_no_room_can_come_does_not_wait_for_others(tmp_path: Path) -> None:
+    backend = HoldingBackend(max_parallel=2, gate=anyio.Event())
+    async with swarmed(tmp_path, backend) as swarm:
+        run_id = await swarm.start(task("a"), task("b"), task("c" * 1_000, "b"), budget=Budget(500))
+        with anyio.fail_after(10):
+            while (await swarm.runs.get(run_id)).status is not RunStatus.PAUSED:
+                await anyio.lowlevel.checkpoint()
+        assert (await swarm.runs.show(run_id)).account.spending.open_tokens == CALL
+        backend.gate.set()
+        assert await ended(swarm, run_id) == "paused"
+        assert backend.order == ["a", "b"]
 
 
 async def test_a_run_whose_budget_is_spent_pauses_with_what_was_done_kept(tmp_path: Path) -> None:

@@ -119,6 +119,14 @@ async def test_a_dry_run_estimates_what_is_known_and_starts_nothing(tmp_path: Pa
         assert sum(row["reserved_tokens"] for row in sent) == estimate.reserved_tokens
 
 
+def test_one_schema_describes_a_run_and_a_dry_run() -> None:
+    schema = sparc_run.output_schema
+    assert schema["type"] == "object"
+    for view in (RunView, DryRunView):
+        assert set(schema["required"]) <= set(view.model_fields) <= set(schema["properties"])
+    assert {"status", "backend", "next_step"} <= set(schema["required"])
+
+
 async def test_a_dry_run_learns_from_what_was_reported(tmp_path: Path, wire: OpenAIWire) -> None:
     async with app_on(tmp_path, wire) as app:
         wire.script(*[answer("done", tokens(300, 10)) for _ in range(6)])

@@ -7,6 +7,7 @@ import anyio
 import anyio.to_thread
 
 from swarmtally.backends.failures import Scrubber, translate
+from swarmtally.backends.tokenizers import tokenizer_of
 from swarmtally.core.ports import BackendInfo, Prompt, Reply
 from swarmtally.domain.errors import BackendFailure, InvalidInput
 from swarmtally.domain.usage import TokenUsage
@@ -81,23 +82,24 @@ class ModelBackend:
                 return compatible_model(model.removeprefix("openai:"), base_url, environ.get(API_KEY_VARIABLE))
             return _provider_model(model, environ)
 
-        def prepare() -> tuple["Model", int, int, "ModelSettings"]:
+        def prepare() -> tuple["Model", BackendInfo, "ModelSettings"]:
             built = build()
             context = built.context_window or DEFAULT_CONTEXT_TOKENS
             limit = output_limit(max_output_tokens, DEFAULT_MAX_OUTPUT_TOKENS, context, model)
-            return built, context, limit, call_settings(built, limit, timeout_s)
+            info = BackendInfo(
+                name="model",
+                model=model,
+                base_url=base_url,
+                max_parallel=max_parallel,
+                reports_tokens=True,
+                bound="latency",
+                context_tokens=context,
+                max_output_tokens=limit,
+                tokenizer=tokenizer_of(model, base_url),
+            )
+            return built, info, call_settings(built, limit, timeout_s)
 
-        built, context_tokens, limit, settings = await _in_thread(prepare, model, scrub)
-        info = BackendInfo(
-            name="model",
-            model=model,
-            base_url=base_url,
-            max_parallel=max_parallel,
-            reports_tokens=True,
-            bound="latency",
-            context_tokens=context_tokens,
-            max_output_tokens=limit,
-        )
+        built, info, settings = await _in_thread(prepare, model, scrub)
         await built.__aenter__()
         return cls(built, info, settings, scrub)
 

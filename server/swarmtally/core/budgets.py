@@ -16,7 +16,7 @@ from swarmtally.core.leases import scope
 from swarmtally.core.ports import BackendInfo, Prompt
 from swarmtally.domain.budget import NANO, Budget, Reservation, Spending, fits, usd
 from swarmtally.domain.errors import InvalidInput
-from swarmtally.domain.run import Run, RunStatus
+from swarmtally.domain.run import Run
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import budgets, events, tasks
 from swarmtally.store.connection import Connection
@@ -101,15 +101,15 @@ def reservation(info: BackendInfo, estimated_tokens: int) -> Reservation:
 
 async def admit(tx: Connection, run: Run, call: OpenedCall, now_ns: int) -> Verdict:
     """Whether the budget of the call's run has room for it; when not even calls under way could leave room, pause."""
-    found = await budgets.of_attempt(tx, call.task_id, call.number)
+    found = await budgets.standing(tx, run.run_id, call.task_id, call.number)
     if found is None or call.reserved_tokens is None:
         # The attempt is over, which whoever opens the row sees; or its run has no budget.
         return Verdict.SEND
-    if found["status"] == RunStatus.PAUSED:
+    if found.paused:
         await tasks.recover_lost(tx, scope(run), now_ns, "its run was paused before the call", only=call.task_id)
         return Verdict.HELD_BACK
-    budget, wanted = Budget.from_row(found), Reservation(call.reserved_tokens, call.reserved_nanousd)
-    so_far = await budgets.spending(tx, run.run_id)
+    wanted = Reservation(call.reserved_tokens, call.reserved_nanousd)
+    budget, so_far = found.budget, found.spending
     if fits(so_far.needs(wanted), budget):
         return Verdict.SEND
     if fits(so_far.settled().needs(wanted), budget) and so_far.open_tokens:

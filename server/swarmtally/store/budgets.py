@@ -1,8 +1,10 @@
 """What runs with a budget have spent, and what is held of it."""
 
+from dataclasses import dataclass
+
 from swarmtally.domain.budget import Account, Budget, Reservation, Spending
 from swarmtally.domain.run import RunStatus
-from swarmtally.store.connection import Connection, Row
+from swarmtally.store.connection import Connection
 
 # A call with one figure of the two is unknown, and what it did tell may be more than was held for it.
 _HELD_TOKENS = "MAX(reserved_tokens, COALESCE(input_tokens, 0) + COALESCE(output_tokens, 0))"
@@ -28,13 +30,26 @@ async def spending(tx: Connection, run_id: str) -> Spending:
     return Spending.from_row(row)
 
 
-async def of_attempt(tx: Connection, task_id: str, number: int) -> Row | None:
-    """The run of an attempt under way: its `status` and its budget as they are now. None when the attempt is over."""
-    return await tx.row(
-        "SELECT run.status, run.budget_tokens, run.budget_nanousd FROM attempt JOIN task USING (task_id)"
-        " JOIN run USING (run_id) WHERE task_id = :task_id AND number = :number AND attempt.status = 'running'",
-        {"task_id": task_id, "number": number},
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A run as one of its calls is about to be sent."""
+
+    paused: bool
+    budget: Budget
+    spending: Spending
+
+
+async def standing(tx: Connection, run_id: str, task_id: str, number: int) -> Standing | None:
+    """The run of an attempt under way as it is now; None when the attempt is over."""
+    row = await tx.row(
+        f"SELECT run.status, run.budget_tokens, run.budget_nanousd, spending.* FROM run, ({_SPENDING}) AS spending"
+        " WHERE run.run_id = :run_id AND EXISTS (SELECT 1 FROM attempt"
+        "   WHERE task_id = :task_id AND number = :number AND attempt.status = 'running')",
+        {"run_id": run_id, "task_id": task_id, "number": number},
     )
+    if row is None:
+        return None
+    return Standing(row["status"] == RunStatus.PAUSED, Budget.from_row(row), Spending.from_row(row))
 
 
 async def pause(tx: Connection, run_id: str, refused: Reservation, reason: str) -> None:
