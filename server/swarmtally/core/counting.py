@@ -104,7 +104,7 @@ class Counter:
             return Estimate(counted_tokens, f"counted by tokenizer {info.tokenizer.name}", None, None, reason)
         ratio = await self.ratio(database, info) if info is not None else learn(())
         # As the ledger keeps a prompt's size, which is what ratios are learned from.
-        tokens = ratio.tokens(prompt.prefix()[-1][0])
+        tokens = ratio.tokens(len(prompt.text.encode()))
         if ratio.learned:
             basis = f"{ratio.bytes_per_token:.2f} bytes a token, the median of the model's last {ratio.n} calls"
             return Estimate(tokens, basis, ratio.n, ratio.error, None)

@@ -68,7 +68,7 @@ async def estimated(
             found.append(PlannedTask(task, reason=one_line(str(error), ERROR_LIMIT)))
             continue
         estimate = await counter.estimate(database, info, prompt)
-        found.append(_priced(PlannedTask(task, prompt.prefix()[-1][0], estimate), info))
+        found.append(_priced(PlannedTask(task, len(prompt.text.encode()), estimate), info))
     return tuple(found)
 
 
