@@ -17,6 +17,7 @@ from benchmarks import (
     report,
     shell_start,
     speed_multiplier,
+    tokens,
 )
 
 BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "bottleneck": bottleneck.run,
     "report": report.run,
     "bookkeeping": bookkeeping.run,
+    "tokens": tokens.run,
 }
 
 

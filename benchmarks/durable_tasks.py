@@ -4,7 +4,7 @@ rows in one commit a task."""
 import sqlite3
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +94,9 @@ class NullBackend:
 class TextPacker:
     def pack(self, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:
         return Prompt("", (task.text,))
+
+    def parts(self, run: Run, inputs: Inputs, references: Sequence[str], budget_bytes: int) -> str:
+        raise AssertionError("nothing was left out")
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,13 @@ def test_the_shell_takes_a_provider_whose_key_is_set_before_the_local_model(tmp_
     assert (found.name, found.model, found.reason) == ("model", "openai:gpt-5-mini", "OPENAI_API_KEY is set")
 
 
+@pytest.fixture
+def without_anthropic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if its SDK were not installed."""
+    monkeypatch.setitem(sys.modules, "anthropic", None)
+
+
+@pytest.mark.usefixtures("without_anthropic")
 def test_the_reason_tells_what_was_skipped(tmp_path: Path) -> None:
     found = chosen(tmp_path, environ=KEYS)
     assert found.model == "openai:gpt-5-mini"
@@ -98,6 +105,7 @@ def test_the_order_of_providers_and_their_modules(tmp_path: Path, monkeypatch: p
     sys.modules.pop("google", None)
 
 
+@pytest.mark.usefixtures("without_anthropic")
 def test_the_shell_falls_back_to_the_local_model_and_says_why(tmp_path: Path) -> None:
     pulled(tmp_path)
     assert "no provider's key is set" in chosen(tmp_path).reason
@@ -111,6 +119,7 @@ def test_a_key_of_google_without_its_sdk_says_what_to_install(tmp_path: Path) ->
         chosen(tmp_path, environ={"GEMINI_API_KEY": "x"})
 
 
+@pytest.mark.usefixtures("without_anthropic")
 def test_the_shell_with_nothing_names_the_remedies(tmp_path: Path) -> None:
     for environ in ({}, {"ANTHROPIC_API_KEY": "x"}, {"ANTHROPIC_API_KEY": ""}):
         with pytest.raises(NoBackend, match="swarmtally model pull smollm2") as caught:

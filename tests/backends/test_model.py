@@ -324,7 +324,7 @@ async def test_an_unknown_provider_is_final(name: str) -> None:
 
 async def test_a_missing_sdk_says_what_to_install() -> None:
     for model, remedy in (
-        ("anthropic:claude-haiku-4-5", "pip install 'pydantic-ai-slim[anthropic]'"),
+        ("mistral:mistral-small-latest", "pip install 'pydantic-ai-slim[mistral]'"),
         ("groq:llama", "pip install 'pydantic-ai-slim[groq]'"),
     ):
         with pytest.raises(BackendFailure) as caught:

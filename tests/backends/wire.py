@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that speaks OpenAI's chat completions, as scripted.
+"""A real HTTP server on loopback that speaks OpenAI's chat completions, as scripted; scripts may speak otherwise.
 
     with OpenAIWire() as wire:
         wire.script(failure(503), answer("done"))
@@ -13,7 +13,7 @@ import hashlib
 import json
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -92,6 +92,52 @@ def held(hold: Hold) -> Answer:
     return Answer(hold=hold)
 
 
+def anthropic_answer(text: str, **used: int) -> Answer:
+    """As Anthropic's messages say it; see `_anthropic` for what may be used."""
+    return _anthropic([{"type": "text", "text": text}], "end_turn", **used)
+
+
+def anthropic_call(arguments: Mapping[str, Any], said: str = "", **used: int) -> Answer:
+    """The same, when the model calls the tool."""
+    text = [{"type": "text", "text": said}] if said else []
+    call = {"type": "tool_use", "id": "toolu_1", "name": "read_part", "input": arguments}
+    return _anthropic([*text, call], "tool_use", **used)
+
+
+def _anthropic(
+    content: list[dict[str, Any]],
+    stop_reason: str,
+    input_tokens: int = 9,
+    output_tokens: int = 1,
+    read: int = 0,
+    written: int = 0,
+) -> Answer:
+    cached = {"cache_read_input_tokens": read, "cache_creation_input_tokens": written}
+    usage = {"input_tokens": input_tokens, "output_tokens": output_tokens, **cached}
+    reply = {"id": "m1", "type": "message", "role": "assistant", "model": "wire", "content": content}
+    return Answer(body=json.dumps({**reply, "stop_reason": stop_reason, "usage": usage}).encode())
+
+
+def responses_answer(text: str) -> Answer:
+    """As OpenAI's responses say it."""
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    return _responses({"type": "message", "id": "o1", "role": "assistant", "status": "completed", "content": content})
+
+
+def responses_call(arguments: Mapping[str, Any]) -> Answer:
+    """The same, when the model calls the tool."""
+    call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "read_part", "status": "completed"}
+    return _responses({**call, "arguments": json.dumps(arguments)})
+
+
+def _responses(item: Mapping[str, Any]) -> Answer:
+    details = {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0}}
+    usage = {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10, **details}
+    reply = {"id": "r1", "object": "response", "created_at": 1, "model": "wire", "status": "completed"}
+    tools = {"parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+    return Answer(body=json.dumps({**reply, **tools, "output": [item], "usage": usage}).encode())
+
+
 def failure(status: int, error: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None) -> Answer:
     body = {"error": error or {"message": f"scripted {status}", "type": "scripted", "code": None}}
     return Answer(status, json.dumps(body).encode(), headers or {})
@@ -148,6 +194,8 @@ class OpenAIWire:
 
     def __init__(self) -> None:
         self.requests: list[Received] = []
+        self.respond: Callable[[Received], Answer] | None = None
+        """What answers once the script is over, in place of the default answer."""
         self._script: deque[Answer] = deque()
         self._changed = threading.Condition()
         self._disconnects = 0
@@ -233,7 +281,8 @@ class OpenAIWire:
             request = await _read_request(reader)
             with self._changed:
                 self.requests.append(request)
-                scripted = self._script.popleft() if self._script else Answer()
+                respond = self.respond or (lambda request: Answer())
+                scripted = self._script.popleft() if self._script else respond(request)
                 self._changed.notify_all()
             if scripted.hold is not None and not await self._held(scripted.hold, reader):
                 return

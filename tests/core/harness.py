@@ -11,7 +11,7 @@ import anyio
 
 from swarmtally.core import owner
 from swarmtally.core.attempt import Workshop
-from swarmtally.core.ports import BackendInfo, Inputs, Prompt, Reply
+from swarmtally.core.ports import BackendInfo, Inputs, Packer, Prompt, Reply
 from swarmtally.core.runs import Runs
 from swarmtally.core.scheduler import Scheduler
 from swarmtally.core.swarms import Swarms
@@ -103,6 +103,9 @@ class KeyPacker:
         lacks = tuple(f"lacks {key}" for key in inputs.missing)
         return Prompt("system", (*seen, *lacks, task.key))
 
+    def parts(self, run: Run, inputs: Inputs, references: Sequence[str], budget_bytes: int) -> str:
+        raise AssertionError("nothing was left out")
+
 
 @dataclass(frozen=True, slots=True)
 class ListPlanner:
@@ -132,10 +135,15 @@ class Swarmed:
         await self.swarms.init(Topology.STAR, strategy, max_agents, None, None)
 
     async def start(
-        self, *plan: NewTask, roles: Sequence[str] = (), out_dir: str | None = None, budget: Budget = UNLIMITED
+        self,
+        *plan: NewTask,
+        roles: Sequence[str] = (),
+        out_dir: str | None = None,
+        context: Sequence[str] = (),
+        budget: Budget = UNLIMITED,
     ) -> str:
         swarm, _ = await self.swarms.find_or_make(None)
-        new = NewRun(RunKind.BATCH, "the work", (), out_dir, CHOICE, budget=budget)
+        new = NewRun(RunKind.BATCH, "the work", tuple(context), out_dir, CHOICE, budget=budget)
         return await self.runs.start(new, plan, swarm, roles or [task.role for task in plan])
 
     async def run(self, *plan: NewTask, roles: Sequence[str] = ()) -> dict[str, Task]:
@@ -160,6 +168,7 @@ async def swarmed(
     project: str = "test",
     clock: Clock = SystemClock(),  # noqa: B008 - without state
     retry: RetryPolicy = RetryPolicy(max_attempts=3, base_s=0.001, cap_s=0.002),  # noqa: B008 - frozen
+    packer: Packer | None = None,
 ) -> AsyncIterator[Swarmed]:
     """A swarm over `folder/swarm.db`; closing it lets go of its runs, as closing the program does."""
     backend = backend or ScriptedBackend()
@@ -170,7 +179,7 @@ async def swarmed(
 
     path = await anyio.to_thread.run_sync(location.prepare, folder / "swarm.db")
     async with open_database(path, clock) as database, anyio.create_task_group() as group:
-        shop = Workshop(database, clock, KeyPacker(), ListPlanner(), retry, lambda: 0.5)
+        shop = Workshop(database, clock, packer or KeyPacker(), ListPlanner(), retry, lambda: 0.5)
         scheduler = Scheduler(shop, shelf or NoShelf(), new_id)
         group.start_soon(scheduler.run)
         swarms = Swarms(database, clock, new_id, project)

@@ -29,6 +29,7 @@ class Dollar:
 
     date = "2026-01-01"
     output_weight = 1.0
+    cache_read_weight = None
 
     def cost_nanousd(self, usage: TokenUsage) -> int | None:
         return ((usage.input_tokens or 0) + (usage.output_tokens or 0)) * NANO
@@ -106,14 +107,16 @@ async def test_calls_that_wait_for_room_are_not_sent_before_there_is_some(tmp_pa
 
 
 class HoldingBackend(ScriptedBackend):
-    """Holds the call of task `a` until its gate opens, and no other."""
+    """Holds the call of task `a` until its gate opens, and the others until that was sent."""
 
     async def execute(self, prompt: Prompt) -> Reply:
         if prompt.parts[-1] == "a":
             self.order.append("a")
+            self.met.set()
             assert self.gate is not None
             await self.gate.wait()
             return Reply("result of a", self.usage)
+        await self.met.wait()
         return await ScriptedBackend(order=self.order).execute(prompt)
 
 

@@ -2,12 +2,18 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from swarmtally.core.packets import Packet
-from tests.core.harness import task
+from swarmtally.core.memory import Memory
+from swarmtally.core.packets import PROMPT_BYTES, Packet
+from swarmtally.core.ports import Inputs, Prompt
+from swarmtally.domain.errors import ContextExceeded
+from swarmtally.domain.run import Run
+from swarmtally.domain.task import Task
+from tests.core.harness import KeyPacker, task
 from tests.core.hosted import Hosted, hosted, made
 
 PROMPT_LIMIT_BYTES = 60_000
@@ -101,3 +107,38 @@ async def test_a_component_s_name_cannot_open_a_tag_in_the_task_s_text(host: Hos
     text = (await host.claim_one()).prompt.text
     assert text.count("</artefact>") == text.count("<artefact ")
     assert "</context>" not in text
+
+
+@dataclass(frozen=True, slots=True)
+class SparingPacker(KeyPacker):
+    """Fills its budget, and leaves something out."""
+
+    least: int = 100
+
+    def pack(self, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:
+        if budget_bytes < self.least:
+            raise ContextExceeded("too long")
+        return Prompt("", ("x" * max(self.least, min(budget_bytes, 30_000)),), left_out=("context:1",))
+
+
+async def test_a_packet_says_where_the_parts_are_that_were_left_out(tmp_path: Path) -> None:
+    async with hosted(tmp_path, packer=SparingPacker()) as host:
+        run_id = await host.start(task("a"), context=["the whole"])
+        packet = await host.claim_one()
+        assert f"sparc/{run_id}/context/N" in packet.prompt.parts[-1]
+        assert f"sparc/{run_id}/PHASE/NAME" in packet.prompt.parts[-1]
+        memory = Memory(host.database, host.clock)
+        assert (await memory.retrieve("test", "default", f"sparc/{run_id}/context/1")).value == "the whole"
+        # The ledger holds what was handed out.
+        assert await host.one("SELECT prompt_bytes FROM usage") == len(packet.prompt.text.encode())
+
+
+async def test_a_packet_that_role_and_task_fill_is_handed_out_without_it(tmp_path: Path) -> None:
+    async with hosted(tmp_path, packer=SparingPacker(least=PROMPT_BYTES - 10)) as host:
+        await host.start(task("a"), context=["the whole"])
+        assert len((await host.claim_one()).prompt.parts) == 1
+
+
+async def test_a_packet_from_which_nothing_was_left_out_does_not_speak_of_it(host: Hosted) -> None:
+    await host.start(task("a"), context=["short"])
+    assert "memory_usage" not in (await host.claim_one()).prompt.text

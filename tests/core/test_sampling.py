@@ -1,6 +1,6 @@
 """Resource samples: the shares of a run of known shape, and that nothing is sampled while nothing is executed."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,9 @@ class SlowPacker:
     def pack(self, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:
         self.clock.advance(2)
         return KeyPacker().pack(run, task, inputs, budget_bytes)
+
+    def parts(self, run: Run, inputs: Inputs, references: Sequence[str], budget_bytes: int) -> str:
+        return KeyPacker().parts(run, inputs, references, budget_bytes)
 
 
 @dataclass

@@ -267,6 +267,8 @@ def described(**given: Any) -> Described:
         (described(context_tokens=-1), "its context_tokens is -1; it must be"),
         (described(max_output_tokens="9"), "its max_output_tokens is '9'; it must be"),
         (described(max_output_tokens=8_000), "its max_output_tokens (8000) leave nothing of its context_tokens (8000)"),
+        (described(cache_least_tokens=0), "its cache_least_tokens is 0; it must be"),
+        (described(fetches="words"), "its fetches is 'words'; it must be tool, text or None"),
         (described(bound="foo"), "its bound is 'foo'; it must be latency or compute"),
         (described(name=""), "its name is ''; it must be a text"),
         (described(model=None), "its model is None; it must be a text"),

@@ -34,7 +34,7 @@ async def made(folder: Path, model: str, environ: Mapping[str, str] = KEY, **mor
     ("model", "environ", "why"),
     [
         ("foo:bar", KEY, "Unknown model: foo:bar"),
-        ("anthropic:claude-haiku-4-5", KEY, "needs a library that is not installed"),
+        ("groq:llama", KEY, "needs a library that is not installed"),
         ("openai:gpt-5-mini", {}, "OPENAI_API_KEY"),
     ],
 )

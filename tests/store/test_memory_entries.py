@@ -1,5 +1,6 @@
 """Storing, retrieving and deleting: versions, expiry, bounds, and what the caller is told."""
 
+import json
 import math
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from swarmtally.core.memory import DEPTH_LIMIT, TTL_LIMIT_S
 from swarmtally.domain.errors import InvalidInput, NotFound, VersionConflict
 from swarmtally.domain.memory import KEY_LIMIT, TAG_LIMIT, TAGS_LIMIT, VALUE_LIMIT_BYTES
+from swarmtally.domain.run import BackendChoice
 
 MIB = VALUE_LIMIT_BYTES
 
@@ -220,6 +222,30 @@ async def test_an_artefact_is_found_under_its_path(memory, database):
     for project, key in (("q", "sparc/r_1/design/api/v1.md"), ("p", "sparc/r_1/design/other"), ("p", "sparc/r_1")):
         with pytest.raises(NotFound):
             await memory.retrieve(project, "n", key)
+
+
+async def test_a_text_of_a_run_s_shared_context_is_found_under_its_number(memory, database):
+    await database.write(_insert_artefact)
+    backend = BackendChoice("host", "host", None, "", None).to_json()
+    context = json.dumps(["first", " \n", "sécond"])
+    await database.write(
+        lambda tx: tx.rows(
+            "UPDATE run SET backend = :backend, context = :context", {"backend": backend, "context": context}
+        )
+    )
+    found = await memory.retrieve("p", "anything", "sparc/r_1/context/2")
+    # Numbered as prompts number them: a text that holds nothing is not there.
+    assert (found.value, found.tags, found.size_bytes, found.namespace) == ("sécond", ("context",), 7, None)
+    others = [f"sparc/r_1/context/{name}" for name in ("0", "3", "-1", "²", "02x", "")]
+    for project, key in (("q", "sparc/r_1/context/2"), *(("p", other) for other in others)):
+        with pytest.raises(NotFound):
+            await memory.retrieve(project, "n", key)
+
+
+async def test_an_artefact_may_be_called_like_a_text_of_the_context(memory, database):
+    await database.write(_insert_artefact)
+    await database.write(lambda tx: tx.rows("UPDATE artefact SET phase = 'context', name = '1'"))
+    assert (await memory.retrieve("p", "n", "sparc/r_1/context/1")).value == "the text"
 
 
 async def _insert_artefact(tx):

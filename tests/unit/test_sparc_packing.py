@@ -158,8 +158,9 @@ def test_the_shared_context_is_cut_last_and_says_so() -> None:
     assert roomy.digested == ("code/code_1",)
     tight = pack(run, TASK, upstream, (), fixed_size() + 1_000)
     assert "\ntiny\n" in tight.parts[0]
-    assert "…\n[… cut here: it has 2400 bytes]\n</context>" in tight.parts[0]
+    assert "\n[… shared context is shortened; whole: context:1, context:2, …;" in tight.parts[0]
     assert tight.cut_contexts == 1
+    assert tight.shared_parts == 0, "it is not what other tasks of the run begin with"
     tightest = pack(run, TASK, upstream, (), fixed_size() + 200)
     assert tightest.parts[:2] == (
         "[… shared context left out: it does not fit]",
@@ -229,7 +230,8 @@ def test_no_text_closes_its_own_wrapper(context: str, text: str, spare: int) -> 
         r"[<＜][\s/\\\u200b]*(?:c\W*o\W*n\W*t\W*e\W*x\W*t|artefact|artifact)\b[^\n]*", lines, re.IGNORECASE
     )
     expected = ['<context n="1">', "</context>"] if "<context" in lines else []
-    expected += ['<artefact id="artifact:code/code_1" name="code_1" phase="code">', "</artefact>"] * (
+    state = "" if text.strip() else ' state="empty: the task delivered no text"'
+    expected += [f'<artefact id="artifact:code/code_1" name="code_1" phase="code"{state}>', "</artefact>"] * (
         "<artefact" in lines
     )
     assert armed == expected
@@ -315,10 +317,10 @@ def test_a_budget_is_respected_to_the_byte_while_seen_and_needed_artefacts_give_
     seen = [
         artefact(f"{number}\n\n" + "The shop cart keeps items.\n\n" * 25, number, "tests") for number in range(2, 4)
     ]
-    for run, spare in product([RUN, run_with("facts " * 60)], range(200, 3_800)):
+    for run, spare in product([RUN, run_with("facts " * 60)], range(200, 3_800, 3)):
         prompt = pack_seeing(needed, seen, fixed + spare, run)
         assert prompt.size_bytes <= fixed + spare
-        assert min((len(body) for body in bodies(prompt).values()), default=240) >= 180, "too little to be of use"
+        assert min((len(body) for body in bodies(prompt).values()), default=240) >= 150, "too little to be of use"
         if spare >= 760:
             assert {"code_0", "code_1"} <= set(shown_names(prompt)), "the context makes way for what is needed"
     assert prompt.digested == ()

@@ -102,6 +102,7 @@ class LocalBackend:
             bound="compute",
             context_tokens=started.context_tokens,
             max_output_tokens=started.max_output_tokens,
+            fetches="text",
         )
         calls = ModelBackend(started.model, info, started.settings, Scrubber([started.key]))
         return cls(started.server, started.client, calls)

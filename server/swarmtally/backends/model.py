@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import anyio
 import anyio.to_thread
 
+from swarmtally.backends import conversation
+from swarmtally.backends.caching import Caching, caching_of
 from swarmtally.backends.failures import Scrubber, translate
 from swarmtally.backends.tokenizers import tokenizer_of
 from swarmtally.core.ports import BackendInfo, Prompt, Reply
@@ -14,7 +16,7 @@ from swarmtally.domain.usage import TokenUsage
 
 if TYPE_CHECKING:
     from openai.types import CompletionUsage
-    from pydantic_ai.messages import ModelMessage, ModelResponse
+    from pydantic_ai.messages import ModelResponse
     from pydantic_ai.models import Model
     from pydantic_ai.settings import ModelSettings
     from pydantic_ai.usage import RequestUsage
@@ -43,11 +45,19 @@ _NO_KEY = "no-key-needed"
 class ModelBackend:
     """A model behind an HTTP API. Make one with `open`; it holds connections until `aclose`."""
 
-    def __init__(self, model: "Model", info: BackendInfo, settings: "ModelSettings", scrub: Scrubber) -> None:
+    def __init__(
+        self,
+        model: "Model",
+        info: BackendInfo,
+        settings: "ModelSettings",
+        scrub: Scrubber,
+        caching: Caching = Caching(),  # noqa: B008 - frozen
+    ) -> None:
         self._model = model
         self._info = info
         self._settings = settings
         self._scrub = scrub
+        self._caching = caching
         self._closed = False
 
     @classmethod
@@ -82,26 +92,30 @@ class ModelBackend:
                 return compatible_model(model.removeprefix("openai:"), base_url, environ.get(API_KEY_VARIABLE))
             return _provider_model(model, environ)
 
-        def prepare() -> tuple["Model", BackendInfo, "ModelSettings"]:
+        def prepare() -> tuple["Model", int, int, "ModelSettings", Caching]:
             built = build()
+            caching = caching_of(model.split(":")[0], built)
             context = built.context_window or DEFAULT_CONTEXT_TOKENS
             limit = output_limit(max_output_tokens, DEFAULT_MAX_OUTPUT_TOKENS, context, model)
-            info = BackendInfo(
-                name="model",
-                model=model,
-                base_url=base_url,
-                max_parallel=max_parallel,
-                reports_tokens=True,
-                bound="latency",
-                context_tokens=context,
-                max_output_tokens=limit,
-                tokenizer=tokenizer_of(model, base_url),
-            )
-            return built, info, call_settings(built, limit, timeout_s)
+            return built, context, limit, call_settings(built, limit, timeout_s), caching
 
-        built, info, settings = await _in_thread(prepare, model, scrub)
+        built, context_tokens, limit, settings, caching = await _in_thread(prepare, model, scrub)
+        info = BackendInfo(
+            name="model",
+            model=model,
+            base_url=base_url,
+            max_parallel=max_parallel,
+            reports_tokens=True,
+            bound="latency",
+            context_tokens=context_tokens,
+            max_output_tokens=limit,
+            fetches="tool" if base_url is None and built.profile.get("supports_tools", True) else "text",
+            caches=caching.caches,
+            cache_least_tokens=caching.least_tokens,
+            tokenizer=await anyio.to_thread.run_sync(tokenizer_of, model, base_url),
+        )
         await built.__aenter__()
-        return cls(built, info, settings, scrub)
+        return cls(built, info, settings, scrub, caching)
 
     @property
     def info(self) -> BackendInfo:
@@ -119,7 +133,12 @@ class ModelBackend:
         from pydantic_ai.direct import model_request
 
         try:
-            response = await model_request(self._model, _messages(prompt), model_settings=self._settings)
+            response = await model_request(
+                self._model,
+                conversation.messages(prompt, self._info, marks=self._caching.marks),
+                model_settings=self._settings_for(prompt),
+                model_request_parameters=conversation.parameters(prompt, self._info),
+            )
         except (IndexError, KeyError, TypeError, RecursionError):
             # The libraries stumble over answers that are JSON and not what the protocol says, such as no choices.
             raise BackendFailure(f"{self._info.model} answered with something unreadable", transient=True) from None
@@ -137,9 +156,19 @@ class ModelBackend:
         self._closed = True
         await self._model.__aexit__(None, None, None)
 
+    def _settings_for(self, prompt: Prompt) -> "ModelSettings":
+        settings = self._settings.copy()
+        settings.update(self._caching.settings(prompt))  # type: ignore[typeddict-item]  # keys of one provider's own
+        if conversation.offers_tool(prompt, self._info) and not prompt.left_out:
+            settings["tool_choice"] = "none"
+        return settings
+
     def _reply(self, response: "ModelResponse") -> Reply:
         text = (response.text or "").strip()
         usage = token_usage(response.usage)
+        asks = conversation.asks(response)
+        if asks:
+            return Reply("", usage, asks=asks)
         if text:
             return Reply(text, usage, truncated=response.finish_reason == "length")
         model, reason = self._info.model, response.finish_reason
@@ -201,13 +230,6 @@ def token_usage(usage: "RequestUsage") -> TokenUsage:
 def _figure(said: Mapping[str, object], *names: str) -> int | None:
     found = (value for name in names if isinstance(value := said.get(name), int))
     return next(found, None)
-
-
-def _messages(prompt: Prompt) -> list["ModelMessage"]:
-    from pydantic_ai.messages import ModelRequest, SystemPromptPart, UserPromptPart
-
-    user = UserPromptPart("\n\n".join(prompt.parts))
-    return [ModelRequest(parts=[SystemPromptPart(prompt.system), user] if prompt.system else [user])]
 
 
 async def _in_thread(build: Callable[[], _T], model: str, scrub: Scrubber) -> _T:

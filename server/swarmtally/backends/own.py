@@ -40,7 +40,7 @@ def _fault(info: object) -> str | None:
         text = getattr(info, field)
         if not isinstance(text, str) or not text.strip():
             return f"its {field} is {text!r}; it must be a text"
-    for field in ("max_parallel", "context_tokens", "max_output_tokens"):
+    for field in ("max_parallel", "context_tokens", "max_output_tokens", "cache_least_tokens"):
         number = getattr(info, field)
         if type(number) is not int or number < 1:
             return f"its {field} is {number!r}; it must be a whole number of 1 or more"
@@ -51,6 +51,8 @@ def _fault(info: object) -> str | None:
         )
     if info.bound not in ("latency", "compute"):
         return f"its bound is {info.bound!r}; it must be latency or compute"
+    if info.fetches not in ("tool", "text", None):
+        return f"its fetches is {info.fetches!r}; it must be tool, text or None"
     return None
 
 

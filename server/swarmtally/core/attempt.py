@@ -1,16 +1,19 @@
 """One attempt at a task: pack its prompt, open its usage row, call the backend, and say what came of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
 
 import anyio.to_thread
 import structlog
 
-from swarmtally.core import budgets, ledger
+from swarmtally.core import asking, budgets, ledger
 from swarmtally.core.budgets import Settled
 from swarmtally.core.counting import Counter
 from swarmtally.core.ports import Backend, BackendInfo, Inputs, Packer, Planner, Prompt, Room
 from swarmtally.core.replies import check_failure, check_reply, credible
+from swarmtally.core.warming import Warming, beginning_of
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import AttemptOver, BackendFailure, ContextExceeded, StoreError, SwarmError
 from swarmtally.domain.retry import RetryPolicy
@@ -39,6 +42,8 @@ ERROR_LIMIT = 500
 REPACKS = 4
 """How often a prompt that did not fit is packed again, each time to two thirds of the size."""
 
+_T = TypeVar("_T")
+
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
@@ -51,6 +56,7 @@ class Workshop:
     retry: RetryPolicy
     draw: Callable[[], float]
     """Uniform in [0, 1): the jitter of the retries."""
+    warming: Warming = field(default_factory=Warming)
     counter: Counter = field(default_factory=Counter)
     settled: Settled = field(default_factory=Settled)
 
@@ -65,11 +71,17 @@ class _Call:
     text: str | None = None
     truncated: bool = False
     failure: BackendFailure | None = None
+    asked: tuple[str, ...] = ()
+    """References, in place of a deliverable."""
+
+    @property
+    def too_long(self) -> bool:
+        return isinstance(self.failure, ContextExceeded)
 
 
 @dataclass(slots=True)
 class _Calls:
-    """When the attempt's calls were under way: more than one where a prompt did not fit."""
+    """When the attempt's calls were under way: more than one where a prompt did not fit, or parts were asked for."""
 
     started_ns: int | None = None
     ended_ns: int | None = None
@@ -132,32 +144,80 @@ async def inputs_of(database: Database, task_id: str) -> Inputs:
     return Inputs(found.needed, found.seen, found.missing, found.earlier)
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What all calls of one attempt have in common."""
+
+    shop: Workshop
+    run: Run
+    claim: Claim
+    backend: Backend
+    inputs: Inputs
+    calls: _Calls
+
+
 async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls: _Calls) -> _Call:
     inputs = await inputs_of(shop.database, claim.task.task_id)
     held_ns = shop.clock.now_ns()
+    work = _Work(shop, run, claim, backend, inputs, calls)
     info = backend.info
     budget = room_of(info).size_bytes
     for repack in range(REPACKS + 1):
         try:
-            prompt = await pack(shop.packer, run, claim.task, inputs, budget)
+            prompt = await asking.packed(partial(pack, shop.packer, run, claim.task, inputs), budget, info)
         except ContextExceeded as error:
             kept = f"{info.max_output_tokens} of its {info.context_tokens} tokens are kept for the answer"
             raise ContextExceeded(f"{error}; {kept} (--max-output-tokens)") from error
         received_ns = held_ns if repack == 0 and (inputs.needed or inputs.seen) else None
-        opened = ledger.opened_call(run, claim, (info.name, info.model), prompt, shop.clock.now_ns())
-        opened = await budgets.reserved(shop.database, shop.counter, run, info, prompt, opened)
-        usage_id = await ledger.open_call(shop.database, run, opened, received_ns, shop.settled)
-        if usage_id is None:
-            raise AttemptOver(claim.task.task_id, claim.number)
-        calls.begin(shop.clock)
-        with shop.database.timekeeper.time(Part.BACKENDS):
-            call = await _send(usage_id, backend, prompt)
-        call = replace(call, exec_ns=calls.end(shop.clock))
-        if not isinstance(call.failure, ContextExceeded) or repack == REPACKS:
+        call = await _made(work, prompt, received_ns)
+        if call.asked:
+            return await _made_with_parts(work, prompt, call, budget)
+        if not call.too_long or repack == REPACKS:
             return call
-        await ledger.close_call(shop.database, call.usage_id, call.usage, shop.clock.now_ns(), call.exec_ns)
+        await _close(shop, call)
         budget = min(budget, prompt.size_bytes) * 2 // 3
     raise AssertionError("unreachable")
+
+
+async def _made_with_parts(work: _Work, prompt: Prompt, call: _Call, budget: int) -> _Call:
+    """The calls that follow one which asked for parts of what was left out of its prompt."""
+    asked, shown = call.asked, prompt
+    room = asking.room_for(prompt, asked, budget)
+    for repack in range(REPACKS + 1):
+        await _close(work.shop, call)
+        parts = await _parts(work, asking.looked_up(asked), room)
+        shown = asking.answered(prompt, asked, parts)
+        call = await _made(work, shown)
+        if not call.too_long or repack == REPACKS:
+            break
+        room = len(parts.encode()) * 2 // 3
+    if call.asked:
+        await _close(work.shop, call)
+        call = await _made(work, asking.refused(shown, call.asked))
+    return call
+
+
+async def _made(work: _Work, prompt: Prompt, received_ns: int | None = None) -> _Call:
+    """One call, recorded before it is sent. It may wait for another that brings what both begin with into a cache."""
+    shop, info = work.shop, work.backend.info
+    async with shop.warming.turn(beginning_of(work.run.run_id, prompt, info), shop.clock) as turn:
+        opened = ledger.opened_call(work.run, work.claim, (info.name, info.model), prompt, shop.clock.now_ns())
+        opened = await budgets.reserved(shop.database, shop.counter, work.run, info, prompt, opened)
+        usage_id = await ledger.open_call(shop.database, work.run, opened, received_ns, shop.settled)
+        if usage_id is None:
+            raise AttemptOver(work.claim.task.task_id, work.claim.number)
+        work.calls.begin(shop.clock)
+        with shop.database.timekeeper.time(Part.BACKENDS):
+            call = await _send(usage_id, work.backend, prompt)
+        call = replace(call, exec_ns=work.calls.end(shop.clock))
+        if call.failure is None:
+            turn.answered()
+    return call
+
+
+async def _close(shop: Workshop, call: _Call) -> None:
+    """Record what a call used that does not end its attempt."""
+    await ledger.close_call(shop.database, call.usage_id, call.usage, shop.clock.now_ns(), call.exec_ns, call.asked)
 
 
 def room_of(info: BackendInfo) -> Room:
@@ -167,11 +227,19 @@ def room_of(info: BackendInfo) -> Room:
 
 async def pack(packer: Packer, run: Run, task: Task, inputs: Inputs, budget_bytes: int) -> Prompt:
     """The task's prompt; see `Packer.pack`."""
+    return await _in_time(run, inputs, partial(packer.pack, run, task, inputs, budget_bytes))
+
+
+async def _parts(work: _Work, references: Sequence[str], budget_bytes: int) -> str:
+    run, inputs = work.run, work.inputs
+    return await _in_time(run, inputs, partial(work.shop.packer.parts, run, inputs, references, budget_bytes))
+
+
+async def _in_time(run: Run, inputs: Inputs, packing: Callable[[], _T]) -> _T:
+    """Do it here, or in a worker thread where that takes so long that the event loop would notice."""
     made = (*inputs.needed, *inputs.seen, *inputs.earlier)
     given = sum(artefact.size_bytes for artefact in made) + sum(map(len, run.context))
-    if given <= PACKED_HERE_BYTES:
-        return packer.pack(run, task, inputs, budget_bytes)
-    return await anyio.to_thread.run_sync(packer.pack, run, task, inputs, budget_bytes)
+    return packing() if given <= PACKED_HERE_BYTES else await anyio.to_thread.run_sync(packing)
 
 
 async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
@@ -194,6 +262,12 @@ async def _answered(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
         unknown = TokenUsage(reason=f"the call failed: {_shown(failure)}")
         return _Call(usage_id, credible(failure.usage or unknown), failure=failure)
     check_reply(reply)
+    asked = asking.asked_in(reply, prompt, backend.info)
+    if asked and not prompt.left_out:
+        again = BackendFailure("it asked for parts of what was left out again instead of answering", transient=False)
+        return _Call(usage_id, credible(reply.usage), failure=again)
+    if asked:
+        return _Call(usage_id, credible(reply.usage), asked=tuple(map(storable, asked)))
     return _Call(usage_id, credible(reply.usage), text=storable(reply.text), truncated=bool(reply.truncated))
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio.lowlevel
 
-from swarmtally.core import budgets
+from swarmtally.core import asking, budgets
 from swarmtally.core.attempt import ERROR_LIMIT, pack
 from swarmtally.core.counting import Counter, Estimate
-from swarmtally.core.ports import BackendInfo, Inputs, Packer
+from swarmtally.core.ports import BackendInfo, Inputs, Packer, Prompt
 from swarmtally.domain.budget import Reservation
 from swarmtally.domain.errors import SwarmError
 from swarmtally.domain.run import NewRun, Run, RunStatus
@@ -63,13 +64,19 @@ async def estimated(
             found.append(PlannedTask(task, reason=LATER))
             continue
         try:
-            prompt = await pack(packer, run, _unstored_task(run, task, ordinal), Inputs(), room_bytes)
+            prompt = await _packed(packer, run, _unstored_task(run, task, ordinal), info, room_bytes)
         except SwarmError as error:
             found.append(PlannedTask(task, reason=one_line(str(error), ERROR_LIMIT)))
             continue
         estimate = await counter.estimate(database, info, prompt)
         found.append(_priced(PlannedTask(task, len(prompt.text.encode()), estimate), info))
     return tuple(found)
+
+
+async def _packed(packer: Packer, run: Run, task: Task, info: BackendInfo | None, room_bytes: int) -> Prompt:
+    """The prompt as an attempt or a packet would begin with it."""
+    packing = partial(pack, packer, run, task, Inputs())
+    return await packing(room_bytes) if info is None else await asking.packed(packing, room_bytes, info)
 
 
 def _priced(planned: PlannedTask, info: BackendInfo | None) -> PlannedTask:

@@ -1,5 +1,6 @@
 """The ledger of model calls: a row is opened before a call is sent, and closed with what came back."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from swarmtally.core import budgets
@@ -56,24 +57,26 @@ async def open_call(
                 return verdict
         if received_ns is not None:
             await messages.receive(tx, call.task_id, call.number, received_ns)
-        return await usage.open_call(tx, call)
+        # Read while the lock is held: who has counted up to an earlier moment since knew all calls up to it.
+        return await usage.open_call(tx, replace(call, opened_ns=database.clock.now_ns()))
 
     while True:
         ended = settled.next()
         opened = await database.write(unit)
         if opened is Verdict.WAIT:
             await ended.wait()
-            call = replace(call, opened_ns=database.clock.now_ns())
         elif isinstance(opened, Verdict):
             return None
         else:
             return opened
 
 
-async def close_call(database: Database, usage_id: int, used: TokenUsage, now_ns: int, exec_ns: int) -> None:
-    """Record what a call used that did not end its attempt."""
+async def close_call(
+    database: Database, usage_id: int, used: TokenUsage, now_ns: int, exec_ns: int, asked: Sequence[str] = ()
+) -> None:
+    """Record what a call used that did not end its attempt: it did not fit, or it asked for parts (`asked`)."""
 
     async def unit(tx: Connection) -> None:
-        await usage.close_call(tx, usage_id, used, now_ns, exec_ns)
+        await usage.close_call(tx, usage_id, used, now_ns, exec_ns, asked)
 
     await database.write(unit)

@@ -22,8 +22,7 @@ from swarmtally.domain.memory import (
     MemoryPage,
     MemoryStats,
 )
-from swarmtally.domain.task import Artefact
-from swarmtally.store import artefacts
+from swarmtally.store import artefacts, runs
 from swarmtally.store import memory as entries
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
@@ -42,6 +41,9 @@ _NEIGHBOURS = 50
 
 ARTEFACTS = "sparc/"
 """Where the deliverables of runs are; nothing can be stored there."""
+
+CONTEXT = "context"
+"""Where the texts of a run's shared context are, in place of a phase."""
 
 
 class Memory:
@@ -97,7 +99,8 @@ class Memory:
         return await self._database.write(unit)
 
     async def retrieve(self, project: str, namespace: str, key: str) -> MemoryEntry:
-        """The entry; where there is none, `sparc/{run_id}/{phase}/{name}` is a run's artefact, in any namespace.
+        """The entry; where there is none, `sparc/{run_id}/{phase}/{name}` is a run's artefact, in any namespace, and
+        `sparc/{run_id}/context/{n}` a text of its shared context.
 
         Raises:
             InvalidInput: the namespace or the key is none.
@@ -110,9 +113,9 @@ class Memory:
             entry = await entries.retrieve(tx, project, namespace, key, now_ns)
             if entry is not None:
                 return entry
-            artefact = await _artefact(tx, project, key)
-            if artefact is not None:
-                return _as_entry(artefact, key)
+            made = await _of_run(tx, project, key)
+            if made is not None:
+                return made
             raise await _not_found(tx, project, namespace, key, now_ns)
 
         return await self._database.read(unit)
@@ -192,25 +195,35 @@ def _mode_of(pattern: str) -> Literal["glob", "text"]:
     return "glob" if re.search(r"[*?\[]", pattern) else "text"
 
 
-async def _artefact(tx: Connection, project: str, key: str) -> Artefact | None:
+async def _of_run(tx: Connection, project: str, key: str) -> MemoryEntry | None:
+    """What a run made, or was given, by its key."""
     parts = key.split("/", 3)
     if len(parts) < 4 or parts[0] != "sparc":
         return None
     _, run_id, phase, name = parts
-    return await artefacts.by_name(tx, project, run_id, phase, name)
+    artefact = await artefacts.by_name(tx, project, run_id, phase, name)
+    if artefact is not None:
+        return _entry(key, artefact.whole, "artefact", artefact.created_ns)
+    run = await runs.get(tx, project, run_id) if phase == CONTEXT and name.isascii() and name.isdigit() else None
+    if run is None:
+        return None
+    # Numbered as prompts number them: from 1, without those that hold nothing.
+    texts = dict(enumerate(filter(str.strip, run.context), start=1))
+    text = texts.get(int(name))
+    return None if text is None else _entry(key, text, CONTEXT, run.created_ns)
 
 
-def _as_entry(artefact: Artefact, key: str) -> MemoryEntry:
+def _entry(key: str, text: str, tag: str, created_ns: int) -> MemoryEntry:
     return MemoryEntry(
         memory_id=0,
         namespace=None,
         key=key,
-        value=artefact.whole,
-        tags=("artefact",),
+        value=text,
+        tags=(tag,),
         version=1,
-        size_bytes=artefact.size_bytes,
-        created_ns=artefact.created_ns,
-        updated_ns=artefact.created_ns,
+        size_bytes=len(text.encode()),
+        created_ns=created_ns,
+        updated_ns=created_ns,
         expires_ns=None,
     )
 

@@ -14,6 +14,7 @@ import anyio.to_thread
 from swarmtally.core import claims, results
 from swarmtally.core.attempt import ERROR_LIMIT, inputs_of, pack
 from swarmtally.core.claims import Demand, HeldRun
+from swarmtally.core.elsewhere import told_where
 from swarmtally.core.ledger import opened_call
 from swarmtally.core.ports import Packer, Planner, Prompt, Room, Shelf
 from swarmtally.domain.clock import NS_PER_S, Clock
@@ -210,7 +211,7 @@ class Packets:
         low, budget, high = 0, PROMPT_BYTES, PROMPT_BYTES
         for number in range(PACKINGS):
             try:
-                prompt = await pack(self._packer, run, task, inputs, budget)
+                prompt = await told_where(partial(pack, self._packer, run, task, inputs), run.run_id, budget)
             except ContextExceeded:
                 if budget == PROMPT_BYTES:
                     raise

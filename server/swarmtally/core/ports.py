@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Artefact, Expansion, Task
 from swarmtally.domain.usage import TokenUsage
+
+ASK = "NEED:"
+"""What comes before a reference where a model asks for a part in its answer's text."""
 
 
 class Pricing(Protocol):
@@ -61,6 +65,8 @@ class BackendInfo:
     """How its model asks for a part that was left out of its prompt; None: it cannot."""
     caches: bool = False
     """Whether its provider caches the beginnings of prompts, so that the first of several should go ahead."""
+    cache_least_tokens: int = 1_024
+    """The shortest beginning that it caches."""
     pricing: Pricing | None = None
     """None: nobody's price list knows the model."""
     tokenizer: Tokenizer | None = None
@@ -74,6 +80,11 @@ class Exchange:
     asked: tuple[str, ...]
     """References."""
     answer: str
+
+    @property
+    def text(self) -> str:
+        """Both as one text. Where the exchange is a call of a tool it holds the same, written otherwise."""
+        return "\n".join((*(f"{ASK} {reference}" for reference in self.asked), self.answer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +119,20 @@ class Prompt:
     """None: a separate request has no such task."""
 
     @property
+    def pieces(self) -> tuple[str, ...]:
+        """All of it in the order in which it is sent."""
+        return (self.system, *self.parts, *(exchange.text for exchange in self.exchanges))
+
+    @property
     def text(self) -> str:
         """All of it as one text."""
-        return "\n\n".join((self.system, *self.parts))
+        return "\n\n".join(self.pieces)
 
     def prefix(self) -> list[tuple[int, str]]:
-        """How long the beginnings of `text` are that end with its parts, in bytes, and their sha256, shortest first."""
+        """The beginnings of `text` that end with its pieces: their lengths in bytes and sha256, shortest first."""
         whole, size = hashlib.sha256(), 0
         found = []
-        for number, part in enumerate((self.system, *self.parts)):
+        for number, part in enumerate(self.pieces):
             encoded = (f"\n\n{part}" if number else part).encode()
             whole.update(encoded)
             size += len(encoded)
@@ -125,7 +141,7 @@ class Prompt:
 
     @property
     def size_bytes(self) -> int:
-        return len(self.system.encode()) + sum(len(part.encode()) for part in self.parts)
+        return sum(len(piece.encode()) for piece in self.pieces)
 
     @property
     def written_bytes(self) -> int:
@@ -218,6 +234,14 @@ class Packer(Protocol):
         Raises:
             ContextExceeded: it cannot be made to fit.
             SwarmError: the task cannot be done at all, for instance because its mode is gone.
+        """
+        ...
+
+    def parts(self, run: Run, inputs: Inputs, references: Sequence[str], budget_bytes: int) -> str:
+        """What the references name among the run's shared context and `inputs`, and nothing else, at most
+        `budget_bytes` long; what was cut says so, and one that names nothing is said to be unknown.
+
+        Large inputs are searched in a worker thread.
         """
         ...
 

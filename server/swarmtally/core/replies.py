@@ -18,6 +18,8 @@ def check_reply(reply: object) -> None:
         raise TypeError(f"its reply is {_type(reply)}, not Reply")
     if not isinstance(reply.text, str):
         raise TypeError(f"its reply's text is {_type(reply.text)}, not str")
+    if not isinstance(reply.asks, tuple) or not all(isinstance(reference, str) for reference in reply.asks):
+        raise TypeError(f"its reply's asks are {_type(reply.asks)}, not a tuple of str")
     _check_usage(reply.usage)
 
 

@@ -169,9 +169,8 @@ class Runs:
 
     async def cancel(self, run_id: str) -> int:
         """Cancel what has not ended of a run, whoever executes it; see `control.cancel`."""
-        cancelled = await self._database.write(
-            lambda tx: control.cancel(tx, self._project, run_id, self._clock.now_ns())
-        )
+        now_ns = self._clock.now_ns
+        cancelled = await self._database.write(lambda tx: control.cancel(tx, self._project, run_id, now_ns()))
         self._scheduler.look()
         return cancelled
 

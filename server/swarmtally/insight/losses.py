@@ -241,7 +241,7 @@ def queue_waits(study: Study) -> Iterator[Cause]:
 
 
 def overhead(study: Study) -> Iterator[Cause]:
-    """Packing prompts, committing results and the scheduler's turns."""
+    """Packing prompts, waiting for a provider's cache to be warm, committing results and the scheduler's turns."""
     lost_ns = study.lost_ns(lambda scene: without_overhead(scene.recording))
     if lost_ns < study.worth_ns:
         return
@@ -251,7 +251,7 @@ def overhead(study: Study) -> Iterator[Cause]:
     yield Cause(
         "overhead",
         Component.QUEUE,
-        "time between claim and call, and between answer and commit: packing, committing, scheduling",
+        "time between claim and call, and between answer and commit: packing, warming a cache, committing, scheduling",
         lost_ns,
         (Evidence("overhead_s", seconds(spent), seconds(worked), len(steps)),),
         WhatIf("no overhead", study.base_ns - lost_ns, None, "no option removes it; fewer, larger tasks have less"),

@@ -1,63 +1,34 @@
-"""What a later stage sees of an artefact when the whole does not fit. Made by code: same input, same digest."""
+"""What stands for texts that do not go into a prompt whole. Made by code: same input, same digest."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from swarmtally.sparc.markdown import Line, read_lines
-from swarmtally.sparc.sections import Section, split_blocks, split_sections
+from swarmtally.sparc.passages import Found, Indexed, Unit, indexed, query, rank
+from swarmtally.sparc.sections import is_signature
+from swarmtally.sparc.selection import HEADING, Piece, Selection, size
 
-_BULLET = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s")
-_SENTENCE = re.compile(r"[.!?](?=\s)")
-_TERM = re.compile(r"[^\W_]{3,}")
-_STOPWORDS = frozenset(
-    _TERM.findall(
-        "and are but can component for from has have into its not our that the their them then they this use using was "
-        "what when which will with you your"
-    )
+_TROUBLE = re.compile(
+    r"\b(?:errors?|fail(?:s|ed|ure|ures)?|exceptions?|traceback|todo|fixme|not (?:implemented|working|tested|possible)|"
+    r"cannot|could not|broken|missing|incomplete)\b",
+    re.IGNORECASE,
 )
-_SIGNATURE = re.compile(
-    r"""\s*(?:
-      (?:async\s+)?def\s+\w+
-    | (?:export\s+)?(?:default\s+)?(?:abstract\s+)?(?:class|interface|enum)\s+\w
-    | (?:export\s+)?(?:default\s+)?(?:async\s+)?function\b
-    | (?:export\s+)?(?:const|let|var)\s+\w+[^=]{0,200}=\s*(?:async\s*)?(?:\([^)]*\)[^=]{0,200}|\w+\s*)=>
-    | (?:export\s+)?type\s+\w+
-    | func\s+[\w(]
-    | (?:pub(?:\([^)]*\))?\s+)?(?:const\s+)?(?:async\s+)?(?:unsafe\s+)?fn\s+\w+
-    | (?:pub(?:\([^)]*\))?\s+)?(?:struct|enum|trait|mod)\s+\w+
-    | impl\b
-    | (?:public|protected|private)\s+(?:static\s+|final\s+|abstract\s+)*\w
-    )""",
-    re.VERBOSE,
+_NORM = re.compile(
+    r"\b(?:must|shall|never|always|only|requires?|required|forbidden|prohibited|mandatory|may not|do not|at most|"
+    r"at least|no more than|no later than|limit(?:ed)? to|within)\b",
+    re.IGNORECASE,
+)
+_GENERAL = re.compile(r"\b(?:all|any|every|each|everywhere|no|nothing|nobody|none|whole)\b", re.IGNORECASE)
+_GENERAL_TITLE = re.compile(
+    r"\b(?:rules?|conventions?|constraints?|requirements?|guidelines?|principles?|polic(?:y|ies)|standards?|"
+    r"security|non-functional|invariants?)\b",
+    re.IGNORECASE,
 )
 
 _LINE_CHARS = 300
 """The most that is shown of one heading, first sentence or signature, in characters."""
 
 _TITLE_LEAST_BYTES = 24
-_FIRST_TERM_WEIGHT = 12
-"""A task says first what it is about, so its first terms weigh most; from the twelfth on each weighs one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Something of section number `section` that could be shown; it begins at line `first`."""
-
-    section: int
-    first: int
-    text: str
-    covers: int = -1
-    """The last line that it repeats in full, so that nothing else need show it; -1 for none."""
-
-    @property
-    def cost(self) -> int:
-        return size(self.text) + 1
-
-
-def size(text: str) -> int:
-    """The length of `text` in UTF-8 bytes."""
-    return len(text.encode())
 
 
 def cut(text: str, limit_bytes: int) -> str:
@@ -69,124 +40,200 @@ def cut(text: str, limit_bytes: int) -> str:
     return encoded[: max(0, limit_bytes - size(ellipsis))].decode(errors="ignore") + ellipsis
 
 
-def digest(artefact_id: str, text: str, task_text: str, budget_bytes: int) -> str:
-    """The digest of an artefact for one task: at most `budget_bytes` of UTF-8, the text itself when it is no longer.
+def digest(reference: str, text: str, wanted: Mapping[str, float], budget_bytes: int) -> str:
+    """The digest of an artefact: at most `budget_bytes` of UTF-8, the text itself when it is no longer.
 
-    It holds the title, the headings, the first sentence of each section, the signatures of code, and the passages that
-    match the task, each with its reference `artifact:{artefact_id}#{section}`; last, what was left out.
+    It holds the title, what it says of errors and of what is missing, headings, the first sentence of each section,
+    what must be (rules for everything first), signatures of code, and what matches the `wanted` terms; last, what was
+    left out. A section begins with its heading or with `[#section]`: `{reference}#{section}` names it.
     """
     if size(text) <= budget_bytes:
         return text
-    lines = list(read_lines(text))
-    sections = split_sections(lines)
-    whole = f"artifact:{artefact_id}"
-    room = budget_bytes - size(_note(len(sections), whole))
+    whole = indexed(text)
+    room = budget_bytes - size(_note(len(whole.outline.sections), reference))
     if room <= 0:
-        return cut(_note(len(sections), whole), budget_bytes)
-    starts = [section.first for section in sections if section.level]
-    headings = sorted(_headings(lines, sections), key=lambda piece: (sections[piece.section].level, piece.first))
-    title = [replace(piece, text=cut(piece.text, room - 1)) for piece in headings if piece.first == starts[0]]
-    if room < _TITLE_LEAST_BYTES:
-        title = []
-    chosen = _choose(
-        (
-            (1.0, title),
-            (0.25, headings),
-            (0.45, list(_sentences(lines, sections))),
-            (0.7, list(_signatures(lines, sections))),
-            (1.0, _passages(lines, sections, task_text, whole, max(200, room // 4))),
-        ),
-        room,
+        return cut(_note(len(whole.outline.sections), reference), budget_bytes)
+    texts = [whole]
+    found = rank(texts, wanted)
+    selection = Selection(texts, [0], room)
+    if room >= _TITLE_LEAST_BYTES:
+        selection.take(list(_headings(0, whole, room - 1))[:1])
+    levels = sorted(_headings(0, whole), key=lambda piece: whole.outline.sections[piece.section].level)
+    stages: list[tuple[float, list[Piece]]] = [
+        (0.1, [Piece.of(0, unit) for unit in whole.units if not unit.code and _TROUBLE.search(unit.text)]),
+        (0.25, levels),
+        (0.4, list(_first_sentences(0, whole))),
+        (0.6, requirements(texts, found)),
+        (0.75, list(_signatures(0, whole))),
+        (1.0, list(matching(texts, found))),
+    ]
+    for share, pieces in stages:
+        selection.take(pieces, share)
+    # What a stage left goes to all in turn, then to what stands beside that.
+    stages.append((1.0, list(around(texts, found))))
+    for _ in range(2):
+        for _, pieces in stages:
+            selection.take(pieces)
+        selection.settle()
+    left_out = len(whole.outline.sections) - len({piece.section for piece in selection.chosen(0)})
+    return "\n".join(filter(None, (selection.written(0), _note(left_out, reference))))
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What is shown of some texts together, and of each the places (first line, order) of the units that are shown."""
+
+    written: tuple[str, ...]
+    shown: tuple[frozenset[tuple[int, int]], ...]
+
+
+def overview(
+    texts: Sequence[Indexed], frames: Sequence[int], wanted: Mapping[str, float], room: int, *, fill: bool
+) -> Overview:
+    """The texts' titles, what they say must be, what matches the `wanted` terms, and as many headings, first sentences
+    and signatures as there is room for; with `fill` the rest too. All texts share the room: one that matters gets more.
+    """
+    found = rank(texts, wanted)
+    selection = Selection(texts, frames, room)
+    selection.take(requirements(texts, found, general=True), 0.3)
+    selection.take(matching(texts, found), 0.75)
+    selection.take(
+        (next(_headings(number, text), None) or _top(number, text) for number, text in enumerate(texts)), 0.85
     )
-    left_out = len(sections) - len({piece.section for piece in chosen})
-    return "\n".join([*_in_order(chosen), _note(left_out, whole)])
+    selection.take(piece for number, text in enumerate(texts) for piece in _headings(number, text))
+    selection.take(piece for number, text in enumerate(texts) for piece in _first_sentences(number, text))
+    selection.take(requirements(texts, found))
+    selection.take(piece for number, text in enumerate(texts) for piece in _signatures(number, text))
+    if fill:
+        selection.settle()
+        selection.take(_in_turn(texts))
+    return _seen(texts, selection)
 
 
-def _note(left_out: int, whole: str) -> str:
-    if not left_out:
-        return f"[… shortened; whole: {whole}]"
-    noun = "section" if left_out == 1 else "sections"
-    return f"[… {left_out} {noun} left out; whole: {whole}]"
+def excerpt(
+    texts: Sequence[Indexed],
+    frames: Sequence[int],
+    wanted: Mapping[str, float],
+    room: int,
+    shown: Sequence[frozenset[tuple[int, int]]],
+    *,
+    everything: bool,
+) -> Overview:
+    """What matches the `wanted` terms and is not `shown` yet; with `everything` the rest too, while there is room."""
+    found = [one for one in rank(texts, wanted) if _place(texts, one) not in shown[one.document]]
+    selection = Selection(texts, frames, room)
+    selection.take(matching(texts, found))
+    if everything:
+        rest = ((number, unit) for number, text in enumerate(texts) for unit in text.units)
+        selection.take(Piece.of(number, unit) for number, unit in rest if (unit.first, unit.order) not in shown[number])
+    return _seen(texts, selection)
 
 
-def _choose(stages: Sequence[tuple[float, Sequence[_Piece]]], room: int) -> list[_Piece]:
-    """Take what fits, stage by stage. Each may fill the room up to its share; what is left then goes to all in turn."""
-    chosen: dict[_Piece, None] = {}
-    used = 0
-    own = [(room * share, pieces) for share, pieces in stages]
-    rest = [(room, pieces) for _, pieces in stages]
-    for limit, pieces in (*own, *rest):
-        for piece in pieces:
-            if piece not in chosen and used + piece.cost <= limit:
-                chosen[piece] = None
-                used += piece.cost
-    return list(chosen)
+def _in_turn(texts: Sequence[Indexed]) -> Iterator[Piece]:
+    """All units: the first of each text, then the second of each, ..."""
+    for number in range(max((len(text.units) for text in texts), default=0)):
+        for document, text in enumerate(texts):
+            if number < len(text.units):
+                yield Piece.of(document, text.units[number])
 
 
-def _in_order(chosen: Sequence[_Piece]) -> Iterator[str]:
-    """The chosen pieces in the order of the document, without those that a passage repeats."""
-    covered = -1
-    for piece in sorted(chosen, key=lambda piece: (piece.first, -piece.covers)):
-        if piece.first > covered:
-            yield piece.text
-            covered = max(covered, piece.covers)
+def matching(texts: Sequence[Indexed], found: Sequence[Found]) -> Iterator[Piece]:
+    """The units that were found, best first."""
+    for one in found:
+        yield Piece.of(one.document, texts[one.document].units[one.number])
 
 
-def _headings(lines: Sequence[Line], sections: Sequence[Section]) -> Iterator[_Piece]:
-    for index, section in enumerate(sections):
-        if section.level:
-            text = f"{'#' * section.level} {lines[section.first].text[:_LINE_CHARS]}"
-            yield _Piece(index, section.first, text)
+def around(texts: Sequence[Indexed], found: Sequence[Found]) -> Iterator[Piece]:
+    """What stands beside the units that were found, in their blocks."""
+    for one in found:
+        units = texts[one.document].units
+        for number in (one.number - 1, one.number + 1):
+            if 0 <= number < len(units) and units[number].first == units[one.number].first:
+                yield Piece.of(one.document, units[number])
 
 
-def _sentences(lines: Sequence[Line], sections: Sequence[Section]) -> Iterator[_Piece]:
-    for index, section in enumerate(sections):
-        for first, last in split_blocks(lines, section):
-            if not lines[first].plain:
+def requirements(texts: Sequence[Indexed], found: Sequence[Found], *, general: bool = False) -> list[Piece]:
+    """What must be: all that stands under a heading such as Conventions, then rules for everything, then others by how
+    well they match; `general`: not those others."""
+    scores = {(one.document, one.number): one.score for one in found}
+    ranked = []
+    for document, text in enumerate(texts):
+        for number, unit in enumerate(text.units):
+            ruling = _GENERAL_TITLE.search(text.outline.sections[unit.section].title) is not None
+            if unit.code or not (ruling or _NORM.search(unit.text)):
                 continue
-            paragraph = lines[first].text
-            if not _BULLET.match(paragraph):
-                paragraph = " ".join(line.text.strip() for line in lines[first : last + 1])
-            yield _Piece(index, first, _first_sentence(paragraph.strip()))
-            break
+            wide = 2 * ruling + (_GENERAL.search(unit.text) is not None)
+            if wide or not general:
+                ranked.append((-wide, -scores.get((document, number), 0.0), document, number))
+    return [Piece.of(document, texts[document].units[number]) for _, _, document, number in sorted(ranked)]
 
 
-def _first_sentence(paragraph: str) -> str:
-    end = _SENTENCE.search(paragraph)
-    sentence = paragraph[: end.end()] if end and not _BULLET.match(paragraph) else paragraph
-    return sentence if len(sentence) <= _LINE_CHARS else sentence[: _LINE_CHARS - 1] + "…"
+def _seen(texts: Sequence[Indexed], selection: Selection) -> Overview:
+    whole = [{(unit.first, unit.order): unit.text for unit in text.units} for text in texts]
+    return Overview(
+        tuple(selection.written(document) for document in range(len(texts))),
+        tuple(
+            frozenset(
+                (piece.first, piece.order)
+                for piece in selection.chosen(document)
+                if whole[document].get((piece.first, piece.order)) == piece.text
+            )
+            for document in range(len(texts))
+        ),
+    )
 
 
-def _signatures(lines: Sequence[Line], sections: Sequence[Section]) -> Iterator[_Piece]:
+def _place(texts: Sequence[Indexed], one: Found) -> tuple[int, int]:
+    unit = texts[one.document].units[one.number]
+    return unit.first, unit.order
+
+
+def _note(left_out: int, reference: str) -> str:
+    if not left_out:
+        return f"[… shortened; whole: {reference}]"
+    noun = "section" if left_out == 1 else "sections"
+    return f"[… {left_out} {noun} left out; whole: {reference}]"
+
+
+def _headings(document: int, text: Indexed, limit_bytes: int | None = None) -> Iterator[Piece]:
+    for index, section in enumerate(text.outline.sections):
+        if section.level and not text.outline.code:
+            written = f"{'#' * section.level} {section.title[:_LINE_CHARS]}"
+            yield Piece(document, index, section.first, HEADING, cut(written, limit_bytes) if limit_bytes else written)
+
+
+def _top(document: int, text: Indexed) -> Piece:
+    """What a text without headings begins with."""
+    if not text.units:
+        return Piece(document, 0, 0, 0, "")
+    return Piece.of(document, text.units[0], _short(text.units[0]))
+
+
+def _first_sentences(document: int, text: Indexed) -> Iterator[Piece]:
+    last = -1
+    for unit in text.units:
+        if unit.section != last and not unit.code:
+            yield Piece.of(document, unit, _short(unit))
+            last = unit.section
+
+
+def _short(unit: Unit) -> str:
+    first = unit.text.split("\n", 1)[0] if unit.code else unit.text
+    return first if len(first) <= _LINE_CHARS else first[: _LINE_CHARS - 1] + "…"
+
+
+def _signatures(document: int, text: Indexed) -> Iterator[Piece]:
     # Small models leave the fences out; then every line may be code.
-    is_code: Callable[[Line], bool]
-    is_code = (lambda line: line.fenced) if any(line.fence_mark for line in lines) else (lambda line: line.plain)
-    for index, section in enumerate(sections):
-        for number in range(section.first, section.last + 1):
-            line = lines[number]
-            text = line.text[:_LINE_CHARS]
-            if is_code(line) and _SIGNATURE.match(text):
-                yield _Piece(index, number, text.rstrip(" {"))
+    fences = any(unit.code for unit in text.units)
+    for unit in text.units:
+        if unit.code or not fences:
+            lines = (line[:_LINE_CHARS].rstrip(" {") for line in unit.text.split("\n"))
+            signatures = [line for line in lines if is_signature(line)]
+            if signatures:
+                yield Piece.of(document, unit, "\n".join(signatures))
 
 
-def _passages(
-    lines: Sequence[Line], sections: Sequence[Section], task_text: str, whole: str, limit_bytes: int
-) -> list[_Piece]:
-    """The paragraphs and blocks that share terms with the task, best first."""
-    weights = _weights(task_text)
-    scored = []
-    for index, section in enumerate(sections):
-        for first, last in split_blocks(lines, section):
-            text = "\n".join(line.text for line in lines[first : last + 1])
-            score = sum(weights.get(term, 0) for term in set(_TERM.findall(text.casefold())))
-            if score:
-                shown = cut(text, limit_bytes)
-                reference = f"[{whole}#{section.slug}]"
-                covers = last if shown == text else first
-                scored.append((-score, _Piece(index, first, f"{reference}\n{shown}", covers)))
-    return [piece for _, piece in sorted(scored, key=lambda item: (item[0], item[1].first))]
-
-
-def _weights(task_text: str) -> dict[str, int]:
-    terms = [term for term in dict.fromkeys(_TERM.findall(task_text.casefold())) if term not in _STOPWORDS]
-    return {term: max(1, _FIRST_TERM_WEIGHT - rank) for rank, term in enumerate(terms)}
+def about(task_text: str, run_text: str) -> dict[str, float]:
+    """The terms of a task: what it says beyond the run's own task counts, and that a little."""
+    own = task_text.replace(run_text.strip(), " ") if run_text.strip() else task_text
+    return query(own, run_text) if own.strip() else query(task_text)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from swarmtally.core.ports import Room
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.run import RunKind
+from swarmtally.sparc.context import WHOLE_BYTES
 from swarmtally.sparc.modes import Mode
 from swarmtally.sparc.packing import least_prompt, with_context
 from swarmtally.sparc.plan import FOLDED_LIMIT
@@ -39,11 +40,16 @@ def context_note(
     """What to know of shared context that does not go in whole; None when it does. Blocks like `check_tasks`."""
     if not any(map(str.strip, context)):
         return None
+    size = sum(len(text.encode()) for text in context)
+    if kind is RunKind.PIPELINE and size > WHOLE_BYTES:
+        return (
+            f"The first task gets the shared context ({size} bytes) as far as a prompt has room, later ones a digest "
+            "and what matches them. "
+        )
     longest = max((least_prompt(mode, text) for text in texts for mode in modes), key=room.excess)
     excess = room.excess(with_context(longest, context))
     if excess + _later_bytes(kind) <= 0:
         return None
-    size = sum(len(text.encode()) for text in context)
     does = "does not go in whole" if excess > 0 else "may not go in whole where a task sees artefacts"
     return f"The shared context ({size} bytes) {does}: a prompt has room for {room.size_bytes} and shows what is cut. "
 

@@ -1,44 +1,164 @@
-"""The sections of a text and the blocks they consist of, each section with a name that references can use."""
+"""The sections of a text, each with a name that references can use, and the blocks they consist of.
+
+A section of prose is a heading with what follows; a section of code is a symbol: a function, a class, or a method of a
+large class.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from swarmtally.sparc.markdown import Line
+from swarmtally.sparc.markdown import Line, read_lines
 
 _SLUG_DROPPED = re.compile(r"[^\w\- ]")
+_SLUG_CHARS = 64
+_SIGNATURE = re.compile(
+    r"""\s*(?:
+      (?:async\s+)?def\s+\w+
+    | (?:export\s+)?(?:default\s+)?(?:abstract\s+)?(?:class|interface|enum)\s+\w
+    | (?:export\s+)?(?:default\s+)?(?:async\s+)?function\b
+    | (?:export\s+)?(?:const|let|var)\s+\w+[^=]{0,200}=\s*(?:async\s*)?(?:\([^)]*\)[^=]{0,200}|\w+\s*)=>
+    | (?:export\s+)?type\s+\w+
+    | func\s+[\w(]
+    | (?:pub(?:\([^)]*\))?\s+)?(?:const\s+)?(?:async\s+)?(?:unsafe\s+)?fn\s+\w+
+    | (?:pub(?:\([^)]*\))?\s+)?(?:struct|enum|trait|mod)\s+\w+
+    | impl\b
+    | (?:public|protected|private)\s+(?:static\s+|final\s+|abstract\s+)*\w
+    )""",
+    re.VERBOSE,
+)
+_NAME = re.compile(
+    r"(?:\b(?:def|class|interface|enum|function|const|let|var|type|struct|trait|mod|fn|impl|func(?:\s*\([^)]*\))?)\s+)(\w+)"
+)
+_LEADS_IN = re.compile(r"\s*(?:@|#|//|/\*|\*|\[)")
+_CODE_LINE = re.compile(
+    r"\s+\S|.*[:{}();,\]\[=]\s*$|\s*(?:import|from|use|package|return|#|//|/\*|\*|@)|\s*(?:def|class|func|fn)\s"
+)
+
+_CODE_SHARE = 0.7
+"""From this share of its lines that look like code on, a text without fences is code."""
+
+LARGE_SYMBOL_BYTES = 3_000
+"""A class from here on is divided into its methods."""
+
+CACHED_TEXTS = 256
+"""How many texts' sections are kept: a run's context is looked at for each of its tasks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One heading and what follows it up to the next."""
+    """One heading and what follows it up to the next, or one symbol of code."""
 
     level: int
+    """1 to 6; 0 for what stands before the first."""
     slug: str
     first: int
-    """The number of its heading's line, or of its first line where the text begins without heading."""
+    """The number of its first line: its heading's, or the first of what leads in to a symbol."""
     last: int
+    title: str = ""
+    """Its heading's text, or the signature of its symbol."""
 
 
-def split_sections(lines: Sequence[Line]) -> list[Section]:
-    """The sections in order; what stands before the first heading is one named `top`."""
-    starts = [number for number, line in enumerate(lines) if line.level]
-    if not starts or any(line.text.strip() for line in lines[: starts[0]]):
-        starts.insert(0, 0)
-    ends = [*(number - 1 for number in starts[1:]), len(lines) - 1]
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A text by lines and sections."""
+
+    lines: tuple[Line, ...]
+    sections: tuple[Section, ...]
+    code: bool
+    """The whole text is code; prose may hold code between fences."""
+
+    def text(self, first: int, last: int) -> str:
+        """The lines from `first` to `last`, as they stand in the text."""
+        return "\n".join(self.written(number) for number in range(first, last + 1))
+
+    def written(self, number: int) -> str:
+        line = self.lines[number]
+        return f"{'#' * line.level} {line.text}" if line.level else line.text
+
+    def section_of(self, number: int) -> int:
+        """The index of the section that line `number` belongs to."""
+        return max(index for index, section in enumerate(self.sections) if section.first <= number)
+
+
+@lru_cache(maxsize=CACHED_TEXTS)
+def outline(text: str) -> Outline:
+    """The sections of `text` in order; what stands before the first is one named `top`."""
+    lines = tuple(read_lines(text))
+    if not _is_code(lines):
+        return Outline(
+            lines, tuple(_sections(lines, [(n, n, line.text) for n, line in enumerate(lines) if line.level])), False
+        )
+    raw = tuple(Line(written, fenced=True) for written in text.splitlines() or [""])
+    return Outline(raw, tuple(_sections(raw, list(_symbols(raw)))), True)
+
+
+def is_signature(line: str) -> bool:
+    """Whether a line of code begins a function, a class, or the like."""
+    return _SIGNATURE.match(line) is not None
+
+
+def _is_code(lines: Sequence[Line]) -> bool:
+    if any(line.fence_mark for line in lines):
+        return False
+    written = [line.text for line in lines if line.text.strip()]
+    if sum(map(is_signature, written)) < 2:
+        return False
+    looks = sum(1 for line in lines if line.text.strip() and (line.level or _CODE_LINE.match(line.text)))
+    return looks >= _CODE_SHARE * len(written)
+
+
+def _symbols(lines: Sequence[Line]) -> Iterator[tuple[int, int, str]]:
+    """Each symbol's first line, the line of its signature, and that line's text."""
+    signatures = [number for number, line in enumerate(lines) if is_signature(line.text)]
+    top = min(_indent(lines[number].text) for number in signatures)
+    outer = [number for number in signatures if _indent(lines[number].text) == top]
+    ends = [*(number - 1 for number in outer[1:]), len(lines) - 1]
+    for start, end in zip(outer, ends, strict=True):
+        yield _lead_in(lines, start), start, lines[start].text
+        inner = [number for number in signatures if start < number <= end]
+        if inner and sum(len(line.text.encode()) + 1 for line in lines[start : end + 1]) >= LARGE_SYMBOL_BYTES:
+            level = min(_indent(lines[number].text) for number in inner)
+            for number in inner:
+                if _indent(lines[number].text) == level:
+                    yield _lead_in(lines, number), number, lines[number].text
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _lead_in(lines: Sequence[Line], start: int) -> int:
+    """The first of the decorators and comments that stand right before line `start`."""
+    while start and _LEADS_IN.match(lines[start - 1].text):
+        start -= 1
+    return start
+
+
+def _sections(lines: Sequence[Line], starts: Sequence[tuple[int, int, str]]) -> Iterator[Section]:
+    """Sections from their first lines, the lines of their titles, and the titles."""
+    begun = list(starts)
+    if not begun or any(line.text.strip() for line in lines[: begun[0][0]]):
+        begun.insert(0, (0, -1, ""))
+    ends = [*(first - 1 for first, _, _ in begun[1:]), len(lines) - 1]
     slugs: dict[str, int] = {}
-    found = []
-    for first, last in zip(starts, ends, strict=True):
-        line = lines[first]
-        slug = _SLUG_DROPPED.sub("", line.text.casefold()).strip().replace(" ", "-")[:64] if line.level else "top"
-        slug = slug or "section"
+    for (first, titled, title), last in zip(begun, ends, strict=True):
+        line = lines[titled] if titled >= 0 else Line("")
+        slug = _slug(title, symbol=line.fenced) if titled >= 0 else "top"
         seen = slugs[slug] = slugs.get(slug, -1) + 1
-        found.append(Section(line.level, f"{slug}-{seen}" if seen else slug, first, last))
-    return found
+        level = 0 if titled < 0 else line.level or 1
+        yield Section(level, f"{slug}-{seen}" if seen else slug, first, last, title.strip())
+
+
+def _slug(title: str, *, symbol: bool) -> str:
+    named = _NAME.search(title) if symbol else None
+    text = named[1] if named else title
+    return _SLUG_DROPPED.sub("", text.casefold()).strip().replace(" ", "-")[:_SLUG_CHARS] or "section"
 
 
 def split_blocks(lines: Sequence[Line], section: Section) -> Iterator[tuple[int, int]]:
-    """The paragraphs and fenced blocks of a section, as first and last line."""
+    """The paragraphs and fenced blocks of a section, as first and last line; a symbol of code is one block."""
     start: int | None = None
     in_fence = False
     for number in range(section.first, section.last + 1):

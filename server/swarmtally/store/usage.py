@@ -1,5 +1,6 @@
 """A row for each model call, opened before it is sent, so that money spent is always seen."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from swarmtally.domain.clock import NS_PER_S
@@ -67,16 +68,26 @@ _ALONE = (
 )
 
 
-async def close_call(tx: Connection, usage_id: int, usage: TokenUsage, now_ns: int, exec_ns: int | None = None) -> None:
-    """Record what a call used, and what it took. Never refused, also when its result is: what was spent was spent."""
+async def close_call(
+    tx: Connection,
+    usage_id: int,
+    usage: TokenUsage,
+    now_ns: int,
+    exec_ns: int | None = None,
+    asked: Sequence[str] = (),
+) -> None:
+    """Record what a call used, what it took, and the references it asked for in place of a deliverable. Never refused,
+    also when its result is: what was spent was spent."""
     await tx.rows(
         "UPDATE usage SET closed_ns = :now, status = :status, input_tokens = :input_tokens,"
         " output_tokens = :output_tokens, cache_read_tokens = :cache_read_tokens,"
         " cache_write_tokens = :cache_write_tokens, reasoning_tokens = :reasoning_tokens, reason = :reason,"
-        f" source = :source, exec_ns = :exec_ns, alone = {_ALONE} WHERE usage_id = :usage_id",
+        f" source = :source, exec_ns = :exec_ns, asked = :asked, alone = {_ALONE}"
+        " WHERE usage_id = :usage_id",
         {
             **asdict(usage),
             "exec_ns": exec_ns,
+            "asked": as_json(list(asked)) if asked else None,
             "longest_ns": LONGEST_CALL_NS,
             "usage_id": usage_id,
             "now": now_ns,
