@@ -9,6 +9,7 @@ from collections.abc import Callable
 from benchmarks import (
     bookkeeping,
     bottleneck,
+    budgets,
     durable_tasks,
     ledger,
     load_balance,
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "shell_start": shell_start.run,
     "memory_store": memory_store.run,
     "durable_tasks": durable_tasks.run,
+    "budgets": budgets.run,
     "speed_multiplier": speed_multiplier.run,
     "load_balance": load_balance.run,
     "recording": recording.run,

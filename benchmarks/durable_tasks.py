@@ -16,6 +16,7 @@ from swarmtally.core.ports import BackendInfo, Inputs, Prompt, Reply
 from swarmtally.core.runs import Runs
 from swarmtally.core.scheduler import Scheduler
 from swarmtally.core.swarms import Swarms
+from swarmtally.domain.budget import UNLIMITED, Budget
 from swarmtally.domain.clock import SystemClock
 from swarmtally.domain.ids import id_factory
 from swarmtally.domain.retry import RetryPolicy
@@ -110,7 +111,9 @@ class NoShelf:
         raise AssertionError("no out_dir")
 
 
-async def through(path: Path, tasks: int, agents: int, beside: tuple[Beside, ...] = ()) -> float:
+async def through(
+    path: Path, tasks: int, agents: int, beside: tuple[Beside, ...] = (), budget: Budget = UNLIMITED
+) -> float:
     """Seconds a task, with whatever is to go on `beside`."""
     clock, new_id, backend = SystemClock(), id_factory(), NullBackend(agents)
 
@@ -128,7 +131,7 @@ async def through(path: Path, tasks: int, agents: int, beside: tuple[Beside, ...
         runs = Runs(database, clock, new_id, "p", owner.this_process(), scheduler, open_backend)
         plan = [NewTask(f"k{number}", "work", "coder", "coder", "text") for number in range(tasks)]
         started = time.perf_counter()
-        run_id = await runs.start(NewRun(RunKind.BATCH, "t", (), None, CHOICE), plan, swarm, ["coder"])
+        run_id = await runs.start(NewRun(RunKind.BATCH, "t", (), None, CHOICE, budget=budget), plan, swarm, ["coder"])
         await runs.wait(run_id, None)
         elapsed = time.perf_counter() - started
         group.cancel_scope.cancel()

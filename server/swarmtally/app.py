@@ -6,6 +6,7 @@ their libraries) are imported with the first such call, so that a memory command
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -23,18 +24,20 @@ from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import HOST, BackendChoice, NewRun, RunKind
 from swarmtally.domain.swarm import Swarm
 from swarmtally.domain.topology import Shape
-from swarmtally.requests import SparcRequest, Started, check_context
+from swarmtally.requests import SparcRequest, Started
 from swarmtally.settings import Settings
 from swarmtally.store.database import Database, open_database
 
 if TYPE_CHECKING:
     from swarmtally.core.bookkeeping import Bookkeeper
+    from swarmtally.core.dryrun import DryRun
     from swarmtally.core.packets import Packets
     from swarmtally.core.ports import Backend
     from swarmtally.core.runs import Runs
     from swarmtally.domain.health import Finding
     from swarmtally.domain.task import NewTask
-    from swarmtally.sparc.modes import Mode, ModeCatalog
+    from swarmtally.preparing import Prepared
+    from swarmtally.sparc.modes import ModeCatalog
     from swarmtally.sparc.queue import QueuedTask
 
 
@@ -252,52 +255,47 @@ class App:
         Raises:
             SwarmError: something about the request is wrong, or nothing can do the work; nothing is started.
         """
-        from swarmtally.sparc import plan
+        from swarmtally.sparc.plan import initial_shape
+
+        found = await self.swarms.find_current(request.swarm_id)
+        ready = await self._prepared(request, found)
+        runs = await self.runs()
+        swarm, made = await self.swarms.find_or_make(found.swarm_id if found else None)
+        shape, why = initial_shape(swarm.topology, request.kind, len(request.modes) * len(request.tasks))
+        new = replace(ready.new, shape=shape, shape_reason=why)
+        run_id = await runs.start(new, ready.plan, swarm, ready.roles)
+        return Started(run_id, swarm, made, ready.info is None, ready.note)
+
+    async def dry_run(self, request: SparcRequest) -> "DryRun":
+        """Plan a run, pack and estimate what is known of it; nothing is stored, started or called.
+
+        Raises:
+            SwarmError: as `start`.
+        """
+        from swarmtally.core.dryrun import DryRun, estimated
+        from swarmtally.sparc.packing import ContextPacker
+
+        found = await self.swarms.find_current(request.swarm_id)
+        ready = await self._prepared(request, found)
+        packer = ContextPacker(await self.catalog())
+        tasks = await estimated(self.database, packer, ready.new, ready.plan, ready.info, ready.room.size_bytes)
+        swarm_id = found.swarm_id if found else None
+        return DryRun(ready.new, self.settings.project, swarm_id, ready.info, tasks, ready.note)
+
+    async def _prepared(self, request: SparcRequest, swarm: Swarm | None) -> "Prepared":
+        """What a request for the swarm, or for one yet to be made, comes to; nothing is changed."""
+        from swarmtally.preparing import planned, prepare
         from swarmtally.sparc.shelf import allowed_roots, resolve_out_dir
 
-        catalog = await self.catalog()
-        modes = [catalog.get(name) for name in request.modes]
         settings = self.settings
-        if request.kind is RunKind.PIPELINE:
-            planned = plan.plan_pipeline(catalog, request.tasks[0])
-            modes = [catalog.get(name) for name in plan.PIPELINE_MODES]
-        else:
-            planned = plan.plan_batch(modes, request.tasks)
-        check_context(request.context)
-        leaves = len(request.modes) * len(request.tasks)
+        modes, tasks = planned(await self.catalog(), request)
         out_dir = request.out_dir
         if out_dir is not None:
             roots = await anyio.to_thread.run_sync(allowed_roots, settings.project_root, settings.allow)
             out_dir = str(await anyio.to_thread.run_sync(resolve_out_dir, out_dir, roots))
-        runs = await self.runs()
-        found = await self.swarms.find_current(request.swarm_id)
-        choice = await anyio.to_thread.run_sync(self.choose, request.model or (found.model if found else None))
-        note = await self._fitted(request, modes, choice)
-        swarm, made = await self.swarms.find_or_make(found.swarm_id if found else None)
-        shape, why = plan.initial_shape(swarm.topology, request.kind, leaves)
-        new = NewRun(request.kind, "; ".join(request.tasks), request.context, out_dir, choice, shape, why)
-        run_id = await runs.start(new, planned, swarm, [mode.role for mode in modes])
-        return Started(run_id, swarm, made, choice.name == HOST, note)
-
-    async def _fitted(self, request: SparcRequest, modes: "Sequence[Mode]", choice: BackendChoice) -> str | None:
-        """What to know of shared context that does not fit the run's prompts.
-
-        Raises:
-            InvalidInput: a task does not fit a packet.
-            SwarmError: the backend cannot be opened.
-        """
-        from swarmtally.core.attempt import room_of
-        from swarmtally.core.packets import ROOM
-        from swarmtally.sparc import fitting
-
-        if choice.name == HOST:
-            room = ROOM
-            await anyio.to_thread.run_sync(fitting.check_tasks, request.kind, modes, request.tasks, room)
-        else:
-            room = room_of((await self.open_backend(choice)).info)
-        return await anyio.to_thread.run_sync(
-            fitting.context_note, request.kind, modes, request.tasks, request.context, room
-        )
+        choice = await anyio.to_thread.run_sync(self.choose, request.model or (swarm.model if swarm else None))
+        info = None if choice.name == HOST else (await self.open_backend(choice)).info
+        return await prepare(request, modes, tasks, choice, info, out_dir)
 
     async def plan_queue(self, queue: Sequence["QueuedTask"]) -> "tuple[NewTask, ...]":
         """The tasks of a queue, ready to be dispatched.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from swarmtally.domain.budget import Budget
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.run import RunKind
 from swarmtally.domain.swarm import Swarm
@@ -25,14 +26,23 @@ class SparcRequest:
     model: str | None = None
     context: tuple[str, ...] = ()
     out_dir: str | None = None
+    budget_tokens: int | None = None
+    """The most that its calls may take, input and output together."""
+    budget_usd: float | None = None
+
+    @property
+    def budget(self) -> Budget:
+        return Budget.asked(self.budget_tokens, self.budget_usd)
 
     def __post_init__(self) -> None:
         """
         Raises:
-            InvalidInput: it holds one text where several go, or not as many tasks and modes as its kind has.
+            InvalidInput: it holds one text where several go, or not as many tasks and modes as its kind has, or a
+                budget that is none.
         """
         if self.kind is RunKind.QUEUE:
             raise InvalidInput("a queue has roles and dependencies; plan it with plan_queue and start it with dispatch")
+        Budget.asked(self.budget_tokens, self.budget_usd)
         for name, texts in (("modes", self.modes), ("tasks", self.tasks), ("context", self.context)):
             _check_texts(name, texts)
         if self.kind in (RunKind.RUN, RunKind.PIPELINE) and len(self.tasks) != 1:

@@ -1,8 +1,8 @@
 """A process that starts a run of 40 tasks and is killed by the test that started it.
 
-usage: python -m tests.core.child FOLDER. Each line on its standard input lets one call be answered. It prints
-`run RUN_ID` once, `ended N` whenever the database has acknowledged that N tasks have ended, and `calls N` whenever N
-calls are under way.
+usage: python -m tests.core.child FOLDER [BUDGET_TOKENS]. Each line on its standard input lets one call be answered. It
+prints `run RUN_ID` once, `ended N` whenever the database has acknowledged that N tasks have ended, and `calls N`
+whenever N calls are under way.
 """
 
 import sys
@@ -13,6 +13,7 @@ import anyio.to_thread
 
 from swarmtally.core.ports import Prompt, Reply
 from swarmtally.core.runs import Progress
+from swarmtally.domain.budget import Budget
 from tests.core.harness import ScriptedBackend, forty_tasks, swarmed
 
 
@@ -33,12 +34,12 @@ async def tell(progress: Progress) -> None:
     print(f"ended {progress.ended}", flush=True)
 
 
-async def main(folder: Path) -> None:
+async def main(folder: Path, budget: Budget) -> None:
     async with swarmed(folder, AskingBackend()) as swarm:
-        run_id = await swarm.start(*forty_tasks())
+        run_id = await swarm.start(*forty_tasks(), budget=budget)
         print(f"run {run_id}", flush=True)
         await swarm.runs.wait(run_id, None, tell)
 
 
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[1]))
+    anyio.run(main, Path(sys.argv[1]), Budget(*map(int, sys.argv[2:])))

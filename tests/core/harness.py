@@ -15,6 +15,7 @@ from swarmtally.core.ports import BackendInfo, Inputs, Packer, Prompt, Reply
 from swarmtally.core.runs import Runs
 from swarmtally.core.scheduler import Scheduler
 from swarmtally.core.swarms import Swarms
+from swarmtally.domain.budget import UNLIMITED, Budget
 from swarmtally.domain.clock import Clock, SystemClock
 from swarmtally.domain.errors import BackendFailure
 from swarmtally.domain.ids import id_factory
@@ -134,10 +135,15 @@ class Swarmed:
         await self.swarms.init(Topology.STAR, strategy, max_agents, None, None)
 
     async def start(
-        self, *plan: NewTask, roles: Sequence[str] = (), out_dir: str | None = None, context: Sequence[str] = ()
+        self,
+        *plan: NewTask,
+        roles: Sequence[str] = (),
+        out_dir: str | None = None,
+        context: Sequence[str] = (),
+        budget: Budget = UNLIMITED,
     ) -> str:
         swarm, _ = await self.swarms.find_or_make(None)
-        new = NewRun(RunKind.BATCH, "the work", tuple(context), out_dir, CHOICE)
+        new = NewRun(RunKind.BATCH, "the work", tuple(context), out_dir, CHOICE, budget=budget)
         return await self.runs.start(new, plan, swarm, roles or [task.role for task in plan])
 
     async def run(self, *plan: NewTask, roles: Sequence[str] = ()) -> dict[str, Task]:

@@ -56,8 +56,8 @@ class Child:
 
 
 @contextmanager
-def child(folder: Path) -> Iterator[Child]:
-    command = [sys.executable, "-m", "tests.core.child", str(folder)]
+def child(folder: Path, *more: str) -> Iterator[Child]:
+    command = [sys.executable, "-m", "tests.core.child", str(folder), *more]
     root = Path(__file__).parents[2]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as process:
         started = Child(process)
@@ -67,9 +67,9 @@ def child(folder: Path) -> Iterator[Child]:
             process.kill()
 
 
-def killed_after(folder: Path, answers: int, *, settled: bool) -> Child:
+def killed_after(folder: Path, answers: int, *more: str, settled: bool) -> Child:
     """Kill a run after so many answers; `settled` waits until they are acknowledged, else it dies recording them."""
-    with child(folder) as started:
+    with child(folder, *more) as started:
         while not started.run_id or started.calls == 0:
             assert started.listen(), "the child ended by itself"
         started.allow(answers)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -43,7 +43,8 @@ class Tool:
     description: str
     function: Callable[..., Awaitable[View]]
     arguments: type[BaseModel]
-    result: type[View]
+    results: tuple[type[View], ...]
+    """What it can return; the first is what it returns as a rule."""
     read_only: bool
     destructive: bool
     idempotent: bool
@@ -90,12 +91,18 @@ class Tool:
 
     @property
     def input_schema(self) -> dict[str, Any]:
-        schema = _plain_schema(self.arguments.model_json_schema())
-        return {**schema, "properties": {name: _brief(field) for name, field in schema["properties"].items()}}
+        brief: dict[str, Any] = _brief(_plain_schema(self.arguments.model_json_schema()))
+        return brief
 
     @property
     def output_schema(self) -> dict[str, Any]:
-        return _plain_schema(self.result.model_json_schema(mode="serialization"))
+        schemas = [_plain_schema(result.model_json_schema(mode="serialization")) for result in self.results]
+        if len(schemas) == 1:
+            return schemas[0]
+        # One object with the properties of all: clients want an object, and not all of them understand alternatives.
+        properties = {name: field for schema in reversed(schemas) for name, field in schema["properties"].items()}
+        always = [name for name in properties if all(name in schema["required"] for schema in schemas)]
+        return {**schemas[0], "properties": properties, "required": always}
 
 
 def tool(
@@ -121,7 +128,7 @@ def tool(
             description=" ".join((function.__doc__ or "").split()),
             function=function,
             arguments=create_model(f"{name}_arguments", __config__=_STRICT, **fields),
-            result=hints["return"],
+            results=get_args(hints["return"]) or (hints["return"],),
             read_only=read_only,
             destructive=destructive,
             idempotent=idempotent,
@@ -185,13 +192,19 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).replace("-", "_").lower()
 
 
-def _brief(field: dict[str, Any]) -> dict[str, Any]:
-    """An argument that may be left out, without saying that null means the same: a third of the definitions' length."""
-    choices = field.get("anyOf", [])
-    if field.get("default", ...) is None and len(choices) == 2 and choices[1] == {"type": "null"}:
-        rest = {key: value for key, value in field.items() if key not in ("anyOf", "default")}
+def _brief(node: Any) -> Any:
+    """The schema, in which what may be left out does not say that null means the same: a third of the definitions'
+    length."""
+    if isinstance(node, list):
+        return [_brief(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: _brief(value) for key, value in node.items()}
+    choices = node.get("anyOf", [])
+    if node.get("default", ...) is None and len(choices) == 2 and choices[1] == {"type": "null"}:
+        rest = {key: value for key, value in node.items() if key not in ("anyOf", "default")}
         return {**choices[0], **rest}
-    return field
+    return node
 
 
 def _plain_schema(schema: dict[str, Any]) -> dict[str, Any]:

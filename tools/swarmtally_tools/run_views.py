@@ -8,9 +8,10 @@ from swarmtally.core.packets import Packet
 from swarmtally.core.runs import Counts, RunState, TaskState
 from swarmtally.core.swarms import SwarmState
 from swarmtally.domain.clock import NS_PER_S, iso
-from swarmtally.domain.run import HOST, INTERRUPTED, Run, RunStatus
+from swarmtally.domain.run import HOST, INTERRUPTED, BackendChoice, Run, RunStatus
 from swarmtally.domain.task import Artefact, TaskStatus
 from swarmtally.domain.text import counted
+from swarmtally_tools.budget_views import BudgetView, budget_view, higher_budget
 from swarmtally_tools.definition import View
 from swarmtally_tools.packet_views import WORK, PacketView, packet_view
 from swarmtally_tools.usage_views import UsageView, raw_tokens, usage_view
@@ -133,6 +134,8 @@ class RunView(View):
     """The first deliverables, at most 100 and as many as fit; null when not asked for."""
     usage: UsageView | None
     """What its calls used; null when not asked for."""
+    budget: BudgetView | None
+    """What it may spend, has spent and holds for calls under way; null when it has no budget."""
     packets: list[PacketView]
     """Work for you to do now; only of a host-driven run you have just started."""
     created_at: str
@@ -204,12 +207,7 @@ def run_view(
         task=_shortened(run.task, TASK_SHOWN),
         project=run.project,
         swarm_id=run.swarm_id,
-        backend=BackendView(
-            name=run.backend.name,
-            model=run.backend.model,
-            base_url=run.backend.base_url,
-            reason=run.backend.reason,
-        ),
+        backend=backend_view(run.backend),
         topology=run.shape,
         topology_reason=run.shape_reason,
         messages=state.messages,
@@ -217,6 +215,7 @@ def run_view(
         timeline=timeline,
         artefacts=artefacts,
         usage=usage_view(state.usage, lost=calls_lost(state)) if "usage" in parts else None,
+        budget=budget_view(run.budget, state.account.spending) if state.account else None,
         packets=[packet_view(packet) for packet in packets],
         created_at=iso(run.created_ns),
         started_at=_iso(run.started_ns),
@@ -227,6 +226,10 @@ def run_view(
         database=str(app.settings.database),
         next_step=notes + (WORK if packets else _next_step(app, run, state)),
     )
+
+
+def backend_view(choice: BackendChoice) -> BackendView:
+    return BackendView(name=choice.name, model=choice.model, base_url=choice.base_url, reason=choice.reason)
 
 
 def run_line(run: Run, status: str, counts: Counts) -> RunLine:
@@ -310,6 +313,7 @@ def _next_step(app: App, run: Run, state: RunState) -> str:
     if state.status == INTERRUPTED:
         return f"{more}Its process is gone: continue it with {resume}, or {shell}."
     if run.status is RunStatus.PAUSED:
+        more += higher_budget(run.budget, state.account)
         return f"{more}Nothing more starts until you continue it with {resume}, or {shell}."
     if run.backend.name == HOST and not run.status.final:
         return f"{more}Clients do its work: call work_claim with run_id {run.run_id}, do each packet, then work_report."

@@ -8,7 +8,9 @@ from pydantic import Field
 from swarmtally.app import App
 from swarmtally.core import progress
 from swarmtally.core.runs import Progress
+from swarmtally.domain.budget import Budget
 from swarmtally.domain.clock import iso
+from swarmtally.domain.errors import InvalidInput
 from swarmtally_tools.definition import Tool, View, tool
 from swarmtally_tools.run_views import (
     PARTS,
@@ -114,10 +116,15 @@ async def run_control(
     app: App,
     run_id: Annotated[str, Field(description="The run", min_length=1, max_length=100)],
     action: Annotated[RunAction, Field(description="What to do with it")],
+    budget_tokens: Annotated[int | None, Field(description="resume: its budget from now on")] = None,
+    budget_usd: Annotated[float | None, Field(description="The same in dollars")] = None,
 ) -> RunControlView:
     """Cancel, pause, resume or retry a run, whichever process executes it. cancel stops its calls and ends it; pause
     lets calls under way end and starts no more; resume continues a paused or interrupted run; retry does its failed
     and cancelled tasks again, never those that succeeded."""
+    budget = Budget.asked(budget_tokens, budget_usd)
+    if budget and action is not RunAction.RESUME:
+        raise InvalidInput(f"a budget goes with action resume, not with {action}; leave it out")
     runs = await app.runs()
     slots, changed = None, 0
     match action:
@@ -128,7 +135,7 @@ async def run_control(
         case RunAction.PAUSE:
             await runs.pause(run_id)
         case RunAction.RESUME:
-            await runs.resume(run_id)
+            await runs.resume(run_id, budget)
         case RunAction.RETRY:
             changed = await runs.retry(run_id)
     view = run_view(app, await runs.show(run_id))

@@ -11,6 +11,7 @@ from swarmtally.domain.run import RunKind
 from swarmtally.domain.task import TASK_TEXT_LIMIT
 from swarmtally.requests import SparcRequest
 from swarmtally_tools.definition import Tool, tool
+from swarmtally_tools.dry_run_views import DryRunView, dry_run_view
 from swarmtally_tools.run_views import RunView, run_view
 from swarmtally_tools.runs import WAIT_LIMIT_S, tell
 
@@ -24,15 +25,14 @@ Mode = Annotated[str, Field(description="A mode, such as coder or architect", mi
 Task = Annotated[str, Field(description="What to do", min_length=1, max_length=TASK_TEXT_LIMIT)]
 Tasks = Annotated[list[TaskText], Field(description="What to do, one text a task", min_length=1, max_length=1_000)]
 Modes = Annotated[list[ModeName], Field(description="Modes, such as coder and tester", min_length=1, max_length=50)]
-SwarmId = Annotated[str | None, Field(description="The swarm; omitted: the current one", max_length=100)]
-Model = Annotated[
-    str | None, Field(description="anthropic:…, openai:…, local, host (you); omitted: as configured", max_length=200)
-]
-WaitS = Annotated[float, Field(description="Return after this many seconds at most", ge=0, le=WAIT_LIMIT_S)]
+SwarmId = Annotated[str | None, Field(description="Omitted: the current one", max_length=100)]
+Model = Annotated[str | None, Field(description="PROVIDER:NAME, local or host (you)", max_length=200)]
+WaitS = Annotated[float, Field(description="Seconds to wait at most", ge=0, le=WAIT_LIMIT_S)]
 Context = Annotated[list[str] | None, Field(description="Texts that all tasks see", max_length=100)]
-OutDir = Annotated[
-    str | None, Field(description="Folder for the deliverables, inside an allowed root", max_length=1_000)
-]
+OutDir = Annotated[str | None, Field(description="Folder for the deliverables", max_length=1_000)]
+BudgetTokens = Annotated[int | None, Field(description="The most tokens to spend")]
+BudgetUsd = Annotated[float | None, Field(description="The most dollars to spend")]
+DryRun = Annotated[bool, Field(description="Only estimate")]
 
 
 @tool(title="Run one task", open_world=True)
@@ -45,12 +45,17 @@ async def sparc_run(
     wait_s: WaitS = 30,
     context: Context = None,
     out_dir: OutDir = None,
-) -> RunView:
+    budget_tokens: BudgetTokens = None,
+    budget_usd: BudgetUsd = None,
+    dry_run: DryRun = False,
+) -> RunView | DryRunView:
     """Execute one task in one SPARC mode (coder, architect, tester, reviewer, …) and return its run: status, timeline,
-    tokens, deliverable. A host-driven run returns at once with packets for you to do; another one that still runs
-    after wait_s is polled with run_status."""
-    request = SparcRequest(RunKind.RUN, (mode,), (task,), swarm_id, model, _texts(context), out_dir)
-    return await _execute(app, request, wait_s)
+    tokens, deliverable. Host-driven: with packets for you to do. Else, still running after wait_s? Poll with
+    run_status. A budget pauses the run; dry_run only estimates."""
+    request = SparcRequest(
+        RunKind.RUN, (mode,), (task,), swarm_id, model, _texts(context), out_dir, budget_tokens, budget_usd
+    )
+    return await _execute(app, request, wait_s, dry_run)
 
 
 @tool(title="Run many modes on many tasks", open_world=True)
@@ -63,11 +68,16 @@ async def sparc_batch(
     wait_s: WaitS = 30,
     context: Context = None,
     out_dir: OutDir = None,
-) -> RunView:
-    """Execute every mode on every task, all at once, and return the run. Host-driven: with the first packets for you
-    to do. Else, still running after wait_s? Poll with run_status."""
-    request = SparcRequest(RunKind.BATCH, tuple(modes), tuple(tasks), swarm_id, model, _texts(context), out_dir)
-    return await _execute(app, request, wait_s)
+    budget_tokens: BudgetTokens = None,
+    budget_usd: BudgetUsd = None,
+    dry_run: DryRun = False,
+) -> RunView | DryRunView:
+    """Execute every mode on every task, all at once, and return the run. Host-driven: with packets for you to do.
+    Still running? Poll with run_status."""
+    request = SparcRequest(
+        RunKind.BATCH, tuple(modes), tuple(tasks), swarm_id, model, _texts(context), out_dir, budget_tokens, budget_usd
+    )
+    return await _execute(app, request, wait_s, dry_run)
 
 
 @tool(title="Run one mode on many tasks", open_world=True)
@@ -80,11 +90,16 @@ async def sparc_concurrent(
     wait_s: WaitS = 30,
     context: Context = None,
     out_dir: OutDir = None,
-) -> RunView:
-    """Execute one mode on every task, all at once, and return the run. Host-driven: with the first packets for you to
-    do. Else, still running after wait_s? Poll with run_status."""
-    request = SparcRequest(RunKind.CONCURRENT, (mode,), tuple(tasks), swarm_id, model, _texts(context), out_dir)
-    return await _execute(app, request, wait_s)
+    budget_tokens: BudgetTokens = None,
+    budget_usd: BudgetUsd = None,
+    dry_run: DryRun = False,
+) -> RunView | DryRunView:
+    """Execute one mode on every task, all at once, and return the run. Host-driven: with packets for you to do.
+    Still running? Poll with run_status."""
+    request = SparcRequest(
+        RunKind.CONCURRENT, (mode,), tuple(tasks), swarm_id, model, _texts(context), out_dir, budget_tokens, budget_usd
+    )
+    return await _execute(app, request, wait_s, dry_run)
 
 
 @tool(title="Run a whole pipeline", open_world=True)
@@ -96,15 +111,22 @@ async def sparc_pipeline(
     wait_s: WaitS = 30,
     context: Context = None,
     out_dir: OutDir = None,
-) -> RunView:
+    budget_tokens: BudgetTokens = None,
+    budget_usd: BudgetUsd = None,
+    dry_run: DryRun = False,
+) -> RunView | DryRunView:
     """Execute specification, architecture, then code, tests, documents and review for each component in parallel, then
     completion; returns the run. Components come from the architecture, else from the task's comma list. Host-driven:
-    with the first packet for you to do. Else, still running after wait_s? Poll with run_status."""
-    request = SparcRequest(RunKind.PIPELINE, (), (task,), swarm_id, model, _texts(context), out_dir)
-    return await _execute(app, request, wait_s)
+    with a packet for you to do. Still running? Poll with run_status."""
+    request = SparcRequest(
+        RunKind.PIPELINE, (), (task,), swarm_id, model, _texts(context), out_dir, budget_tokens, budget_usd
+    )
+    return await _execute(app, request, wait_s, dry_run)
 
 
-async def _execute(app: App, request: SparcRequest, wait_s: float) -> RunView:
+async def _execute(app: App, request: SparcRequest, wait_s: float, dry_run: bool) -> RunView | DryRunView:
+    if dry_run:
+        return dry_run_view(await app.dry_run(request))
     started = await app.start(request)
     runs = await app.runs()
     notes = "There was no current swarm: `default` (star, 8 agents) was made. " if started.made_swarm else ""

@@ -10,6 +10,7 @@ from swarmtally.backends import conversation
 from swarmtally.backends.caching import Caching, caching_of
 from swarmtally.backends.failures import Scrubber, translate
 from swarmtally.backends.prices import pricing_of
+from swarmtally.backends.tokenizers import tokenizer_of
 from swarmtally.core.ports import BackendInfo, Pricing, Prompt, Reply
 from swarmtally.domain.errors import BackendFailure, InvalidInput
 from swarmtally.domain.usage import TokenUsage
@@ -114,6 +115,7 @@ class ModelBackend:
             caches=caching.caches,
             cache_least_tokens=caching.least_tokens,
             pricing=pricing,
+            tokenizer=await anyio.to_thread.run_sync(tokenizer_of, model, base_url),
         )
         await built.__aenter__()
         return cls(built, info, settings, scrub, caching)

@@ -1,14 +1,21 @@
 """`swarmtally runs …`: list the project's runs, show one, steer one."""
 
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
 import click
 
 from swarmtally.app import App
 from swarmtally.cli import output, session
 from swarmtally.cli.group import LazyGroup
 from swarmtally.cli.options import Leaf
+from swarmtally.domain.budget import Budget
 from swarmtally_tools.definition import View
 from swarmtally_tools.run_views import RunLine, RunView, run_line, run_view
 from swarmtally_tools.runs import RunAction, run_control, tell
+
+if TYPE_CHECKING:
+    from swarmtally.core.runs import Runs
 
 LISTED = 100
 """The most runs that are listed."""
@@ -47,24 +54,35 @@ def _show(run_id: str) -> None:
     output.show(session.execute(shown))
 
 
-def _going_on(name: str, text: str) -> Leaf:
-    """The command that goes on with a run and sees it to its end."""
+@click.command("resume", cls=Leaf)
+@click.argument("run_id", metavar="ID")
+@click.option("--budget-tokens", type=int, metavar="NUMBER", help="Its budget from now on: higher than it was.")
+@click.option("--budget-usd", type=float, metavar="NUMBER", help="The same in dollars.")
+def _resume(run_id: str, budget_tokens: int | None, budget_usd: float | None) -> int:
+    """Continue a paused or interrupted run to its end. Exits with 1 when it did not succeed."""
+    budget = Budget.asked(budget_tokens, budget_usd)
+    return _gone_on(run_id, lambda runs: runs.resume(run_id, budget))
 
-    @click.command(name, cls=Leaf, help=f"{text} Exits with 1 when it did not succeed.")
-    @click.argument("run_id", metavar="ID")
-    def go_on(run_id: str) -> int:
-        async def gone_on(app: App) -> RunView:
-            runs = await app.runs()
-            await (runs.resume if name == "resume" else runs.retry)(run_id)
-            await runs.wait(run_id, None, tell)
-            return run_view(app, await runs.show(run_id))
 
-        view = session.execute(gone_on)
-        output.show(view)
-        return session.status(view)
+@click.command("retry", cls=Leaf)
+@click.argument("run_id", metavar="ID")
+def _retry(run_id: str) -> int:
+    """Do a run's failed and cancelled tasks again. Exits with 1 when it did not succeed."""
+    return _gone_on(run_id, lambda runs: runs.retry(run_id))
 
-    assert isinstance(go_on, Leaf)
-    return go_on
+
+def _gone_on(run_id: str, how: Callable[["Runs"], Awaitable[object]]) -> int:
+    """Go on with a run and see it to its end."""
+
+    async def gone_on(app: App) -> RunView:
+        runs = await app.runs()
+        await how(runs)
+        await runs.wait(run_id, None, tell)
+        return run_view(app, await runs.show(run_id))
+
+    view = session.execute(gone_on)
+    output.show(view)
+    return session.status(view)
 
 
 def _control(action: RunAction) -> Leaf:
@@ -91,8 +109,8 @@ command = LazyGroup(
     loaders={
         "list": lambda: _list,
         "show": lambda: _show,
-        "resume": lambda: _going_on("resume", "Continue a paused or interrupted run to its end."),
-        "retry": lambda: _going_on("retry", "Do a run's failed and cancelled tasks again."),
+        "resume": lambda: _resume,
+        "retry": lambda: _retry,
         "pause": lambda: _control(RunAction.PAUSE),
         "cancel": lambda: _control(RunAction.CANCEL),
     },

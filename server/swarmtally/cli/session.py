@@ -87,7 +87,7 @@ def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def status(view: View) -> int:
     """The exit status for a run's view: 0 when it succeeded or waits for a client, or no run was started; else 1."""
-    return int(getattr(view, "status", None) not in ("succeeded", "waiting_for_host", None))
+    return int(getattr(view, "status", None) not in ("succeeded", "waiting_for_host", "planned", None))
 
 
 def _farewell(watch: _Watch, given: options.Options) -> str:

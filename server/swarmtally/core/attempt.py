@@ -8,7 +8,9 @@ from typing import TypeVar
 import anyio.to_thread
 import structlog
 
-from swarmtally.core import asking, ledger
+from swarmtally.core import asking, budgets, ledger
+from swarmtally.core.budgets import Settled
+from swarmtally.core.counting import Counter
 from swarmtally.core.ports import Backend, BackendInfo, Inputs, Packer, Planner, Prompt, Room
 from swarmtally.core.replies import check_failure, check_reply, credible
 from swarmtally.core.warming import Warming, beginning_of
@@ -55,6 +57,8 @@ class Workshop:
     draw: Callable[[], float]
     """Uniform in [0, 1): the jitter of the retries."""
     warming: Warming = field(default_factory=Warming)
+    counter: Counter = field(default_factory=Counter)
+    settled: Settled = field(default_factory=Settled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +201,9 @@ async def _made(work: _Work, prompt: Prompt, received_ns: int | None = None) -> 
     """One call, recorded before it is sent. It may wait for another that brings what both begin with into a cache."""
     shop, info = work.shop, work.backend.info
     async with shop.warming.turn(beginning_of(work.run.run_id, prompt, info), shop.clock) as turn:
-        usage_id = await ledger.open_call(
-            shop.database,
-            ledger.opened_call(work.run, work.claim, (info.name, info.model), prompt, shop.clock.now_ns()),
-            received_ns,
-        )
+        opened = ledger.opened_call(work.run, work.claim, (info.name, info.model), prompt, shop.clock.now_ns())
+        opened = await budgets.reserved(shop.database, shop.counter, work.run, info, prompt, opened)
+        usage_id = await ledger.open_call(shop.database, work.run, opened, received_ns, shop.settled)
         if usage_id is None:
             raise AttemptOver(work.claim.task.task_id, work.claim.number)
         work.calls.begin(shop.clock)

@@ -9,9 +9,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
-from swarmtally.core import leases
+from swarmtally.core import budgets, leases
 from swarmtally.core.bookkeeping import measure_end
 from swarmtally.core.leases import scope
+from swarmtally.domain.budget import UNLIMITED, Budget
 from swarmtally.domain.errors import InvalidInput, NotFound, RunFinished
 from swarmtally.domain.run import HOST, Lease, Run, RunStatus
 from swarmtally.domain.text import counted
@@ -71,15 +72,25 @@ async def pause(tx: Connection, project: str, run_id: str, reason: str, now_ns: 
     return True
 
 
-async def resume(tx: Connection, project: str, run_id: str, owner: str, dead: AbstractSet[str], now_ns: int) -> Resumed:
-    """Go on with a paused or interrupted run, executed by `owner` where nobody else does.
+async def resume(
+    tx: Connection,
+    project: str,
+    run_id: str,
+    owner: str,
+    dead: AbstractSet[str],
+    now_ns: int,
+    budget: Budget = UNLIMITED,
+) -> Resumed:
+    """Go on with a paused or interrupted run, executed by `owner` where nobody else does; with a higher `budget`,
+    where one is given.
 
     Raises:
         NotFound, RunFinished: there is no such run, or nothing is left to do.
         RunHeld: it is not paused, and a living process executes it.
-        InvalidInput: it is not paused, and clients do its work.
+        InvalidInput: it is not paused, and clients do its work; or its budget is to be higher.
     """
     run = await _unfinished(tx, project, run_id, "resume")
+    await budgets.go_on(tx, run, budget)
     if run.status is RunStatus.PAUSED:
         await runs.set_status(tx, run_id, _going_on(run), None)
         await _tell(tx, run, "run.unpaused", BY_REQUEST, now_ns)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from swarmtally.core import budgets
+from swarmtally.core.budgets import Settled, Verdict
 from swarmtally.core.ports import Pricing, Prompt
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Claim
@@ -47,19 +49,34 @@ def priced(used: TokenUsage, pricing: Pricing | None) -> TokenUsage:
     return replace(used, price=Price(cost_nanousd, pricing.output_weight, pricing.cache_read_weight, pricing.date))
 
 
-async def open_call(database: Database, call: OpenedCall, received_ns: int | None) -> int | None:
-    """Record a call about to be sent, and return its usage_id; None when its attempt is over: it must not be sent.
+async def open_call(
+    database: Database, run: Run, call: OpenedCall, received_ns: int | None, settled: Settled
+) -> int | None:
+    """Record a call about to be sent, and return its usage_id; None when it must not be sent: its attempt is over, or
+    its run's budget has no room for it. Waits while calls under way may leave room, of whose ends `settled` tells.
 
     With it goes the record that what was sent to the agent arrived at `received_ns` (None: nothing, or that is known).
     """
 
-    async def unit(tx: Connection) -> int | None:
+    async def unit(tx: Connection) -> int | Verdict | None:
+        if call.reserved_tokens is not None:
+            verdict = await budgets.admit(tx, run, call, database.clock.now_ns())
+            if verdict is not Verdict.SEND:
+                return verdict
         if received_ns is not None:
             await messages.receive(tx, call.task_id, call.number, received_ns)
         # Read while the lock is held: who has counted up to an earlier moment since knew all calls up to it.
         return await usage.open_call(tx, replace(call, opened_ns=database.clock.now_ns()))
 
-    return await database.write(unit)
+    while True:
+        ended = settled.next()
+        opened = await database.write(unit)
+        if opened is Verdict.WAIT:
+            await ended.wait()
+        elif isinstance(opened, Verdict):
+            return None
+        else:
+            return opened
 
 
 async def close_call(

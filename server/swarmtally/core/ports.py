@@ -37,6 +37,19 @@ class Pricing(Protocol):
         ...
 
 
+class Tokenizer(Protocol):
+    """Counts the tokens of a model's own vocabulary."""
+
+    @property
+    def name(self) -> str:
+        """Of the vocabulary."""
+        ...
+
+    def count(self, text: str) -> int:
+        """The tokens of `text`. Called in a worker thread."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class BackendInfo:
     """What a backend is and what it can do at once."""
@@ -61,6 +74,8 @@ class BackendInfo:
     """The shortest beginning that it caches."""
     pricing: Pricing | None = None
     """None: nobody's price list knows the model."""
+    tokenizer: Tokenizer | None = None
+    """None: input is estimated by what the model's calls reported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 import structlog
@@ -11,6 +12,7 @@ from swarmtally.core.leases import scope
 from swarmtally.core.ports import Backend
 from swarmtally.core.scheduler import WATCH_S, Scheduler
 from swarmtally.core.spawning import serve_roles
+from swarmtally.domain.budget import UNLIMITED, Account, Budget
 from swarmtally.domain.clock import Clock
 from swarmtally.domain.errors import InvalidInput, NotFound, StoreError, SwarmError
 from swarmtally.domain.ids import NewId
@@ -18,7 +20,7 @@ from swarmtally.domain.run import HEARTBEAT_S, HOST, INTERRUPTED, LEASE_NS, Back
 from swarmtally.domain.swarm import Strategy, Swarm
 from swarmtally.domain.task import Artefact, NewTask, Task, TaskStatus
 from swarmtally.domain.usage import UsageTotals
-from swarmtally.store import artefacts, events, messages, packets, runs, swarms, tasks, usage
+from swarmtally.store import artefacts, budgets, events, messages, packets, runs, swarms, tasks, usage
 from swarmtally.store.connection import Connection, Row
 from swarmtally.store.database import Database
 from swarmtally.store.events import Event
@@ -80,6 +82,8 @@ class RunState:
     abandoned: bool
     """No process executes it: nobody waits for the answers of its open calls, unless clients do its work."""
     as_of_ns: int
+    account: Account | None = None
+    """None: it has no budget."""
 
 
 class Runs:
@@ -133,8 +137,8 @@ class Runs:
             lease_owner=self._owner if backend else None,
             lease_epoch=1,
             lease_expires_ns=now_ns + LEASE_NS if backend else 0,
+            budget=new.budget,
         )
-
         dead = await leases.dead_owners(self._database)
 
         async def unit(tx: Connection) -> None:
@@ -165,9 +169,8 @@ class Runs:
 
     async def cancel(self, run_id: str) -> int:
         """Cancel what has not ended of a run, whoever executes it; see `control.cancel`."""
-        cancelled = await self._database.write(
-            lambda tx: control.cancel(tx, self._project, run_id, self._clock.now_ns())
-        )
+        now_ns = self._clock.now_ns
+        cancelled = await self._database.write(lambda tx: control.cancel(tx, self._project, run_id, now_ns()))
         self._scheduler.look()
         return cancelled
 
@@ -190,10 +193,10 @@ class Runs:
 
         return await self._database.write(unit)
 
-    async def resume(self, run_id: str) -> None:
+    async def resume(self, run_id: str, budget: Budget = UNLIMITED) -> None:
         """Go on with a paused or interrupted run; in this process, with the backend it began with, unless a living
         process holds it or clients do its work. See `control.resume`."""
-        await self._go_on(run_id, control.resume)
+        await self._go_on(run_id, partial(control.resume, budget=budget))
 
     async def retry(self, run_id: str) -> int:
         """Have a run's failed and cancelled tasks done again, where `resume` would go on with it; returns how many.
@@ -300,7 +303,6 @@ class Runs:
 
     async def newest(self, limit: int) -> list[tuple[Run, str, Counts]]:
         """The project's newest runs, each with its shown status and task counts."""
-
         dead = await leases.dead_owners(self._database)
 
         async def unit(tx: Connection) -> list[tuple[Run, str, Counts]]:
@@ -312,7 +314,6 @@ class Runs:
 
     async def show(self, run_id: str, limit: int = LISTED) -> RunState:
         """Everything about a run, read from one consistent state."""
-
         dead = await leases.dead_owners(self._database)
 
         async def unit(tx: Connection) -> RunState:
@@ -331,6 +332,7 @@ class Runs:
                 messages=await messages.count(tx, run_id),
                 abandoned=self._abandoned(run, dead),
                 as_of_ns=self._clock.now_ns(),
+                account=await budgets.account(tx, run_id) if run.budget else None,
             )
 
         return await self._database.read(unit)

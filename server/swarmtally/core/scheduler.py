@@ -148,6 +148,7 @@ class Scheduler:
 
     def _follow(self, group: TaskGroup, turn: _Turn) -> None:
         """Do what the turn decided."""
+        self._shop.settled.tell()
         for claim in turn.claims:
             held = self._runs.get(claim.task.run_id)
             if held is not None and held.held.lease.epoch == claim.epoch:
@@ -201,6 +202,7 @@ class Scheduler:
                 except Exception:
                     log.exception("result.unrecorded", task_id=outcome.claim.task.task_id)
             self._touch(outcome.claim.task.run_id)
+        self._shop.settled.tell()
 
     def _demands(self, skip: list[str]) -> list[Demand]:
         groups: dict[int, list[_Held]] = {}

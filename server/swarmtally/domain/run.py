@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from swarmtally.domain.budget import UNLIMITED, Budget
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.topology import Shape
@@ -110,6 +111,7 @@ class NewRun:
     shape: Shape | None = None
     """None: decided when its tasks are known."""
     shape_reason: str | None = None
+    budget: Budget = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class Run:
     lease_owner: str | None
     lease_epoch: int
     lease_expires_ns: int
+    budget: Budget = UNLIMITED
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Run":
@@ -163,6 +166,7 @@ class Run:
             lease_owner=row["lease_owner"],
             lease_epoch=row["lease_epoch"],
             lease_expires_ns=row["lease_expires_ns"],
+            budget=Budget.from_row(row),
         )
 
     def shown_status(self, now_ns: int, dead_owners: Container[str] = ()) -> str:

@@ -11,10 +11,11 @@ from swarmtally.store.connection import Connection, Row, as_json
 async def insert(tx: Connection, run: Run) -> None:
     await tx.rows(
         "INSERT INTO run (run_id, project, swarm_id, kind, task, context, out_dir, backend, status, shape,"
-        "                 shape_reason, created_ns, lease_owner, lease_epoch, lease_expires_ns)"
+        "                 shape_reason, created_ns, lease_owner, lease_epoch, lease_expires_ns, budget_tokens,"
+        "                 budget_nanousd)"
         " VALUES (:run_id, :project, :swarm_id, :kind, :task, :context, :out_dir, :backend, :status, :shape,"
         "         :shape_reason, :created_ns,"
-        "         :lease_owner, :lease_epoch, :lease_expires_ns)",
+        "         :lease_owner, :lease_epoch, :lease_expires_ns, :budget_tokens, :budget_nanousd)",
         {
             "run_id": run.run_id,
             "project": run.project,
@@ -31,6 +32,8 @@ async def insert(tx: Connection, run: Run) -> None:
             "lease_owner": run.lease_owner,
             "lease_epoch": run.lease_epoch,
             "lease_expires_ns": run.lease_expires_ns,
+            "budget_tokens": run.budget.tokens,
+            "budget_nanousd": run.budget.nanousd,
         },
     )
 
@@ -162,7 +165,8 @@ async def set_shape(tx: Connection, run_id: str, shape: Shape, reason: str | Non
 async def set_status(tx: Connection, run_id: str, status: RunStatus, reason: str | None) -> None:
     """Move an unfinished run, or open a finished one again, which may then have other places than before."""
     await tx.rows(
-        "UPDATE run SET status = :status, reason = :reason, finished_ns = NULL,"
+        "UPDATE run SET status = :status, reason = :reason, finished_ns = NULL, refused_tokens = NULL,"
+        " refused_nanousd = NULL,"
         " places = CASE WHEN finished_ns IS NULL THEN places END WHERE run_id = :run_id",
         {"run_id": run_id, "status": status, "reason": reason},
     )

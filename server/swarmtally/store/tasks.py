@@ -268,18 +268,22 @@ async def _make_ready(tx: Connection, scope: RunScope, task_ids: list[str], now_
     await events.record(tx, [scope.event(now_ns, "task.ready", task_id, None) for task_id in task_ids])
 
 
-async def recover_lost(tx: Connection, scope: RunScope, now_ns: int) -> None:
-    """Make the run's running tasks ready again: whoever ran them lost the lease. Not counted as attempts."""
+async def recover_lost(
+    tx: Connection, scope: RunScope, now_ns: int, reason: str = "lease lost", only: str | None = None
+) -> None:
+    """Make the run's running tasks ready again (or the one named by `only`): whoever ran them lost the lease, or may
+    not call. Not counted as attempts."""
     rows = await tx.rows(
         "UPDATE task SET status = 'ready', attempts = attempts - 1, ready_ns = :now, not_before_ns = 0"
-        " WHERE run_id = :run_id AND status = 'running' RETURNING task_id, agent_id",
-        {"run_id": scope.run_id, "now": now_ns},
+        " WHERE run_id = :run_id AND status = 'running' AND (:only IS NULL OR task_id = :only)"
+        " RETURNING task_id, agent_id",
+        {"run_id": scope.run_id, "now": now_ns, "only": only},
     )
     lost = [row["task_id"] for row in rows]
     await _close_attempts(tx, lost, "lost", now_ns)
     await agents.release_from(tx, lost, now_ns)
     await events.record(
-        tx, [scope.event(now_ns, "task.ready", row["task_id"], row["agent_id"], "lease lost") for row in rows]
+        tx, [scope.event(now_ns, "task.ready", row["task_id"], row["agent_id"], reason) for row in rows]
     )
 
 

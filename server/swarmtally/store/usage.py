@@ -36,6 +36,11 @@ class OpenedCall:
     baseline_bytes: int | None = None
     """Of the prompt of a separate request; None: there would be none."""
     baseline_shared_bytes: int | None = None
+    estimated_tokens: int | None = None
+    """Of input."""
+    reserved_tokens: int | None = None
+    """Held of the run's budget until it is closed; None: the run has none."""
+    reserved_nanousd: int | None = None
 
 
 async def open_call(tx: Connection, call: OpenedCall) -> int | None:
@@ -43,10 +48,10 @@ async def open_call(tx: Connection, call: OpenedCall) -> int | None:
     row = await tx.row(
         "INSERT INTO usage (run_id, task_id, number, agent_id, backend, model, opened_ns, status,"
         "                   prompt_bytes, prompt_sha256, digested, prefix, shared_bytes, baseline_bytes,"
-        "                   baseline_shared_bytes)"
+        "                   baseline_shared_bytes, estimated_tokens, reserved_tokens, reserved_nanousd)"
         " SELECT :run_id, :task_id, :number, :agent_id, :backend, :model, :opened_ns, 'open',"
         "        :prompt_bytes, :prompt_sha256, :digested, :prefix, :shared_bytes, :baseline_bytes,"
-        "        :baseline_shared_bytes"
+        "        :baseline_shared_bytes, :estimated_tokens, :reserved_tokens, :reserved_nanousd"
         " FROM attempt WHERE task_id = :task_id AND number = :number AND status = 'running' RETURNING usage_id",
         asdict(call),
     )
@@ -132,6 +137,22 @@ async def lose_open_of(tx: Connection, task_ids: list[str], now_ns: int, reason:
         " WHERE task_id IN (SELECT value FROM json_each(:ids)) AND status = 'open'",
         {"ids": as_json(task_ids), "now": now_ns, "reason": reason},
     )
+
+
+NEWEST_CALLS = 1_000
+"""How many of a model's calls are looked at for such as reported their tokens: a model may never do."""
+
+
+async def reported_sizes(tx: Connection, backend: str, model: str, limit: int) -> list[tuple[int, int]]:
+    """Bytes of the prompt and input tokens of the model's newest calls whose provider reported them, newest first."""
+    rows = await tx.rows(
+        "SELECT prompt_bytes, input_tokens FROM"
+        " (SELECT * FROM usage WHERE backend = :backend AND model = :model AND closed_ns IS NOT NULL"
+        "  ORDER BY closed_ns DESC LIMIT :newest)"
+        " WHERE status = 'reported' AND source = 'reported' AND prompt_bytes > 0 AND input_tokens > 0 LIMIT :limit",
+        {"backend": backend, "model": model, "newest": NEWEST_CALLS, "limit": limit},
+    )
+    return [(row["prompt_bytes"], row["input_tokens"]) for row in rows]
 
 
 async def of_attempt(tx: Connection, task_id: str, number: int) -> int | None:

@@ -12,7 +12,10 @@ ALTER TABLE usage ADD COLUMN cache_read_weight REAL;        -- its price of cach
 ALTER TABLE usage ADD COLUMN price_date TEXT;               -- of the price list
 ALTER TABLE usage ADD COLUMN asked TEXT;                    -- JSON: references it asked for in place of a deliverable
 ALTER TABLE usage ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0; -- 1: its answer is what its task delivered
-CREATE INDEX usage_by_opening ON usage (opened_ns);
+-- With all that sums are made of: they are asked for before each call of a run with a budget.
+CREATE INDEX usage_budgeted ON usage (run_id, status, input_tokens, output_tokens, cost_nanousd, reserved_tokens,
+  reserved_nanousd) WHERE reserved_tokens IS NOT NULL;
+
 -- With all that sums over calls are made of, so that they read no prompts' beginnings.
 CREATE INDEX usage_counted ON usage (run_id, opened_ns, closed_ns, model, task_id, agent_id, input_tokens, output_tokens,
   cache_read_tokens, cache_write_tokens, source, cost_nanousd, output_weight, cache_read_weight, price_date, delivered,
@@ -27,3 +30,5 @@ CREATE INDEX run_measure_by_end ON run_measure (project, ended_ns, begun_ns, swa
 
 ALTER TABLE run ADD COLUMN budget_tokens INTEGER;           -- raw tokens; NULL: none
 ALTER TABLE run ADD COLUMN budget_nanousd INTEGER;
+ALTER TABLE run ADD COLUMN refused_tokens INTEGER;          -- what the call would hold for which the budget paused it
+ALTER TABLE run ADD COLUMN refused_nanousd INTEGER;
