@@ -14,6 +14,8 @@ import psutil
 import pytest
 import pytest_asyncio
 
+import swarmtally
+from swarmtally import RunKind, SparcRequest
 from swarmtally.backends import local
 from swarmtally.backends.choice import choose, open_backend
 from swarmtally.backends.gguf import PulledModel
@@ -177,6 +179,8 @@ def _generate(where: str, key: str) -> None:
 CHILD = """
 import asyncio, sys, time
 from pathlib import Path
+import swarmtally
+from swarmtally import RunKind, SparcRequest
 from swarmtally.backends import local
 from swarmtally.core.ports import Prompt
 
@@ -267,3 +271,27 @@ async def test_a_missing_library_says_what_to_install(tmp_path: Path, monkeypatc
     with pytest.raises(NoBackend) as caught:
         await LocalBackend.open(tmp_path / "any.gguf")
     assert str(caught.value) == f"the embedded model needs: {local.LIBRARIES_REMEDY}"
+
+
+def served(server: Any) -> dict[str, int]:
+    """What the server itself has counted: tokens of prompts that it read, cached ones left out, and those it wrote."""
+    pairs = (line.split() for line in server.handle_metrics().splitlines() if not line.startswith("#"))
+    counted = {name.removeprefix("llamacpp:"): float(value) for name, value in pairs}
+    return {name: int(counted[f"{name}_total"]) for name in ("prompt_tokens", "tokens_predicted")}
+
+
+async def test_the_ledger_of_a_run_equals_what_the_server_counted(backend: LocalBackend, tmp_path: Path) -> None:
+    before = served(backend._server)
+    async with swarmtally.open(db=tmp_path / "swarm.db", backends={"mine": backend}) as app:
+        tasks = ("Name a colour", "Name a tree", "Name a river")
+        started = await app.start(SparcRequest(RunKind.CONCURRENT, ("coder",), tasks, context=("All is green. " * 40,)))
+        runs = await app.runs()
+        await runs.wait(started.run_id, timeout_s=None)
+        used = (await runs.show(started.run_id)).usage
+        after = served(backend._server)
+    assert used.calls == used.reported == 3
+    assert used.input_tokens is not None
+    assert used.cache_read_tokens is not None
+    assert used.cache_read_tokens > 100, "what the prompts share is read once"
+    assert used.input_tokens - used.cache_read_tokens == after["prompt_tokens"] - before["prompt_tokens"]
+    assert used.output_tokens == after["tokens_predicted"] - before["tokens_predicted"]
