@@ -6,23 +6,17 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 
 import xllamacpp
 
-from swarmtally.backends.gguf import find_model
-from swarmtally.settings import data_dir
-
 
 @contextmanager
-def embedded_counter() -> Iterator[Callable[[str], int] | None]:
-    """What counts a text's tokens; None when the model was not pulled."""
-    model = find_model(data_dir())
-    if model is None:
-        yield None
-        return
+def embedded_counter(path: Path) -> Iterator[Callable[[str], int]]:
+    """What counts a text's tokens as the model at `path` does."""
     key = secrets.token_urlsafe(32)
     parameters = xllamacpp.CommonParams()
-    parameters.model.path = str(model.path)
+    parameters.model.path = str(path)
     parameters.n_ctx = 512
     parameters.hostnames, parameters.port, parameters.api_keys = ["127.0.0.1"], 0, [key]
     parameters.ui, parameters.verbosity = False, 0

@@ -10,10 +10,12 @@ from statistics import fmean
 
 from benchmarks.embedded_tokenizer import embedded_counter
 from benchmarks.planted_project import COMPONENTS, EVERYWHERE, TASK, Fact, Project, deliverables, project
+from swarmtally.backends.gguf import find_model
 from swarmtally.core.ports import Inputs, Prompt
 from swarmtally.domain.run import BackendChoice, Run, RunKind, RunStatus
 from swarmtally.domain.task import Artefact, NewTask, Task, TaskStatus
 from swarmtally.domain.topology import Shape
+from swarmtally.settings import data_dir
 from swarmtally.sparc import tags
 from swarmtally.sparc.modes import ModeCatalog
 from swarmtally.sparc.packing import SYSTEM, ContextPacker
@@ -74,9 +76,10 @@ def run(smoke: bool) -> list[str]:
         lines += _lines(name, "bytes", results)
     if smoke:
         return lines
-    with embedded_counter() as count:
-        if count is None:
-            return [*lines, "no tokens were counted: the embedded model was not pulled"]
+    model = find_model(data_dir())
+    if model is None:
+        return [*lines, "no tokens were counted: the embedded model was not pulled"]
+    with embedded_counter(model.path) as count:
         for name, size_bytes in SIZES:
             results = [_compared(project(size_bytes, seed), seed, count) for seed in range(2)]
             lines += [line for line in _lines(name, "tokens", results) if "recall" not in line]

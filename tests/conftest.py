@@ -1,11 +1,15 @@
 """What all tests share: warnings are errors, and blocking calls on the event loop fail the test."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import platformdirs
 import pytest
 import structlog
 from blockbuster import BlockBuster, blockbuster_ctx
 from structlog.typing import EventDict
+
+from swarmtally.backends.gguf import PULL_REMEDY, PulledModel, find_model
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +26,10 @@ def logged() -> Iterator[list[EventDict]]:
     """What the test's own process logged, kept from stdout."""
     with structlog.testing.capture_logs() as entries:
         yield entries
+
+
+@pytest.fixture
+def pulled() -> PulledModel:
+    found = find_model(Path(platformdirs.user_data_dir("swarmtally")), "smollm2")
+    assert found is not None, f"these tests need the embedded model: {PULL_REMEDY}"
+    return found

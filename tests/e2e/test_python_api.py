@@ -168,9 +168,8 @@ async def test_the_tools_use_it_too() -> None:
     [
         (RunKind.RUN, 20_000, None),
         (RunKind.RUN, 21_000, "does not go in whole: a prompt has room for 21000"),
-        (RunKind.PIPELINE, 15_000, None),
-        (RunKind.PIPELINE, 18_000, "may not go in whole where a task sees artefacts"),
-        (RunKind.PIPELINE, 21_000, "does not go in whole"),
+        (RunKind.PIPELINE, 4_000, None),
+        (RunKind.PIPELINE, 5_000, "The first task gets the shared context (5000 bytes) as far as a prompt has room"),
     ],
 )
 async def test_shared_context_without_room_is_told_at_the_start(

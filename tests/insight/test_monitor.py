@@ -13,6 +13,7 @@ import pytest
 from swarmtally.core.resources import ResourceProbe
 from swarmtally.domain.errors import BackendFailure
 from swarmtally.domain.resources import ResourceSample, ResourceUse
+from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.swarm import Strategy, Topology
 from swarmtally.domain.timekeeping import TimeSpent
 from swarmtally.insight.monitor import Monitor, Sample, executors
@@ -138,7 +139,8 @@ async def test_a_task_that_waits_for_its_next_attempt_is_not_ready(tmp_path: Pat
     def script(key: str, asked: int) -> BackendFailure:
         return BackendFailure("busy", transient=True, retry_after_s=3600)
 
-    async with swarmed(tmp_path, ScriptedBackend(script)) as swarm:
+    # A pause that a sample cannot miss.
+    async with swarmed(tmp_path, ScriptedBackend(script), retry=RetryPolicy(base_s=3_600, cap_s=3_600)) as swarm:
         await swarm.init()
         async with watching(swarm) as found:
             await anext(found)

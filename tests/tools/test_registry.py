@@ -7,8 +7,10 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from benchmarks.embedded_tokenizer import embedded_counter
 
 import swarmtally_tools
+from swarmtally.backends.gguf import PulledModel
 from swarmtally.domain.errors import InvalidInput
 from swarmtally_tools import registry
 from swarmtally_tools.definition import DESCRIPTION_LIMIT, Tool
@@ -45,12 +47,14 @@ def test_a_tool_is_described_within_its_limits(tool: Tool) -> None:
         assert '"title": "' not in text
 
 
-def test_all_definitions_together_leave_a_context_free() -> None:
+def test_all_definitions_together_leave_a_context_free(pulled: PulledModel) -> None:
     tools = registry.load_all()
-    text = "".join(tool.name + tool.description + json.dumps(tool.input_schema) for tool in tools)
     assert len(tools) <= 25
-    # Three characters a token is less than any tokenizer gives for such text.
-    assert len(text) / 3 <= 6_500
+    parts = [[tool.name, tool.description, tool.input_schema] for tool in tools]
+    # As they are sent. Larger models have larger vocabularies, and need fewer tokens than this one.
+    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    with embedded_counter(pulled.path) as count:
+        assert count(text) <= 6_500
 
 
 def test_every_property_of_every_result_is_described() -> None:
