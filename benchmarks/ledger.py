@@ -1,14 +1,13 @@
 """token_usage over many recorded calls, within 1 s over a week's; beside it raw sqlite3 adding up nothing but their
 tokens."""
 
-import sqlite3
 import tempfile
 import time
 from pathlib import Path
 
 import anyio
 
-from benchmarks.figures_database import PROJECT, Template, build
+from benchmarks.figures_database import PROJECT, Template, build, seconds
 from swarmtally.app import open_app
 from swarmtally.settings import Settings
 from swarmtally_tools.tokens import TokensView, token_usage
@@ -55,13 +54,8 @@ async def _counted(path: Path, raw: float) -> list[str]:
 
 
 def _raw(path: Path) -> float:
-    connection = sqlite3.connect(path)
-    started = time.perf_counter()
-    connection.execute(
+    return seconds(
+        path,
         "SELECT SUM(input_tokens + output_tokens) FROM run JOIN usage ON usage.run_id = run.run_id"
         " WHERE run.project = ?",
-        (PROJECT,),
-    ).fetchone()
-    elapsed = time.perf_counter() - started
-    connection.close()
-    return elapsed
+    )

@@ -2,14 +2,12 @@
 take; beside it raw sqlite3 counting the success rate straight over the attempts."""
 
 import json
-import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from benchmarks.figures_database import PROJECT, Template, build
+from benchmarks.figures_database import Template, build, seconds
 
 LIMIT_S = 1.0
 LIMIT_MB = 200.0
@@ -73,16 +71,11 @@ def run(smoke: bool) -> list[str]:
 
 
 def _raw(path: Path) -> float:
-    connection = sqlite3.connect(path)
-    started = time.perf_counter()
-    connection.execute(
+    return seconds(
+        path,
         "SELECT AVG(attempt.status = 'succeeded'), COUNT(*) FROM run JOIN task ON task.run_id = run.run_id"
         " JOIN attempt ON attempt.task_id = task.task_id WHERE run.project = ? AND final",
-        (PROJECT,),
-    ).fetchone()
-    elapsed = time.perf_counter() - started
-    connection.close()
-    return elapsed
+    )
 
 
 def _report(path: Path, timeframe: str, form: str) -> dict[str, float]:
