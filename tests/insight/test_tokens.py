@@ -122,6 +122,19 @@ async def test_a_run_of_which_a_call_is_unknown_is_left_out_of_savings_only(empt
     assert alone.saved["a"].raw.reason == tokens.NOT_WHOLE
 
 
+async def test_a_run_whose_provider_reports_no_tokens_is_left_out_and_said_so(empty: Path) -> None:
+    made = past()
+    a_run(made, "silent")
+    a_task(made, "t5", "silent", "coder")
+    a_call(made, "silent", "t5", 1, **{**UNKNOWN, "delivered": 1}, baseline_bytes=900, baseline_shared_bytes=0)
+    alone = (await counted(made, empty)).whole
+    assert (alone.saved["a"].raw.reason, alone.saved["a"].billed.reason) == (tokens.NOT_WHOLE, tokens.NOT_PRICED)
+    the_known_run(made)
+    whole = (await counted(made, empty)).whole
+    assert shares(whole.saved["a"])[0] == pytest.approx(1 - 353 / 631)
+    assert str(whole.saved["a"].raw.reason).startswith("without 1 run")
+
+
 async def test_without_a_price_only_raw_figures_are_known(empty: Path) -> None:
     made = past()
     a_run(made, "r")
