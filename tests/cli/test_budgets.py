@@ -48,3 +48,12 @@ def test_a_terminal_shows_what_became_of_a_budget(shell: Shell, wire: OpenAIWire
         "budget.over_tokens": "1500",
         "budget.calls_over": "1",
     }
+
+
+def test_a_dry_run_says_that_a_budget_has_room_for_no_call(shell: Shell, wire: OpenAIWire) -> None:
+    asked = ("sparc", "run", "coder", "Login", "--dry-run", *on(wire))
+    enough = shell(*asked).document["estimate"]["reserved_tokens"]
+    for budget, warned in ((enough, False), (enough - 1, True)):
+        step = shell(*asked, "--budget-tokens", str(budget)).document["next_step"]
+        assert (f"would pause before its first call: the least that is held for one is {enough} " in step) == warned
+        assert step.endswith("do the same without dry_run to start it.")
