@@ -10,8 +10,8 @@ from tests.backends.wire import OpenAIWire, answer
 from tests.cli.conftest import Shell
 
 
-def drawn(shell: Shell, *arguments: str) -> str:
-    console = Console(file=StringIO(), width=140, highlight=False)
+def drawn(shell: Shell, *arguments: str, width: int = 140) -> str:
+    console = Console(file=StringIO(), width=width, highlight=False)
     terminal.show(TokensView.model_validate(shell("mcp", "token_usage", *arguments).document), console)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
@@ -32,3 +32,18 @@ def test_on_nothing_only_reasons_are_drawn(shell: Shell) -> None:
     text = drawn(shell)
     assert "no call was made in this time" in " ".join(text.split())
     assert "%" not in text
+
+
+def test_a_narrow_terminal_gets_whole_figures_of_whole_groups_and_is_told_what_is_not_there(
+    shell: Shell, wire: OpenAIWire
+) -> None:
+    agent = shell("sparc", "run", "coder", "Login").document["timeline"][0]["agent_id"]
+    rows = {line.split()[0]: line.split()[1:] for line in drawn(shell, "--group-by", "agent").splitlines()}
+    for width in (20, 40, 60, 80):
+        text = drawn(shell, "--group-by", "agent", width=width)
+        assert max(map(len, text.splitlines())) <= width
+        narrow = next(line.split() for line in text.splitlines() if line.startswith(agent))
+        assert narrow[1:] == rows[agent][: len(narrow) - 1]
+        assert "…" not in text
+        assert ("Too narrow for" in text) == (len(narrow) <= len(rows[agent]))
+        assert width < 80 or len(narrow) > 6

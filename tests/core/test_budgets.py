@@ -127,7 +127,9 @@ async def test_a_call_for_which_no_room_can_come_does_not_wait_for_others(tmp_pa
         with anyio.fail_after(10):
             while (await swarm.runs.get(run_id)).status is not RunStatus.PAUSED:
                 await anyio.lowlevel.checkpoint()
-        assert (await swarm.runs.show(run_id)).account.spending.open_tokens == CALL
+        state = await swarm.runs.show(run_id)
+        assert state.account.spending.open_tokens == CALL
+        assert str(state.run.reason).endswith("; run_status tells what is enough when the calls under way have ended")
         backend.gate.set()
         assert await ended(swarm, run_id) == "paused"
         assert backend.order == ["a", "b"]

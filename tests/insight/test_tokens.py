@@ -122,6 +122,37 @@ async def test_a_run_of_which_a_call_is_unknown_is_left_out_of_savings_only(empt
     assert alone.saved["a"].raw.reason == tokens.NOT_WHOLE
 
 
+async def test_a_run_whose_provider_reports_no_tokens_is_left_out_and_said_so(empty: Path) -> None:
+    made = past()
+    a_run(made, "silent")
+    a_task(made, "t5", "silent", "coder")
+    a_call(made, "silent", "t5", 1, **{**UNKNOWN, "delivered": 1}, baseline_bytes=900, baseline_shared_bytes=0)
+    alone = (await counted(made, empty)).whole
+    assert (alone.saved["a"].raw.reason, alone.saved["a"].billed.reason) == (tokens.NOT_WHOLE, tokens.NOT_WHOLE)
+    the_known_run(made)
+    whole = (await counted(made, empty)).whole
+    assert shares(whole.saved["a"])[0] == pytest.approx(1 - 353 / 631)
+    assert str(whole.saved["a"].raw.reason).startswith("without 1 run")
+
+
+async def test_a_run_that_an_earlier_version_began_is_not_compared(empty: Path) -> None:
+    made = past()
+    a_run(made, "begun")
+    for number, task_id in enumerate(("old", "new")):
+        a_task(made, task_id, "begun", "coder")
+        made.attempt(task_id, 1, "succeeded", BEGUN_NS, committed_ns=BEGUN_NS + (number + 1) * NS_PER_S, final=1)
+    a_call(made, "begun", "old", 1, delivered=None)
+    a_call(made, "begun", "new", 2, baseline_bytes=400, baseline_shared_bytes=0)
+    made.ended["begun"] = ("succeeded", BEGUN_NS + 10 * NS_PER_S)
+    whole = (await counted(made, empty)).whole
+    assert (whole.raw_tokens.n, shares(whole.saved["a"]), shares(whole.saved["b"])) == (2, (None,) * 3, (None,) * 3)
+    assert {whole.saved[base].billed.reason for base in "ab"} == {tokens.NOT_WHOLE}
+    with tempfile.TemporaryDirectory() as folder:
+        async with database_of(made, empty, Path(folder, "swarm.db")) as database:
+            report = await reported(database, explain=["token_efficiency"])
+    assert (report.figures["token_efficiency"].value, report.explained[0].value) == (None, None)
+
+
 async def test_without_a_price_only_raw_figures_are_known(empty: Path) -> None:
     made = past()
     a_run(made, "r")

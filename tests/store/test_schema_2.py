@@ -88,6 +88,7 @@ async def test_nothing_of_an_older_database_is_lost_and_a_backup_is_kept(old: Pa
         assert [{name: row[name] for name in known} for row in after] == before[table], table
         assert rows_of(old.with_name("swarm.db.schema-1.bak"), table) == before[table]
     assert [row["source"] for row in rows_of(old, "usage")] == ["reported", None, None]
+    assert {row["delivered"] for row in rows_of(old, "usage")} == {None}, "nobody noted it, and the run goes on"
     assert {(row["draining"], row["left_ns"]) for row in rows_of(old, "agent")} == {(0, None)}
 
 

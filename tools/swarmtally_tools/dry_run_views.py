@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from swarmtally.core.dryrun import DryRun, PlannedTask
-from swarmtally.domain.budget import NANO
+from swarmtally.domain.budget import NANO, Budget, fits, usd
 from swarmtally.domain.text import counted
 from swarmtally_tools.definition import View
 from swarmtally_tools.run_views import BackendView, backend_view, that_fit
@@ -88,8 +88,18 @@ def dry_run_view(dry: DryRun) -> DryRunView:
         backend=backend_view(dry.new.backend),
         estimate=_estimate(dry),
         planned=that_fit([_task(item) for item in dry.tasks[:LISTED]]),
-        next_step=f"{note}Nothing was started; do the same without dry_run to start it.",
+        next_step=f"{note}{_too_small(dry)}Nothing was started; do the same without dry_run to start it.",
     )
+
+
+def _too_small(dry: DryRun) -> str:
+    """That the budget has room for none of the calls, not even alone; empty where it has."""
+    needed = [Budget(item.held.tokens, item.held.nanousd) for item in dry.tasks if item.held]
+    if not needed or any(fits(each, dry.new.budget) for each in needed):
+        return ""
+    least = min(needed, key=lambda each: each.tokens or 0)
+    dollars = f", or {usd(least.nanousd)}" if least.nanousd is not None else ""
+    return f"It would pause before its first call: the least that is held for one is {least.tokens} tokens{dollars}. "
 
 
 def _task(item: PlannedTask) -> PlannedTaskView:

@@ -96,6 +96,9 @@ def _show_run(view: RunView, console: Console) -> None:
         console.print(_timeline(view.timeline))
     if view.usage is not None:
         console.print(_pairs([(f"usage.{name}", value) for name, value in _items(view.usage)]))
+    if view.budget is not None:
+        known = [(name, value) for name, value in _items(view.budget) if value is not None and name != "reasons"]
+        console.print(_pairs([(f"budget.{name}", value) for name, value in known]))
     if view.artefacts:
         console.print(_table("artefacts", view.artefacts, ("phase", "name", "size_bytes", "memory_key", "path")))
     console.print(_line("Next:", view.next_step))

@@ -114,7 +114,8 @@ async def admit(tx: Connection, run: Run, call: OpenedCall, now_ns: int) -> Verd
         return Verdict.SEND
     if fits(so_far.settled().needs(wanted), budget) and so_far.open_tokens:
         return Verdict.WAIT
-    why = f"budget: {_shortage(so_far, wanted, budget)}; {_remedy(run.run_id, so_far.needs(wanted), budget)}"
+    remedy = _remedy(run.run_id, so_far.needs(wanted), budget, settled=not so_far.open_tokens)
+    why = f"budget: {_shortage(so_far, wanted, budget)}; {remedy}"
     await budgets.pause(tx, run.run_id, wanted, why)
     await events.record(tx, [Event(now_ns, "run.paused", run.project, run.swarm_id, run.run_id, detail=why)])
     await tasks.recover_lost(tx, scope(run), now_ns, "the budget has no room for its call", only=call.task_id)
@@ -174,8 +175,8 @@ def _shortage(so_far: Spending, wanted: Reservation, budget: Budget) -> str:
     return "; ".join(parts)
 
 
-def _remedy(run_id: str, needed: Budget, budget: Budget) -> str:
-    """The least budget the next call fits in, and how to give it."""
+def _remedy(run_id: str, needed: Budget, budget: Budget, *, settled: bool = True) -> str:
+    """The least budget the next call fits in, and how to give it; unless `settled`, calls under way decide on it."""
     least = []
     if budget.tokens is not None and (needed.tokens or 0) > budget.tokens:
         least.append(f"budget_tokens {needed.tokens}")
@@ -184,4 +185,6 @@ def _remedy(run_id: str, needed: Budget, budget: Budget) -> str:
             return "install a version that knows its price, or start a run with budget_tokens"
         if needed.nanousd > budget.nanousd:
             least.append(f"budget_usd {usd(needed.nanousd).removeprefix('$')}")
+    if not settled:
+        return "run_status tells what is enough when the calls under way have ended"
     return f"resume run {run_id} with at least {' and '.join(least)}"

@@ -17,15 +17,17 @@ from swarmtally.store.events import Event
 async def record(tx: Connection, held: dict[str, HeldRun], outcomes: Sequence[Outcome], now_ns: int) -> int:
     """Record `outcomes` and everything that follows from them; returns how many were accepted.
 
-    An outcome whose fence is stale changes nothing but its call's usage: what was spent was spent.
+    An outcome whose fence is stale, or whose run was let go of because the database could not be written, changes
+    nothing but its call's usage: what was spent was spent.
     """
     for outcome in outcomes:
         if outcome.usage_id is not None and outcome.usage is not None:
             await usage.close_call(tx, outcome.usage_id, outcome.usage, now_ns, outcome.call_ns)
-    if not outcomes:
+    ours = [outcome for outcome in outcomes if outcome.claim.task.run_id in held]
+    if not ours:
         return 0
-    fences = await tasks.end_attempts(tx, outcomes, now_ns)
-    accepted = [outcome for outcome in outcomes if (outcome.claim.task.task_id, outcome.claim.number) in fences]
+    fences = await tasks.end_attempts(tx, ours, now_ns)
+    accepted = [outcome for outcome in ours if (outcome.claim.task.task_id, outcome.claim.number) in fences]
     told = [outcome.usage_id for outcome in accepted if outcome.text is not None and outcome.usage_id is not None]
     if told:
         await usage.delivered(tx, told)

@@ -77,8 +77,8 @@ class CallFacts:
     exec_ns: int | None
     prompt_bytes: int
     prefix: tuple[tuple[int, str], ...]
-    delivered: bool = False
-    """Its answer is what its task delivered."""
+    delivered: bool | None = False
+    """Its answer is what its task delivered; None: an earlier version made it, which did not note that."""
     baseline_bytes: int | None = None
     """Of the prompt of a separate request; None: there would be none."""
 
@@ -285,7 +285,8 @@ def _compared(calls: Sequence[CallFacts]) -> tuple[int, float] | tuple[None, Non
     """What the calls used, and what separate requests would have; None unless both are known."""
     raw = [tokens for call in calls if (tokens := call.raw_tokens) is not None]
     separate = [theirs for call in calls if (theirs := call.separate_tokens) is not None]
-    return (sum(raw), sum(separate)) if separate and len(raw) == len(calls) else (None, None)
+    whole = len(raw) == len(calls) and all(call.delivered is not None for call in calls)
+    return (sum(raw), sum(separate)) if separate and whole else (None, None)
 
 
 def _final(call: CallFacts, final: Mapping[str, AttemptFacts]) -> bool:

@@ -23,7 +23,7 @@ NO_CALLS = "no call was made in this time"
 NO_TOKENS = "no call of this time has reported its tokens"
 NO_PRICES = "no price list knows the models of these calls"
 NO_BASELINE = "no run with calls in this time has a baseline"
-NOT_WHOLE = "of every run that has a baseline some call's tokens are unknown"
+NOT_WHOLE = "of every run that has a baseline some call's tokens are unknown, or an earlier version made it"
 NOT_PRICED = "of every run that has a baseline some call has no price, and only prices say what output weighs"
 NOT_CACHED = "no price list says what these models' cached input costs"
 NO_SEPARATE = "separate requests would have none of these calls"
@@ -127,15 +127,19 @@ def _price_basis(sums: Sums) -> str:
 def _saved_a(sums: Sums) -> Saving:
     raw = _share(sums, sums.saving_runs, (sums.saving_raw, sums.saving_separate), NOT_WHOLE)
     fewer = _fewer(raw, sums.saving_separate - sums.saving_raw)
-    billed = _share(sums, sums.weighed_runs, (sums.weighed_billed, sums.weighed_separate), NOT_PRICED)
+    billed = _share(sums, sums.weighed_runs, (sums.weighed_billed, sums.weighed_separate), _not_priced(sums))
     return Saving(raw, billed, fewer)
 
 
 def _saved_b(sums: Sums) -> Saving:
     """Cached tokens count as raw ones too, so only what is billed differs from a."""
     a = _saved_a(sums)
-    why = NOT_CACHED if sums.weighed_runs else NOT_PRICED
+    why = NOT_CACHED if sums.weighed_runs else _not_priced(sums)
     return Saving(a.raw, _share(sums, sums.cached_runs, (sums.cached_billed, sums.cached_separate), why), a.tokens)
+
+
+def _not_priced(sums: Sums) -> str:
+    return NOT_PRICED if sums.saving_runs else NOT_WHOLE
 
 
 def _share(sums: Sums, runs: int, used: tuple[float, float], none: str) -> Figure:

@@ -55,7 +55,7 @@ SELECT 1 - SUM(raw) / SUM(separate) AS value, COUNT(*) AS n FROM
          WHERE other.run_id = run_measure.run_id AND other.ended_ns < run_measure.ended_ns), 0) AS begun {_RUNS}) AS run
  JOIN usage ON usage.run_id = run.run_id AND closed_ns > begun AND closed_ns <= run.ended_ns
  GROUP BY run.run_id, run.ended_ns
- HAVING separate IS NOT NULL AND COUNT(*) = COUNT(input_tokens + output_tokens))"""
+ HAVING separate IS NOT NULL AND COUNT(*) = COUNT(input_tokens + output_tokens) AND COUNT(*) = COUNT(delivered))"""
 
 
 def _median(column: str) -> str:

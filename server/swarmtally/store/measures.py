@@ -113,7 +113,8 @@ async def facts(tx: Connection, ended: EndedRun) -> RunFacts:
 def _call(row: Row) -> CallFacts:
     prefix = tuple((size, digest) for size, digest in json.loads(row["prefix"] or "[]"))
     given = {name: row[name] for name in CallFacts.__slots__ if name != "prefix"}
-    return CallFacts(**{**given, "prefix": prefix, "delivered": bool(row["delivered"])})
+    delivered = None if row["delivered"] is None else bool(row["delivered"])
+    return CallFacts(**{**given, "prefix": prefix, "delivered": delivered})
 
 
 async def _places(tx: Connection, ended: EndedRun) -> int | None:

@@ -39,10 +39,10 @@ class Sums:
     """A row of `sums`.
 
     `calls` were opened in the time asked for, `known` of them have token figures, and `priced` a price; `unread` have
-    token figures without what was read from a cache. Those with `saving` are over runs of which all calls are known and
-    that have a baseline, those with `weighed` over those of them of which all are priced, those with `cached` over
-    those of them whose models' price lists know what cached input costs. Of each: how many runs they are, what their
-    calls used, and what separate requests for the same tasks would have.
+    token figures without what was read from a cache. Those with `saving` are over runs of which all calls are known,
+    and whether they delivered, and that have a baseline, those with `weighed` over those of them of which all are
+    priced, those with `cached` over those of them whose models' price lists know what cached input costs. Of each: how
+    many runs they are, what their calls used, and what separate requests for the same tasks would have.
     """
 
     calls: int
@@ -63,7 +63,7 @@ class Sums:
     cached_billed: float
     cached_separate: float
     based_runs: int
-    """Runs that have a baseline, also those left out of all savings."""
+    """Runs that have a baseline, also those left out of all savings, and those of whose calls no tokens are known."""
     first_price: str | None
     last_price: str | None
 
@@ -75,7 +75,9 @@ class Sums:
 # A row that was corrected later, or closed, was not known by then.
 _KNOWN = "(usage.input_tokens + usage.output_tokens) IS NOT NULL AND usage.closed_ns <= :until"
 
-_BASED = f"{_KNOWN} AND usage.delivered AND usage.baseline_bytes IS NOT NULL"
+_DELIVERED = "usage.delivered AND usage.baseline_bytes IS NOT NULL"
+
+_BASED = f"{_KNOWN} AND {_DELIVERED}"
 
 _FRESH = "usage.input_tokens + 0.25 * IFNULL(usage.cache_write_tokens, 0) - 0.9 * IFNULL(usage.cache_read_tokens, 0)"
 
@@ -101,6 +103,8 @@ _OF_CALLS = {
     "cost_nanousd": f"SUM(usage.cost_nanousd) FILTER (WHERE {_KNOWN})",
     "first_price": f"MIN(usage.price_date) FILTER (WHERE {_KNOWN})",
     "last_price": f"MAX(usage.price_date) FILTER (WHERE {_KNOWN})",
+    "older": "COUNT(*) - COUNT(usage.delivered)",
+    "delivering": f"COUNT(*) FILTER (WHERE {_DELIVERED} AND usage.closed_ns <= :until)",
     "tasks": f"COUNT(*) FILTER (WHERE {_BASED})",
     "cacheable": f"COUNT(usage.cache_read_weight) FILTER (WHERE {_BASED})",
     "whole_input": f"TOTAL({_PER_BYTE} * usage.baseline_bytes) FILTER (WHERE {_BASED})",
@@ -154,9 +158,10 @@ async def sums(tx: Connection, asked: Asked, kind: RunKind | None, group: Group)
         " WHERE project = :project AND (:swarm_id IS NULL OR swarm_id = :swarm_id) AND (:kind IS NULL OR kind = :kind)"
         " AND (finished_ns IS NULL OR finished_ns > :since) AND opened_ns > :since AND opened_ns <= :until"
         " GROUP BY 1, 2),"
-        " whole AS (SELECT run_id, SUM(tasks) > 0 AS based, SUM(tasks) > 0 AND SUM(known) = SUM(calls) AS saving,"
-        "  SUM(tasks) > 0 AND SUM(priced) = SUM(calls) AS weighed,"
-        "  SUM(tasks) > 0 AND SUM(priced) = SUM(calls) AND SUM(cacheable) = SUM(tasks) AS cached"
+        " whole AS (SELECT run_id, SUM(delivering) > 0 AS based,"
+        "  SUM(tasks) > 0 AND SUM(older) = 0 AND SUM(known) = SUM(calls) AS saving,"
+        "  SUM(tasks) > 0 AND SUM(older) = 0 AND SUM(priced) = SUM(calls) AS weighed,"
+        "  SUM(tasks) > 0 AND SUM(older) = 0 AND SUM(priced) = SUM(calls) AND SUM(cacheable) = SUM(tasks) AS cached"
         "  FROM part GROUP BY run_id)"
         f" SELECT 0 AS all_of_them, part, {_named(_OF_GROUPS)} FROM part JOIN whole USING (run_id) GROUP BY 1, 2"
         f" UNION ALL SELECT 1, NULL, {_named(_OF_GROUPS)} FROM part JOIN whole USING (run_id) GROUP BY 1",

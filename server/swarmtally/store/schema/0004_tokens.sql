@@ -11,7 +11,9 @@ ALTER TABLE usage ADD COLUMN output_weight REAL;            -- the model's price
 ALTER TABLE usage ADD COLUMN cache_read_weight REAL;        -- its price of cached input / the same; NULL: it has none
 ALTER TABLE usage ADD COLUMN price_date TEXT;               -- of the price list
 ALTER TABLE usage ADD COLUMN asked TEXT;                    -- JSON: references it asked for in place of a deliverable
-ALTER TABLE usage ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0; -- 1: its answer is what its task delivered
+ALTER TABLE usage ADD COLUMN delivered INTEGER DEFAULT 0;   -- 1: its answer is what its task delivered; NULL: not noted
+-- Of these runs calls may still come, which alone would pass for all that separate requests are needed for.
+UPDATE usage SET delivered = NULL WHERE run_id IN (SELECT run_id FROM run WHERE status <> 'succeeded');
 -- With all that sums are made of: they are asked for before each call of a run with a budget.
 CREATE INDEX usage_budgeted ON usage (run_id, status, input_tokens, output_tokens, cost_nanousd, reserved_tokens,
   reserved_nanousd) WHERE reserved_tokens IS NOT NULL;
