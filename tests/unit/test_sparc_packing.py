@@ -63,6 +63,10 @@ def fixed_size(text: str = TASK.text) -> int:
     return pack(RUN, replace(TASK, text=text), (), (), PLENTY).size_bytes
 
 
+def numbered(what: str, count: int) -> str:
+    return "".join(f"{what} keeps item {number}.\n\n" for number in range(count))
+
+
 def bodies(prompt: Prompt) -> dict[str, str]:
     """What is shown of each artefact, by its name."""
     shown = re.findall(r'name="([^"]*)" phase="[^"]*">\n(.*?)\n</artefact>', "\n".join(prompt.parts), re.DOTALL)
@@ -132,7 +136,7 @@ def test_only_the_largest_artefact_is_digested_while_that_is_enough() -> None:
 
 
 def test_digests_then_shrink_evenly() -> None:
-    upstream = [artefact(f"{number}\n\n" + f"The cart {number} keeps items.\n\n" * 300, number) for number in range(4)]
+    upstream = [artefact(f"{number}\n\n{numbered('The cart', 300)}", number) for number in range(4)]
     budget = fixed_size() + 2_000
     prompt = pack(RUN, TASK, upstream, (), budget)
     bodies = re.findall(r'">\n(.*?)\n</artefact>', prompt.parts[0], re.DOTALL)
@@ -313,10 +317,8 @@ def test_no_seen_artefact_is_shown_when_a_needed_one_is_left_out() -> None:
 
 def test_a_budget_is_respected_to_the_byte_while_seen_and_needed_artefacts_give_way_one_after_the_other() -> None:
     fixed = fixed_size()
-    needed = [artefact(f"{number}\n\n" + "The shop cart keeps items.\n\n" * 25, number) for number in range(2)]
-    seen = [
-        artefact(f"{number}\n\n" + "The shop cart keeps items.\n\n" * 25, number, "tests") for number in range(2, 4)
-    ]
+    needed = [artefact(f"{number}\n\n{numbered('The shop cart', 25)}", number) for number in range(2)]
+    seen = [artefact(f"{number}\n\n{numbered('The shop cart', 25)}", number, "tests") for number in range(2, 4)]
     for run, spare in product([RUN, run_with("facts " * 60)], range(200, 3_800, 3)):
         prompt = pack_seeing(needed, seen, fixed + spare, run)
         assert prompt.size_bytes <= fixed + spare
