@@ -13,7 +13,7 @@ from swarmtally.sparc.digest import overview, requirements
 from swarmtally.sparc.keeping import kept
 from swarmtally.sparc.markdown import HEADING_CHARS
 from swarmtally.sparc.passages import indexed, query, rank
-from swarmtally.sparc.sections import outline
+from swarmtally.sparc.sections import outline, signatures_in
 from swarmtally.sparc.selection import size
 from tests.unit.test_sparc_context import FIRST
 from tests.unit.test_sparc_packing import PACKER, PLENTY, TASK, artefact, run_with
@@ -143,3 +143,24 @@ def test_what_many_texts_say_alike_is_shown_once() -> None:
 def test_rules_are_shown_within_their_room() -> None:
     pushing = "# Conventions\n\n" + "".join(f"- All things must be red in case {number}.\n" for number in range(5_000))
     assert size(shared_part(run_with(pushing))) <= 24 * 1024
+
+
+def test_no_text_waits_for_the_whole_outline_of_another() -> None:
+    def code(name: str, count: int) -> str:
+        return "".join(f"def {name}_{number}(a, b):\n    return a + b\n\n\n" for number in range(count))
+
+    part = shared_part(run_with(code("long", 2_000), code("short", 3)))
+    assert "def short_2(a, b):" in part
+
+
+def test_a_signature_is_shown_with_the_parameters_below_it() -> None:
+    code = "def one(\n    first: int,\n    second: str = '(',\n) -> str:\n    return second\n\nclass Two(Base):\n    x = 1\n"
+    assert signatures_in(code, 300) == ["def one(first: int, second: str = '(') -> str:", "class Two(Base):"]
+    assert signatures_in(f"def wide(\n    {'a' * 500},\n)", 20) == [f"def wide({'a' * 11}"]
+
+
+def test_the_head_of_a_table_is_not_shown_for_its_section() -> None:
+    table = "| what | limit |\n|---|---|\n" + "".join(f"| item {number} | {number} |\n" for number in range(900))
+    part = shared_part(run_with(f"# Limits\n\n{table}"))
+    assert "# Limits" in part
+    assert "| what | limit |" not in part

@@ -15,6 +15,7 @@ from swarmtally.core.ports import Inputs, Packer, Prompt, Separate
 from swarmtally.domain.errors import ContextExceeded, NotFound
 from swarmtally.domain.run import BackendChoice, Run, RunKind, RunStatus
 from swarmtally.domain.task import Artefact, Task, TaskStatus
+from swarmtally.sparc import tags
 from swarmtally.sparc.digest import size
 from swarmtally.sparc.modes import ModeCatalog
 from swarmtally.sparc.packing import SEEN_DIGEST_BYTES, SYSTEM, ContextPacker, disarmed
@@ -381,7 +382,9 @@ def test_seen_artefacts_take_no_room_from_needed_ones(context: list[str], texts:
     seen = [artefact(text * 9, number, "tests") for number, text in enumerate(others, start=len(needed))]
     run = run_with(*context)
     note = "[… 4 earlier artefacts left out: no room]\n".encode()
-    prompt = pack_seeing(needed, seen, pack_seeing(needed, [], PLENTY, run).size_bytes + 2 + len(note), run)
+    # What stands in two of them is shown once, but has room twice.
+    whole = sum(tags.artefact(one).most for one in needed)
+    prompt = pack_seeing(needed, seen, pack_seeing([], [], PLENTY, run).size_bytes + whole + len(note), run)
     assert not any(name.startswith("code/") for name in prompt.digested)
 
 

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 
 from swarmtally.sparc.passages import Found, Indexed, Unit, indexed, query, rank
-from swarmtally.sparc.sections import is_signature
+from swarmtally.sparc.sections import signatures_in
 from swarmtally.sparc.selection import HEADING, Piece, Selection, size
 
 _TROUBLE = re.compile(
@@ -108,13 +107,13 @@ def overview(
     selection.take(
         (next(_headings(number, text), None) or _top(number, text) for number, text in enumerate(texts)), 0.85
     )
-    selection.take(piece for number, text in enumerate(texts) for piece in _headings(number, text))
-    selection.take(_each_once(piece for number, text in enumerate(texts) for piece in _first_sentences(number, text)))
+    selection.take(_in_turn([_headings(number, text) for number, text in enumerate(texts)]))
+    selection.take(_each_once(_in_turn([_first_sentences(number, text) for number, text in enumerate(texts)])))
     selection.take(requirements(texts, found, rules_room // 2))
-    selection.take(piece for number, text in enumerate(texts) for piece in _signatures(number, text))
+    selection.take(_in_turn([_signatures(number, text) for number, text in enumerate(texts)]))
     if fill:
         selection.settle()
-        selection.take(_in_turn(texts))
+        selection.take(_in_turn([_all(number, text) for number, text in enumerate(texts)]))
     return _seen(texts, selection)
 
 
@@ -147,14 +146,21 @@ def excerpt(
     return _seen(texts, selection)
 
 
-def _in_turn(texts: Sequence[Indexed]) -> Iterator[Piece]:
-    """All units: the first of each text, then the second of each, ..."""
-    left = list(enumerate(texts))
-    for number in count():
-        left = [(document, text) for document, text in left if number < len(text.units)]
-        if not left:
-            return
-        yield from (Piece.of(document, text.units[number]) for document, text in left)
+def _in_turn(texts: Sequence[Iterator[Piece]]) -> Iterator[Piece]:
+    """The first piece of each text, then the second of each, ...: no text has to wait for all of another."""
+    left = list(texts)
+    while left:
+        more = []
+        for pieces in left:
+            piece = next(pieces, None)
+            if piece is not None:
+                more.append(pieces)
+                yield piece
+        left = more
+
+
+def _all(document: int, text: Indexed) -> Iterator[Piece]:
+    return (Piece.of(document, unit) for unit in text.units)
 
 
 def matching(texts: Sequence[Indexed], found: Sequence[Found]) -> Iterator[Piece]:
@@ -249,7 +255,8 @@ def _top(document: int, text: Indexed) -> Piece:
 def _first_sentences(document: int, text: Indexed) -> Iterator[Piece]:
     last = -1
     for unit in text.units:
-        if unit.section != last and not unit.code:
+        # The head of a table says nothing without its rows.
+        if unit.section != last and not unit.code and not unit.text.lstrip().startswith("|"):
             yield Piece.of(document, unit, _short(unit))
             last = unit.section
 
@@ -264,8 +271,7 @@ def _signatures(document: int, text: Indexed) -> Iterator[Piece]:
     fences = any(unit.code for unit in text.units)
     for unit in text.units:
         if unit.code or not fences:
-            lines = (line[:_LINE_CHARS].rstrip(" {") for line in unit.text.split("\n"))
-            signatures = [line for line in lines if is_signature(line)]
+            signatures = signatures_in(unit.text, _LINE_CHARS)
             if signatures:
                 yield Piece.of(document, unit, "\n".join(signatures))
 

@@ -35,6 +35,9 @@ _NAME = re.compile(
 _SIGNATURE_CHARS = 1_000
 """How far into a line it is looked for."""
 
+_SIGNATURE_LINES = 12
+"""How many lines of parameters belong to it."""
+
 _LEADS_IN = re.compile(r"\s*(?:@|#|//|/\*|\*|\[)")
 _CODE_LINE = re.compile(
     r"\s+\S|.*[:{}();,\]\[=]\s*$|\s*(?:import|from|use|package|return|#|//|/\*|\*|@)|\s*(?:def|class|func|fn)\s"
@@ -98,6 +101,25 @@ def outline(text: str) -> Outline:
 def is_signature(line: str) -> bool:
     """Whether a line of code begins a function, a class, or the like."""
     return _SIGNATURE.match(line, 0, _SIGNATURE_CHARS) is not None
+
+
+def signatures_in(text: str, limit_chars: int) -> list[str]:
+    """The signatures in some code, each as one line of at most `limit_chars`, with the parameters on lines below it."""
+    lines = text.split("\n")
+    found = []
+    for number, line in enumerate(lines):
+        if is_signature(line):
+            whole = line[:limit_chars]
+            for following in lines[number + 1 : number + 1 + _SIGNATURE_LINES]:
+                if whole.count("(") <= whole.count(")") or len(whole) >= limit_chars:
+                    break
+                part = following.strip()
+                closes = part.startswith((")", "]"))
+                whole += part if closes or whole.endswith("(") else f" {part}"
+                if closes:
+                    break
+            found.append(whole[:limit_chars].replace(",)", ")").rstrip(" {"))
+    return found
 
 
 def _is_code(lines: Sequence[Line]) -> bool:
