@@ -1,7 +1,8 @@
 """Packing whatever people and models hand over: text that only looks like something, is very long, or pushes."""
 
+import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import FrameType
 
@@ -154,7 +155,8 @@ def test_no_text_waits_for_the_whole_outline_of_another() -> None:
 
 
 def test_a_signature_is_shown_with_the_parameters_below_it() -> None:
-    code = "def one(\n    first: int,\n    second: str = '(',\n) -> str:\n    return second\n\nclass Two(Base):\n    x = 1\n"
+    one = "def one(\n    first: int,\n    second: str = '(',\n) -> str:\n    return second\n"
+    code = f"{one}\nclass Two(Base):\n    x = 1\n"
     assert signatures_in(code, 300) == ["def one(first: int, second: str = '(') -> str:", "class Two(Base):"]
     assert signatures_in(f"def wide(\n    {'a' * 500},\n)", 20) == [f"def wide({'a' * 11}"]
 
@@ -164,3 +166,17 @@ def test_the_head_of_a_table_is_not_shown_for_its_section() -> None:
     part = shared_part(run_with(f"# Limits\n\n{table}"))
     assert "# Limits" in part
     assert "| what | limit |" not in part
+
+
+def test_a_name_is_compared_letter_by_letter_with_a_bounded_number_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    real = difflib.get_close_matches
+
+    def close(word: str, names: Sequence[str], n: int, cutoff: float) -> list[str]:
+        compared.append(len(names))
+        return real(word, names, n, cutoff)
+
+    monkeypatch.setattr(difflib, "get_close_matches", close)
+    run = run_with("".join(f"## Part {number}\n" for number in range(5_000)) + "## Refunds of carts\n")
+    assert "context:1#refunds-of-carts" in PACKER.parts(run, Inputs(), ["context:1#refund-of-cart"], PLENTY)
+    assert max(compared) <= 200

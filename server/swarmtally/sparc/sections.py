@@ -18,7 +18,7 @@ _SIGNATURE = re.compile(
     r"""\s*(?:
       (?:async\s+)?def\s+\w+
     | (?:export\s+)?(?:default\s+)?(?:abstract\s+)?(?:class|interface|enum)\s+\w
-    | (?:export\s+)?(?:default\s+)?(?:async\s+)?function\b
+    | (?:export\s+)?(?:default\s+)?(?:async\s+)?function\b\s*\*?\s*\w*\s*[(<]
     | (?:export\s+)?(?:const|let|var)\s+\w+[^=]{0,200}=\s*(?:async\s*)?(?:\([^)]*\)[^=]{0,200}|\w+\s*)=>
     | (?:export\s+)?type\s+\w+
     | func\s+[\w(]
