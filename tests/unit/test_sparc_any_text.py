@@ -15,7 +15,6 @@ from swarmtally.sparc.keeping import kept
 from swarmtally.sparc.markdown import HEADING_CHARS
 from swarmtally.sparc.passages import indexed, query, rank
 from swarmtally.sparc.sections import outline, signatures_in
-from swarmtally.sparc.selection import size
 from tests.unit.test_sparc_context import FIRST
 from tests.unit.test_sparc_packing import PACKER, PLENTY, TASK, artefact, run_with
 
@@ -139,11 +138,6 @@ def test_what_many_texts_say_alike_is_shown_once() -> None:
     prompt = PACKER.pack(run_with(same, same, same, other), replace(TASK, text="Test the cart"), made, PLENTY)
     assert prompt.text.count("The cart failed again") == 1
     assert "A cart holds nine things." in prompt.text
-
-
-def test_rules_are_shown_within_their_room() -> None:
-    pushing = "# Conventions\n\n" + "".join(f"- All things must be red in case {number}.\n" for number in range(5_000))
-    assert size(shared_part(run_with(pushing))) <= 24 * 1024
 
 
 def test_no_text_waits_for_the_whole_outline_of_another() -> None:
