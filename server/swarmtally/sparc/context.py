@@ -36,14 +36,14 @@ class Shared:
     written: tuple[str, ...]
     """What it shows of each text."""
     shown: tuple[frozenset[tuple[int, int]], ...]
-    """Of each text, the places of the units that it shows."""
+    """Of each text, the places of the headings and units that it shows in full."""
     reduced: tuple[str, ...]
     """The references of the texts that did not go in whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A text to be chosen from; `shown` are the places of the units that stand in the prompt already."""
+    """A text to be chosen from; `shown` are the places of what stands in the prompt already."""
 
     material: Material
     shown: frozenset[tuple[int, int]] = frozenset()
@@ -76,11 +76,7 @@ def shared(context: tuple[Material, ...], run_text: str, limit_bytes: int, *, fi
     seen = overview(texts, [material.frame for material in context], query(run_text), room, fill=fill)
     parts = _shown(context, seen)
     text = "\n".join([*parts, _note(len(context) - len(parts))]) if parts else LEFT_OUT
-    reduced = (
-        material.reference
-        for material, one, shown in zip(context, texts, seen.shown, strict=True)
-        if len(shown) < len(one.units)
-    )
+    reduced = (material.reference for material, whole in zip(context, seen.whole, strict=True) if not whole)
     return Shared(text, seen.written, seen.shown, tuple(reduced))
 
 

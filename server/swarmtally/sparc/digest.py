@@ -1,11 +1,11 @@
 """What stands for texts that do not go into a prompt whole. Made by code: same input, same digest."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from swarmtally.sparc.passages import Found, Indexed, Unit, indexed, query, rank
-from swarmtally.sparc.sections import is_signature
+from swarmtally.sparc.sections import signatures_in
 from swarmtally.sparc.selection import HEADING, Piece, Selection, size
 
 _TROUBLE = re.compile(
@@ -29,6 +29,9 @@ _LINE_CHARS = 300
 """The most that is shown of one heading, first sentence or signature, in characters."""
 
 _TITLE_LEAST_BYTES = 24
+
+_RULES_SHARE = 0.3
+"""How much of what all tasks share is kept for rules for everything."""
 
 
 def cut(text: str, limit_bytes: int) -> str:
@@ -63,7 +66,7 @@ def digest(reference: str, text: str, wanted: Mapping[str, float], budget_bytes:
         (0.1, [Piece.of(0, unit) for unit in whole.units if not unit.code and _TROUBLE.search(unit.text)]),
         (0.25, levels),
         (0.4, list(_first_sentences(0, whole))),
-        (0.6, requirements(texts, found)),
+        (0.6, requirements(texts, found, room)),
         (0.75, list(_signatures(0, whole))),
         (1.0, list(matching(texts, found))),
     ]
@@ -81,10 +84,13 @@ def digest(reference: str, text: str, wanted: Mapping[str, float], budget_bytes:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What is shown of some texts together, and of each the places (first line, order) of the units that are shown."""
+    """What is shown of some texts together."""
 
     written: tuple[str, ...]
     shown: tuple[frozenset[tuple[int, int]], ...]
+    """Of each text the places (first line, order) of the headings and units that are shown in full."""
+    whole: tuple[bool, ...]
+    """Of each text whether those are all it has."""
 
 
 def overview(
@@ -95,18 +101,19 @@ def overview(
     """
     found = rank(texts, wanted)
     selection = Selection(texts, frames, room)
-    selection.take(requirements(texts, found, general=True), 0.3)
+    rules_room = round(room * _RULES_SHARE)
+    selection.take(requirements(texts, found, rules_room // 2, general=True), _RULES_SHARE)
     selection.take(matching(texts, found), 0.75)
     selection.take(
         (next(_headings(number, text), None) or _top(number, text) for number, text in enumerate(texts)), 0.85
     )
-    selection.take(piece for number, text in enumerate(texts) for piece in _headings(number, text))
-    selection.take(piece for number, text in enumerate(texts) for piece in _first_sentences(number, text))
-    selection.take(requirements(texts, found))
-    selection.take(piece for number, text in enumerate(texts) for piece in _signatures(number, text))
+    selection.take(_in_turn([_headings(number, text) for number, text in enumerate(texts)]))
+    selection.take(_each_once(_in_turn([_first_sentences(number, text) for number, text in enumerate(texts)])))
+    selection.take(requirements(texts, found, rules_room // 2))
+    selection.take(_in_turn([_signatures(number, text) for number, text in enumerate(texts)]))
     if fill:
         selection.settle()
-        selection.take(_in_turn(texts))
+        selection.take(_in_turn([_all(number, text) for number, text in enumerate(texts)]))
     return _seen(texts, selection)
 
 
@@ -120,27 +127,54 @@ def excerpt(
     everything: bool,
 ) -> Overview:
     """What matches the `wanted` terms and is not `shown` yet; with `everything` the rest too, while there is room."""
-    found = [one for one in rank(texts, wanted) if _place(texts, one) not in shown[one.document]]
+    said = {
+        unit.text
+        for text, places in zip(texts, shown, strict=True)
+        if places
+        for unit in text.units
+        if (unit.first, unit.order) in places
+    }
+    found = [one for one in rank(texts, wanted) if texts[one.document].units[one.number].text not in said]
     selection = Selection(texts, frames, room)
     selection.take(matching(texts, found))
     if everything:
-        rest = ((number, unit) for number, text in enumerate(texts) for unit in text.units)
-        selection.take(Piece.of(number, unit) for number, unit in rest if (unit.first, unit.order) not in shown[number])
+        for number, text in enumerate(texts):
+            # A heading can say something that nothing under it says.
+            pieces = [*_headings(number, text), *(Piece.of(number, unit) for unit in text.units)]
+            rest = (piece for piece in pieces if piece.place not in shown[number])
+            selection.take(sorted(rest, key=lambda piece: piece.place))
     return _seen(texts, selection)
 
 
-def _in_turn(texts: Sequence[Indexed]) -> Iterator[Piece]:
-    """All units: the first of each text, then the second of each, ..."""
-    for number in range(max((len(text.units) for text in texts), default=0)):
-        for document, text in enumerate(texts):
-            if number < len(text.units):
-                yield Piece.of(document, text.units[number])
+def _in_turn(texts: Sequence[Iterator[Piece]]) -> Iterator[Piece]:
+    """The first piece of each text, then the second of each, ...: no text has to wait for all of another."""
+    left = list(texts)
+    while left:
+        more = []
+        for pieces in left:
+            piece = next(pieces, None)
+            if piece is not None:
+                more.append(pieces)
+                yield piece
+        left = more
+
+
+def _all(document: int, text: Indexed) -> Iterator[Piece]:
+    return (Piece.of(document, unit) for unit in text.units)
 
 
 def matching(texts: Sequence[Indexed], found: Sequence[Found]) -> Iterator[Piece]:
     """The units that were found, best first."""
-    for one in found:
-        yield Piece.of(one.document, texts[one.document].units[one.number])
+    return _each_once(Piece.of(one.document, texts[one.document].units[one.number]) for one in found)
+
+
+def _each_once(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Of pieces that say the same, word for word, the first."""
+    said: set[str] = set()
+    for piece in pieces:
+        if piece.text not in said:
+            said.add(piece.text)
+            yield piece
 
 
 def around(texts: Sequence[Indexed], found: Sequence[Found]) -> Iterator[Piece]:
@@ -152,40 +186,49 @@ def around(texts: Sequence[Indexed], found: Sequence[Found]) -> Iterator[Piece]:
                 yield Piece.of(one.document, units[number])
 
 
-def requirements(texts: Sequence[Indexed], found: Sequence[Found], *, general: bool = False) -> list[Piece]:
+def requirements(
+    texts: Sequence[Indexed], found: Sequence[Found], part_bytes: int, *, general: bool = False
+) -> list[Piece]:
     """What must be: all that stands under a heading such as Conventions, then rules for everything, then others by how
-    well they match; `general`: not those others."""
+    well they match; `general`: not those others.
+
+    The texts take turns, so that one with many rules does not hide another's. What stands under such a heading goes
+    before the other texts' rules for `part_bytes` of its text, no further.
+    """
     scores = {(one.document, one.number): one.score for one in found}
-    ranked = []
+    ranked: list[tuple[int, int, int, float, int, int]] = []
     for document, text in enumerate(texts):
-        for number, unit in enumerate(text.units):
-            ruling = _GENERAL_TITLE.search(text.outline.sections[unit.section].title) is not None
-            if unit.code or not (ruling or _NORM.search(unit.text)):
+        spent = 0
+        for wide, score, number in sorted(_rules(document, text, scores)):
+            if general and not wide:
                 continue
-            wide = 2 * ruling + (_GENERAL.search(unit.text) is not None)
-            if wide or not general:
-                ranked.append((-wide, -scores.get((document, number), 0.0), document, number))
-    return [Piece.of(document, texts[document].units[number]) for _, _, document, number in sorted(ranked)]
+            ahead = 2 if wide <= -2 and spent < part_bytes else 1 if wide else 0
+            ranked.append((-ahead, spent if ahead else 0, wide, score, document, number))
+            spent += size(text.units[number].text)
+    ranked.sort()
+    return list(_each_once(Piece.of(document, texts[document].units[number]) for *_, document, number in ranked))
+
+
+def _rules(document: int, text: Indexed, scores: Mapping[tuple[int, int], float]) -> Iterator[tuple[int, float, int]]:
+    """The rules of a text: how wide and how well they match, both negative, so that the first is the least; number."""
+    ruling = [_GENERAL_TITLE.search(section.title) is not None for section in text.outline.sections]
+    for number, unit in enumerate(text.units):
+        if not unit.code and (ruling[unit.section] or _NORM.search(unit.text)):
+            wide = 2 * ruling[unit.section] + (_GENERAL.search(unit.text) is not None)
+            yield -wide, -scores.get((document, number), 0.0), number
 
 
 def _seen(texts: Sequence[Indexed], selection: Selection) -> Overview:
-    whole = [{(unit.first, unit.order): unit.text for unit in text.units} for text in texts]
-    return Overview(
-        tuple(selection.written(document) for document in range(len(texts))),
-        tuple(
-            frozenset(
-                (piece.first, piece.order)
-                for piece in selection.chosen(document)
-                if whole[document].get((piece.first, piece.order)) == piece.text
-            )
-            for document in range(len(texts))
-        ),
-    )
-
-
-def _place(texts: Sequence[Indexed], one: Found) -> tuple[int, int]:
-    unit = texts[one.document].units[one.number]
-    return unit.first, unit.order
+    written, shown, whole = [], [], []
+    for document, text in enumerate(texts):
+        there = {(unit.first, unit.order): unit.text for unit in text.units}
+        there |= {heading.place: heading.text for heading in _headings(document, text)}
+        pieces = selection.chosen(document)
+        full = frozenset(piece.place for piece in pieces if there.get(piece.place) == piece.text)
+        written.append(selection.written(document))
+        shown.append(full)
+        whole.append(len(full) == len(there))
+    return Overview(tuple(written), tuple(shown), tuple(whole))
 
 
 def _note(left_out: int, reference: str) -> str:
@@ -212,7 +255,8 @@ def _top(document: int, text: Indexed) -> Piece:
 def _first_sentences(document: int, text: Indexed) -> Iterator[Piece]:
     last = -1
     for unit in text.units:
-        if unit.section != last and not unit.code:
+        # The head of a table says nothing without its rows.
+        if unit.section != last and not unit.code and not unit.text.lstrip().startswith("|"):
             yield Piece.of(document, unit, _short(unit))
             last = unit.section
 
@@ -227,8 +271,7 @@ def _signatures(document: int, text: Indexed) -> Iterator[Piece]:
     fences = any(unit.code for unit in text.units)
     for unit in text.units:
         if unit.code or not fences:
-            lines = (line[:_LINE_CHARS].rstrip(" {") for line in unit.text.split("\n"))
-            signatures = [line for line in lines if is_signature(line)]
+            signatures = signatures_in(unit.text, _LINE_CHARS)
             if signatures:
                 yield Piece.of(document, unit, "\n".join(signatures))
 

@@ -8,6 +8,9 @@ _BREAK = re.compile(r"\r\n|\r|\n")
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})(.*)")
 _HEADING_LEVELS = 6
 
+HEADING_CHARS = 300
+"""What is longer is no heading but prose after a mark: a heading is shown again and again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -26,10 +29,15 @@ class Line:
         return not (self.level or self.fence_mark or self.fenced)
 
 
+def split_lines(text: str) -> list[str]:
+    """The lines of `text`; other characters that break lines somewhere, such as form feeds, are part of theirs."""
+    return _BREAK.split(text)
+
+
 def read_lines(text: str) -> Iterator[Line]:
     """The lines of `text`. A fence that is never closed reaches to the end, as in CommonMark."""
     fence = ""
-    for raw in _BREAK.split(text):
+    for raw in split_lines(text):
         mark = _FENCE.fullmatch(raw)
         if fence:
             closes = mark is not None and mark[1].startswith(fence) and not mark[2].strip()
@@ -44,9 +52,11 @@ def read_lines(text: str) -> Iterator[Line]:
 
 def _outside_code(raw: str) -> Line:
     stripped = raw.strip()
+    if not stripped.startswith("#"):
+        return Line(raw)
     content = stripped.lstrip("#")
     level = len(stripped) - len(content)
     indent = len(raw) - len(raw.lstrip(" "))
-    if 1 <= level <= _HEADING_LEVELS and indent <= 3 and content[:1].isspace():
+    if 1 <= level <= _HEADING_LEVELS and indent <= 3 and content[:1].isspace() and len(content) <= HEADING_CHARS:
         return Line(content.strip().rstrip("#").strip(), level=level)
     return Line(raw)

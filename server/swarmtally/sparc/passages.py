@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-from swarmtally.sparc.sections import CACHED_TEXTS, LARGE_SYMBOL_BYTES, Outline, outline, split_blocks
+from swarmtally.sparc.keeping import kept
+from swarmtally.sparc.sections import KEPT_CHARS, LARGE_SYMBOL_BYTES, Outline, outline, split_blocks
 
 K1, B = 1.2, 0.75
 """BM25's saturation of a term's count, and how much a long unit is held back; the usual values."""
@@ -87,7 +87,7 @@ def query(own: str, around: str = "", share: float = 0.1) -> dict[str, float]:
     return wanted | dict.fromkeys(terms(own), 1.0)
 
 
-@lru_cache(maxsize=CACHED_TEXTS)
+@kept(KEPT_CHARS)
 def indexed(text: str) -> Indexed:
     """The units of a text; those of the last texts asked for are kept."""
     whole = outline(text)
@@ -154,13 +154,16 @@ def _said(whole: Outline, first: int, last: int) -> Iterator[tuple[str, bool]]:
 
 def _parts(text: str, limit: int) -> Iterator[str]:
     """`text` divided at spaces into parts of at most `limit` characters; a longer word is divided too."""
-    while len(text) > limit:
-        end = text.rfind(" ", 1, limit + 1)
-        end = limit if end < 0 else end
-        yield text[:end]
-        text = text[end:].lstrip(" ")
-    if text:
-        yield text
+    start = 0
+    while len(text) - start > limit:
+        end = text.rfind(" ", start + 1, start + limit + 1)
+        end = start + limit if end < 0 else end
+        yield text[start:end]
+        start = end
+        while text.startswith(" ", start):
+            start += 1
+    if start < len(text):
+        yield text[start:]
 
 
 def _runs(whole: Outline, first: int, last: int) -> Iterator[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """What references name: `artifact:{phase}/{name}` and `context:{n}`, or with `#{section}` one section of it."""
 
 import difflib
+import heapq
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,10 @@ from swarmtally.sparc.selection import size
 from swarmtally.sparc.tags import Material, common_length
 
 _NEAREST = 3
+
+_COMPARED = 200
+"""How many names are compared letter by letter with one that is unknown: a long text may have tens of thousands."""
+
 _SHOWN_CHARS = 100
 _NO_ROOM = "[… no room to show what was asked for]"
 _LEAST_BYTES = 120
@@ -92,6 +97,18 @@ def _unknown(there: Sequence[Material], reference: str) -> str:
     part = next((part for part in there if part.reference == whole), None)
     if part is not None and slug:
         names = [f"{whole}#{section.slug}" for section in outline(part.text).sections]
-    near = difflib.get_close_matches(reference, names, _NEAREST, cutoff=0) or names[:_NEAREST]
+    near = difflib.get_close_matches(reference, _likely(names, reference), _NEAREST, cutoff=0) or names[:_NEAREST]
     there_are = f"the nearest are {', '.join(near)}" if near else "nothing can be asked for"
     return f"[… {asked} names nothing here; {there_are}]"
+
+
+def _likely(names: Sequence[str], reference: str) -> Sequence[str]:
+    """Those of many names that have most groups of three letters in common with the reference."""
+    if len(names) <= _COMPARED:
+        return names
+    groups = _groups(reference)
+    return heapq.nlargest(_COMPARED, names, key=lambda name: len(groups & _groups(name)))
+
+
+def _groups(name: str) -> set[str]:
+    return {name[start : start + 3] for start in range(len(name) - 2)}

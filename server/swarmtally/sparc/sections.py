@@ -5,11 +5,12 @@ large class.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-from swarmtally.sparc.markdown import Line, read_lines
+from swarmtally.sparc.keeping import kept
+from swarmtally.sparc.markdown import HEADING_CHARS, Line, read_lines, split_lines
 
 _SLUG_DROPPED = re.compile(r"[^\w\- ]")
 _SLUG_CHARS = 64
@@ -17,7 +18,7 @@ _SIGNATURE = re.compile(
     r"""\s*(?:
       (?:async\s+)?def\s+\w+
     | (?:export\s+)?(?:default\s+)?(?:abstract\s+)?(?:class|interface|enum)\s+\w
-    | (?:export\s+)?(?:default\s+)?(?:async\s+)?function\b
+    | (?:export\s+)?(?:default\s+)?(?:async\s+)?function\b\s*\*?\s*\w*\s*[(<]
     | (?:export\s+)?(?:const|let|var)\s+\w+[^=]{0,200}=\s*(?:async\s*)?(?:\([^)]*\)[^=]{0,200}|\w+\s*)=>
     | (?:export\s+)?type\s+\w+
     | func\s+[\w(]
@@ -29,8 +30,14 @@ _SIGNATURE = re.compile(
     re.VERBOSE,
 )
 _NAME = re.compile(
-    r"(?:\b(?:def|class|interface|enum|function|const|let|var|type|struct|trait|mod|fn|impl|func(?:\s*\([^)]*\))?)\s+)(\w+)"
+    r"(?:\b(?:def|class|interface|enum|function|const|let|var|type|struct|trait|mod|fn|impl|func(?:\s*\([^)]{0,200}\))?)\s+)(\w+)"
 )
+_SIGNATURE_CHARS = 1_000
+"""How far into a line it is looked for."""
+
+_SIGNATURE_LINES = 12
+"""How many lines of parameters belong to it."""
+
 _LEADS_IN = re.compile(r"\s*(?:@|#|//|/\*|\*|\[)")
 _CODE_LINE = re.compile(
     r"\s+\S|.*[:{}();,\]\[=]\s*$|\s*(?:import|from|use|package|return|#|//|/\*|\*|@)|\s*(?:def|class|func|fn)\s"
@@ -42,8 +49,9 @@ _CODE_SHARE = 0.7
 LARGE_SYMBOL_BYTES = 3_000
 """A class from here on is divided into its methods."""
 
-CACHED_TEXTS = 256
-"""How many texts' sections are kept: a run's context is looked at for each of its tasks."""
+KEPT_CHARS = 4 * 1024 * 1024
+"""How much text is kept with its sections, and with its units: a run's context is looked at for each of its tasks.
+Prose takes some fifteen times its length so, and up to a hundred times what consists of very short lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +85,8 @@ class Outline:
         line = self.lines[number]
         return f"{'#' * line.level} {line.text}" if line.level else line.text
 
-    def section_of(self, number: int) -> int:
-        """The index of the section that line `number` belongs to."""
-        return max(index for index, section in enumerate(self.sections) if section.first <= number)
 
-
-@lru_cache(maxsize=CACHED_TEXTS)
+@kept(KEPT_CHARS)
 def outline(text: str) -> Outline:
     """The sections of `text` in order; what stands before the first is one named `top`."""
     lines = tuple(read_lines(text))
@@ -90,22 +94,42 @@ def outline(text: str) -> Outline:
         return Outline(
             lines, tuple(_sections(lines, [(n, n, line.text) for n, line in enumerate(lines) if line.level])), False
         )
-    raw = tuple(Line(written, fenced=True) for written in text.splitlines() or [""])
+    raw = tuple(Line(written, fenced=True) for written in split_lines(text.removesuffix("\n")))
     return Outline(raw, tuple(_sections(raw, list(_symbols(raw)))), True)
 
 
 def is_signature(line: str) -> bool:
     """Whether a line of code begins a function, a class, or the like."""
-    return _SIGNATURE.match(line) is not None
+    return _SIGNATURE.match(line, 0, _SIGNATURE_CHARS) is not None
+
+
+def signatures_in(text: str, limit_chars: int) -> list[str]:
+    """The signatures in some code, each as one line of at most `limit_chars`, with the parameters on lines below it."""
+    lines = text.split("\n")
+    found = []
+    for number, line in enumerate(lines):
+        if is_signature(line):
+            whole = line[:limit_chars]
+            for following in lines[number + 1 : number + 1 + _SIGNATURE_LINES]:
+                if whole.count("(") <= whole.count(")") or len(whole) >= limit_chars:
+                    break
+                part = following.strip()
+                closes = part.startswith((")", "]"))
+                whole += part if closes or whole.endswith("(") else f" {part}"
+                if closes:
+                    break
+            found.append(whole[:limit_chars].replace(",)", ")").rstrip(" {"))
+    return found
 
 
 def _is_code(lines: Sequence[Line]) -> bool:
     if any(line.fence_mark for line in lines):
         return False
-    written = [line.text for line in lines if line.text.strip()]
-    if sum(map(is_signature, written)) < 2:
+    written = [line for line in lines if line.text.strip()]
+    # What reads as a heading is a comment where it stands in code: it begins no symbol.
+    if sum(1 for line in written if not line.level and is_signature(line.text)) < 2:
         return False
-    looks = sum(1 for line in lines if line.text.strip() and (line.level or _CODE_LINE.match(line.text)))
+    looks = sum(1 for line in written if line.level or _CODE_LINE.match(line.text))
     return looks >= _CODE_SHARE * len(written)
 
 
@@ -117,7 +141,7 @@ def _symbols(lines: Sequence[Line]) -> Iterator[tuple[int, int, str]]:
     ends = [*(number - 1 for number in outer[1:]), len(lines) - 1]
     for start, end in zip(outer, ends, strict=True):
         yield _lead_in(lines, start), start, lines[start].text
-        inner = [number for number in signatures if start < number <= end]
+        inner = signatures[bisect_right(signatures, start) : bisect_right(signatures, end)]
         if inner and sum(len(line.text.encode()) + 1 for line in lines[start : end + 1]) >= LARGE_SYMBOL_BYTES:
             level = min(_indent(lines[number].text) for number in inner)
             for number in inner:
@@ -148,12 +172,12 @@ def _sections(lines: Sequence[Line], starts: Sequence[tuple[int, int, str]]) -> 
         slug = _slug(title, symbol=line.fenced) if titled >= 0 else "top"
         seen = slugs[slug] = slugs.get(slug, -1) + 1
         level = 0 if titled < 0 else line.level or 1
-        yield Section(level, f"{slug}-{seen}" if seen else slug, first, last, title.strip())
+        yield Section(level, f"{slug}-{seen}" if seen else slug, first, last, title.strip()[:HEADING_CHARS])
 
 
 def _slug(title: str, *, symbol: bool) -> str:
-    named = _NAME.search(title) if symbol else None
-    text = named[1] if named else title
+    named = _NAME.search(title, 0, _SIGNATURE_CHARS) if symbol else None
+    text = named[1] if named else title[:HEADING_CHARS]
     return _SLUG_DROPPED.sub("", text.casefold()).strip().replace(" ", "-")[:_SLUG_CHARS] or "section"
 
 

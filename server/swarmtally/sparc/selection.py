@@ -37,9 +37,9 @@ class Piece:
         return self.order == HEADING
 
     @property
-    def place(self) -> tuple[int, int, int]:
-        """Two pieces of one place are forms of the same; the longer one is shown."""
-        return self.document, self.first, self.order
+    def place(self) -> tuple[int, int]:
+        """Where it stands in its text. Two pieces of one place are forms of the same; the longer one is shown."""
+        return self.first, self.order
 
     @property
     def cost(self) -> int:
@@ -61,7 +61,7 @@ class Selection:
         self._frames = frames
         self._room = room
         self._used = 0
-        self._chosen: dict[tuple[int, int, int], Piece] = {}
+        self._chosen: list[dict[tuple[int, int], Piece]] = [{} for _ in texts]
         self._named: set[tuple[int, int]] = set()
         self._begun: set[int] = set()
 
@@ -69,13 +69,14 @@ class Selection:
         """Take what fits, in the order given, as long as not more than `share` of the room is used."""
         limit = self._room * share
         for piece in pieces:
-            held = self._chosen.get(piece.place)
+            chosen = self._chosen[piece.document]
+            held = chosen.get(piece.place)
             if held is not None and size(held.text) >= size(piece.text):
                 continue
             cost = piece.cost - (held.cost if held else 0) + self._opening(piece)
             if self._used + cost <= limit:
                 self._used += cost
-                self._chosen[piece.place] = piece
+                chosen[piece.place] = piece
                 self._begun.add(piece.document)
                 self._named.add((piece.document, piece.section))
 
@@ -85,7 +86,8 @@ class Selection:
 
     def chosen(self, document: int) -> list[Piece]:
         """What was chosen of a text, in its order."""
-        return [self._chosen[place] for place in sorted(self._chosen) if place[0] == document]
+        chosen = self._chosen[document]
+        return [chosen[place] for place in sorted(chosen)]
 
     def written(self, document: int) -> str:
         """The same as text: each section begins with its heading, or with its name as references use it."""
