@@ -104,8 +104,10 @@ def stages(given: Project, seed: int) -> Iterator[Stage]:
     )  # fmt: skip
     outputs = deliverables(seed)
     plan = [*plan_pipeline(CATALOG, TASK)]
-    components = "\n".join(f"- {name}" for name in COMPONENTS)
-    following = expand_pipeline(CATALOG, TASK, f"{outputs['architecture']}\n\n## Components\n\n{components}\n")
+    # First, or half a block of code above it would hide the list.
+    listed = "\n".join(f"- {name}" for name in COMPONENTS)
+    outputs["architecture"] = f"## Components\n\n{listed}\n\n{outputs['architecture']}"
+    following = expand_pipeline(CATALOG, TASK, outputs["architecture"])
     plan += shaped(following, Shape.STAR, CATALOG.get("merger"))
     needs = {task.key: set(task.depends_on) for task in plan}
     made: dict[str, Artefact] = {}

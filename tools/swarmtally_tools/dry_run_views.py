@@ -124,7 +124,7 @@ def _estimate(dry: DryRun) -> EstimateView:
         tasks=len(known),
         unknown_tasks=len(dry.tasks) - len(known),
         input_tokens=_sum([item.estimate.tokens if item.estimate else None for item in known]),
-        error=first.error if first else None,
+        error=None if first is None or first.error is None else round(first.error, 4),
         n=first.n if first else None,
         basis=first.basis if first else None,
         input_usd=_usd(input_nanousd),

@@ -218,6 +218,7 @@ async def _made(work: _Work, prompt: Prompt, received_ns: int | None = None) -> 
 async def _close(shop: Workshop, call: _Call) -> None:
     """Record what a call used that does not end its attempt."""
     await ledger.close_call(shop.database, call.usage_id, call.usage, shop.clock.now_ns(), call.exec_ns, call.asked)
+    shop.settled.tell()
 
 
 def room_of(info: BackendInfo) -> Room:

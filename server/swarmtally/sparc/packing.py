@@ -35,7 +35,7 @@ SYSTEM = (
 
 UPSTREAM_BYTES, UPSTREAM_EACH_BYTES = 24 * 1024, 3 * 512
 """The most that artefacts take of a prompt: one or two so much, so that work on code has it whole; more of them so much
-each and 3 KiB."""
+each and 2 KiB."""
 
 _NAMED = 12
 """The most references that are named one by one as not shown."""
@@ -140,7 +140,7 @@ def _earlier(inputs: Inputs) -> list[Material]:
 
 
 def _upstream_bytes(count: int) -> int:
-    return UPSTREAM_BYTES if count <= 2 else 3 * 1024 + count * UPSTREAM_EACH_BYTES
+    return UPSTREAM_BYTES if count <= 2 else 2 * 1024 + count * UPSTREAM_EACH_BYTES
 
 
 def _more(
