@@ -15,6 +15,7 @@ from swarmtally.core.warming import KEPT_NS, Beginning, Warming, beginning_of
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Task
+from swarmtally.domain.usage import TokenUsage
 from tests.core.harness import ScriptedBackend, Swarmed, swarmed, task
 from tests.store.conftest import HandClock
 
@@ -339,3 +340,29 @@ async def test_a_run_that_is_cancelled_while_its_calls_wait_ends_and_sends_none_
             await swarm.runs.wait(run_id, None)
         assert len(backend.order) == 1
         assert {task.status for task in (await swarm.tasks(run_id)).values()} == {"cancelled"}
+
+
+@dataclass
+class HeldBackend(CachingBackend):
+    """Answers `a` at once, and what builds on it when the gate opens."""
+
+    async def execute(self, prompt: Prompt) -> Reply:
+        if prompt.parts[-1] == "a":
+            return Reply("done", TokenUsage(10, 1))
+        return await super().execute(prompt)
+
+
+async def test_what_a_task_needs_is_known_to_have_arrived_while_its_call_waits(tmp_path: Path) -> None:
+    packer = SharingPacker()
+    backend = HeldBackend(gate=anyio.Event())
+    async with swarmed(tmp_path, backend, packer=packer) as swarm:
+        run_id = await swarm.start(task("a"), task("b", "a"), task("c", "a"))
+        with anyio.fail_after(20):
+            await claimed(swarm, packer, backend)
+            arrived = await swarm.rows("SELECT received_ns FROM message WHERE kind = 'data_transfer'")
+            # None goes to the agent that made it.
+            assert arrived
+            assert all(row["received_ns"] is not None for row in arrived)
+            assert backend.gate is not None
+            backend.gate.set()
+            await swarm.runs.wait(run_id, None)

@@ -1,5 +1,6 @@
 """Packing long shared context: what all tasks of a pipeline begin with, and what each is shown besides."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from swarmtally.core.ports import Inputs, Prompt
 from swarmtally.domain.run import Run, RunKind
 from swarmtally.sparc.context import WHOLE_BYTES
+from swarmtally.sparc.jsonparts import json_parts
 from swarmtally.sparc.passages import indexed, query, rank, terms
 from swarmtally.sparc.sections import outline
 from tests.unit.test_sparc_packing import CATALOG, PACKER, PLENTY, RUN, TASK, artefact, fixed_size, run_with
@@ -137,6 +139,14 @@ def test_code_is_kept_whole_by_symbol() -> None:
     assert [text.strip() for text in units] == ["@cached\ndef f3(x: int) -> int:\n    y = 3\n\n    return y"]
 
 
+def test_what_is_said_of_code_in_code_is_part_of_it() -> None:
+    said = "\n".join(f"Sentence {n} says what it is for and why it is so." for n in range(9))
+    whole = outline(f'"""A module.\n\n{said}\n"""\n\nimport os\n\n\ndef only(x: int) -> int:\n    return x\n')
+    assert whole.code
+    assert [section.slug for section in whole.sections] == ["top", "only"]
+    assert not outline(f"{said}\n\ndef only(x)\n").code
+
+
 def test_a_large_class_is_divided_into_its_methods() -> None:
     body = "".join(f"    def m{n}(self):\n        return '{'x' * 400}'\n\n" for n in range(12))
     slugs = [section.slug for section in outline(f"class Big:\n{body}\n\ndef after():\n    return 1\n").sections]
@@ -149,3 +159,49 @@ def test_words_are_found_in_other_forms_and_scripts() -> None:
     text = indexed("One. The payments dashboard. Dashboards of dashboards.")
     (best, *_) = rank([text], query("payment dashboards"))
     assert text.units[best.number].text == "The payments dashboard."
+
+
+def test_a_part_of_json_says_where_it_stands() -> None:
+    operations = {f"/thing{n}": {"get": {"summary": f"Reads thing {n}", "note": "x" * 150}} for n in range(60)}
+    operations["/refunds"] = {"post": {"summary": "Pays the cart back", "limit_days": 41, "note": "y" * 150}}
+    described = json.dumps({"openapi": "3.1.0", "info": {"title": "Shop"}, "paths": operations})
+    prompt = PACKER.pack(run_with(described), replace(TASK, text="Refunds"), Inputs((artefact("x"),)), PLENTY)
+    (line,) = [line for line in prompt.text.splitlines() if "limit_days" in line]
+    assert line.startswith('paths: {"/refunds": {"post": {"summary": "Pays the cart back", "limit_days": 41')
+    first = PACKER.pack(run_with(described), FIRST, Inputs(), PLENTY)
+    assert all(f'Reads thing {n}"' in first.text for n in range(60))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=8), inner, max_size=6),
+    max_leaves=40,
+)
+
+
+@given(st.dictionaries(st.text(max_size=8), json_values) | st.lists(json_values), st.integers(5, 200))
+def test_parts_of_json_hold_all_of_its_texts(value: object, limit: int) -> None:
+    parts = json_parts(json.dumps(value), limit)
+    assert parts is not None
+
+    def texts(inner: object) -> Iterator[str]:
+        if isinstance(inner, str):
+            yield json.dumps(inner, ensure_ascii=False)
+        for child in inner.values() if isinstance(inner, dict) else inner if isinstance(inner, list) else ():
+            yield from texts(child)
+
+    whole = "\n".join(parts)
+    assert all(text in whole for text in texts(value))
+
+
+def test_what_only_looks_like_json_is_read_as_prose() -> None:
+    for text in ("{not json", "[1, 2", "[" * 100_000, "just prose"):
+        assert json_parts(text, 100) is None
+
+
+def test_half_a_character_in_json_does_no_harm() -> None:
+    half = '{"\\ud800": ["\\udfff a", 1], "b\\n": {"c": "' + "x" * 9_000 + '"}}'
+    parts = json_parts(half, 10)
+    assert parts is not None
+    assert "\n" not in "".join(parts)
+    assert PACKER.pack(run_with(half), TASK, Inputs((artefact("x"),)), PLENTY).text.encode()

@@ -200,6 +200,10 @@ async def _made_with_parts(work: _Work, prompt: Prompt, call: _Call, budget: int
 async def _made(work: _Work, prompt: Prompt, received_ns: int | None = None) -> _Call:
     """One call, recorded before it is sent. It may wait for another that brings what both begin with into a cache."""
     shop, info = work.shop, work.backend.info
+    if received_ns is not None and (info.caches or work.run.budget):
+        # The call may wait; a report must not learn of the arrival only then.
+        await ledger.record_arrival(shop.database, work.claim, received_ns)
+        received_ns = None
     async with shop.warming.turn(beginning_of(work.run.run_id, prompt, info), shop.clock) as turn:
         opened = ledger.opened_call(work.run, work.claim, (info.name, info.model), prompt, shop.clock.now_ns())
         opened = await budgets.reserved(shop.database, shop.counter, work.run, info, prompt, opened)

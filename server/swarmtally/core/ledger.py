@@ -49,6 +49,15 @@ def priced(used: TokenUsage, pricing: Pricing | None) -> TokenUsage:
     return replace(used, price=Price(cost_nanousd, pricing.output_weight, pricing.cache_read_weight, pricing.date))
 
 
+async def record_arrival(database: Database, claim: Claim, received_ns: int) -> None:
+    """Record that what was sent to the claim's agent arrived at `received_ns`."""
+
+    async def unit(tx: Connection) -> None:
+        await messages.receive(tx, claim.task.task_id, claim.number, received_ns)
+
+    await database.write(unit)
+
+
 async def open_call(
     database: Database, run: Run, call: OpenedCall, received_ns: int | None, settled: Settled
 ) -> int | None:

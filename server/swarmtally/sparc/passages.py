@@ -1,8 +1,8 @@
 """Finds what in a text matters to a task: BM25 over its sentences and symbols (Robertson & Zaragoza 2009).
 
-A unit is a sentence, an item of a list, a row of a table, or a whole symbol of code. Its section's heading counts as
-part of it. Words are compared by their first six letters, which joins most inflected forms in most languages
-(truncation as in McNamee & Mayfield 2004).
+A unit is a sentence, an item of a list, a row of a table, a part of JSON with its path, or a whole symbol of code. Its
+section's heading counts as part of it. Words are compared by their first six letters, which joins most inflected forms
+in most languages (truncation as in McNamee & Mayfield 2004).
 """
 
 import math
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from swarmtally.sparc.jsonparts import json_parts
 from swarmtally.sparc.keeping import kept
 from swarmtally.sparc.sections import KEPT_CHARS, LARGE_SYMBOL_BYTES, Outline, outline, split_blocks
 
@@ -91,7 +92,7 @@ def query(own: str, around: str = "", share: float = 0.1) -> dict[str, float]:
 def indexed(text: str) -> Indexed:
     """The units of a text; those of the last texts asked for are kept."""
     whole = outline(text)
-    units = tuple(_units(whole))
+    units = tuple(_json_units(text) or _units(whole))
     counts = [_counted(whole, unit) for unit in units]
     postings: dict[str, list[tuple[int, int]]] = {}
     for number, count in enumerate(counts):
@@ -123,6 +124,15 @@ def rank(texts: Sequence[Indexed], wanted: Mapping[str, float]) -> list[Found]:
     total = sum(wanted.values())
     found = [Found(*at, score * matched[at] / total) for at, score in scores.items()]
     return sorted(found, key=lambda one: (-one.score, one.document, one.number))
+
+
+def _json_units(text: str) -> list[Unit]:
+    parts = json_parts(text, SENTENCE_CHARS) or ()
+    return [
+        Unit(0, number, order, part, apart=True)
+        for number, whole in enumerate(parts)
+        for order, part in enumerate(_parts(whole, LARGE_SYMBOL_BYTES))
+    ]
 
 
 def _units(whole: Outline) -> Iterator[Unit]:

@@ -46,6 +46,12 @@ _CODE_LINE = re.compile(
 _CODE_SHARE = 0.7
 """From this share of its lines that look like code on, a text without fences is code."""
 
+_ONE_SYMBOL_SHARE = 0.9
+"""The same where it holds but one signature."""
+
+_QUOTES = ('"""', "'''")
+"""What stands between them in code is prose, and part of the code."""
+
 LARGE_SYMBOL_BYTES = 3_000
 """A class from here on is divided into its methods."""
 
@@ -127,10 +133,15 @@ def _is_code(lines: Sequence[Line]) -> bool:
         return False
     written = [line for line in lines if line.text.strip()]
     # What reads as a heading is a comment where it stands in code: it begins no symbol.
-    if sum(1 for line in written if not line.level and is_signature(line.text)) < 2:
+    signatures = sum(1 for line in written if not line.level and is_signature(line.text))
+    if not signatures:
         return False
-    looks = sum(1 for line in written if line.level or _CODE_LINE.match(line.text))
-    return looks >= _CODE_SHARE * len(written)
+    looks, quoted = 0, False
+    for line in written:
+        ends = sum(map(line.text.count, _QUOTES))
+        looks += bool(line.level or quoted or ends or _CODE_LINE.match(line.text))
+        quoted ^= ends % 2 == 1
+    return looks >= (_CODE_SHARE if signatures > 1 else _ONE_SYMBOL_SHARE) * len(written)
 
 
 def _symbols(lines: Sequence[Line]) -> Iterator[tuple[int, int, str]]:
