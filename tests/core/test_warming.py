@@ -276,7 +276,7 @@ class CachingBackend(ScriptedBackend):
 
 async def claimed(swarm: Swarmed, packer: SharingPacker, backend: CachingBackend) -> None:
     """Return when three attempts are at their calls, and everything that can be sent was."""
-    while packer.packed < 3 or not backend.at_once:
+    while packer.packed < 3 or backend.at_once < (1 if backend.caches else 3):
         await anyio.lowlevel.checkpoint()
     # Writes are done in order, so the rows of calls about to be sent are there before this is.
     await swarm.database.write(lambda tx: tx.rows("SELECT 1"))
