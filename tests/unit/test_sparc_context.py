@@ -9,12 +9,15 @@ from benchmarks.tokens import stages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swarmtally.core.ports import Inputs, Prompt
+from swarmtally.core.ports import Inputs, Prompt, Separate
 from swarmtally.domain.run import Run, RunKind
+from swarmtally.sparc import tags
 from swarmtally.sparc.context import WHOLE_BYTES
 from swarmtally.sparc.jsonparts import json_parts
+from swarmtally.sparc.packing import SYSTEM
 from swarmtally.sparc.passages import indexed, query, rank, terms
 from swarmtally.sparc.sections import outline
+from swarmtally.sparc.selection import size
 from tests.unit.test_sparc_packing import CATALOG, PACKER, PLENTY, RUN, TASK, artefact, fixed_size, run_with
 
 FIRST = replace(TASK, key="spec", phase="specification", mode="spec-pseudocode", text="Shop", tolerates_failure=False)
@@ -205,3 +208,14 @@ def test_half_a_character_in_json_does_no_harm() -> None:
     assert parts is not None
     assert "\n" not in "".join(parts)
     assert PACKER.pack(run_with(half), TASK, Inputs((artefact("x"),)), PLENTY).text.encode()
+
+
+@given(texts, texts)
+def test_a_separate_prompt_is_as_long_as_one_that_is_written_out(context: list[str], made: list[str]) -> None:
+    run, artefacts = run_with(*context), [artefact(text, number) for number, text in enumerate(made)]
+    apart = PACKER.pack(run, TASK, Inputs(tuple(artefacts[:1]), earlier=tuple(artefacts[1:])), PLENTY)
+    whole = tags.joined_whole(tags.contexts(run.context))
+    upstream = tags.joined_whole([tags.artefact(one) for one in artefacts])
+    shared = "\n\n".join(filter(None, (SYSTEM, whole)))
+    written = "\n\n".join(filter(None, (shared, upstream, *apart.parts[-2:])))
+    assert apart.separate == Separate(size(written), size(shared))

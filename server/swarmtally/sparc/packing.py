@@ -89,10 +89,12 @@ class ContextPacker:
             once.cleared(written)
         artefacts_text = made.text(once)
         room -= size(artefacts_text)
-        first = pipeline and not inputs.needed and not inputs.earlier
+        earlier = [tags.artefact(one) for one in inputs.earlier]
+        needed = [material for material in artefacts if material.needed]
+        first = pipeline and not needed and not earlier
         # A merge has to do with what it merges, not with what that was made from.
         merges = task.phase == MERGE_PHASE
-        more = "" if merges else _more(texts, shared, inputs, wanted, room, first=first)
+        more = "" if merges else _more(texts, shared, earlier, wanted, room, first=first)
         return Prompt(
             SYSTEM,
             tuple(filter(None, (shared.text, artefacts_text, more, mode.prompt, asked))),
@@ -100,8 +102,8 @@ class ContextPacker:
             mode.deliverable,
             len(shared.reduced),
             shared_parts=1 if texts and share <= shared_most else 0,
-            left_out=(*shared.reduced, *made.reduced, *(material.reference for material in _earlier(inputs))),
-            separate=None if merges else _separate(texts, inputs, (mode.prompt, asked)),
+            left_out=(*shared.reduced, *made.reduced, *(material.reference for material in earlier)),
+            separate=None if merges else _separate(texts, [*needed, *earlier], (mode.prompt, asked)),
         )
 
     def parts(self, run: Run, inputs: Inputs, references: Sequence[str], budget_bytes: int) -> str:
@@ -118,7 +120,7 @@ def least_prompt(mode: Mode, text: str) -> Prompt:
 
 def with_context(prompt: Prompt, context: Sequence[str]) -> Prompt:
     """`prompt` with the shared context before it, whole."""
-    return replace(prompt, parts=(joined_whole(tags.contexts(context)), *prompt.parts))
+    return replace(prompt, parts=(joined_whole(tags.contexts(tuple(context))), *prompt.parts))
 
 
 def _asked(text: str, mode: Mode, missing: Sequence[str]) -> str:
@@ -135,16 +137,18 @@ def _artefacts(inputs: Inputs) -> list[Material]:
     return [tags.artefact(one, limit) for one, limit in limits]
 
 
-def _earlier(inputs: Inputs) -> list[Material]:
-    return [tags.artefact(one) for one in inputs.earlier]
-
-
 def _upstream_bytes(count: int) -> int:
     return UPSTREAM_BYTES if count <= 2 else 2 * 1024 + count * UPSTREAM_EACH_BYTES
 
 
 def _more(
-    texts: Sequence[Material], shared: Shared, inputs: Inputs, wanted: Mapping[str, float], room: int, *, first: bool
+    texts: Sequence[Material],
+    shared: Shared,
+    earlier: Sequence[Material],
+    wanted: Mapping[str, float],
+    room: int,
+    *,
+    first: bool,
 ) -> str:
     """What the one task is shown besides, in at most `room` bytes: the passages that match it, and what there is more.
 
@@ -155,7 +159,6 @@ def _more(
         for material, shown in zip(texts, shared.shown, strict=True)
         if material.reference in shared.reduced
     ]
-    earlier = _earlier(inputs)
     sources += [Source(replace(one, opening=f'{one.opening[:-1]} part="passages">')) for one in earlier]
     if not sources:
         return ""
@@ -173,8 +176,12 @@ def _not_shown(references: Sequence[str]) -> str:
     return f"[… not shown whole: {', '.join(references[:_NAMED])}{more}]"
 
 
-def _separate(texts: Sequence[Material], inputs: Inputs, asked: Sequence[str]) -> Separate:
-    made = sorted([*map(tags.artefact, inputs.needed), *_earlier(inputs)], key=lambda material: material.recency)
-    shared = Prompt(SYSTEM, tuple(filter(None, (joined_whole(texts),))))
-    whole = Prompt(SYSTEM, tuple(filter(None, (*shared.parts, joined_whole(made), *asked))))
-    return Separate(size(whole.text), size(shared.text))
+def _separate(texts: Sequence[Material], made: Sequence[Material], asked: Sequence[str]) -> Separate:
+    shared = _joined_bytes([size(SYSTEM), tags.whole_bytes(texts)])
+    return Separate(_joined_bytes([shared, tags.whole_bytes(made), *map(size, asked)]), shared)
+
+
+def _joined_bytes(parts: Sequence[int]) -> int:
+    """The length of a prompt with parts of these lengths; empty ones are omitted."""
+    there = [part for part in parts if part]
+    return sum(there) + 2 * (len(there) - 1)

@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from swarmtally.domain.task import Artefact
 from swarmtally.sparc.digest import cut
@@ -67,8 +68,12 @@ def disarmed_again(text: str, limit_bytes: int) -> str:
     return cut(disarmed(text), limit_bytes)
 
 
-def contexts(texts: Sequence[str]) -> tuple[Material, ...]:
-    """The texts of a run's shared context, numbered from 1; empty ones are left out."""
+@lru_cache(maxsize=16)
+def contexts(texts: tuple[str, ...]) -> tuple[Material, ...]:
+    """The texts of a run's shared context, numbered from 1; empty ones are left out.
+
+    Those asked for lately are kept: a run asks for each of its tasks.
+    """
     return tuple(
         Material(f'<context n="{number}">', "</context>", disarmed(text), f"context:{number}", number)
         for number, text in enumerate(filter(str.strip, texts), start=1)
@@ -91,6 +96,11 @@ def artefact(made: Artefact, limit: int | None = None) -> Material:
 def joined_whole(materials: Sequence[Material]) -> str:
     """All of it."""
     return "\n".join(material.show(material.text) for material in materials)
+
+
+def whole_bytes(materials: Sequence[Material]) -> int:
+    """The length of `joined_whole`."""
+    return max(0, sum(material.frame + size(material.text) for material in materials) - 1)
 
 
 def common_length(sizes: Sequence[int], room: int) -> int:
