@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from swarmtally.cli.frame import frame
-from swarmtally_tools.monitor import KINDS, MonitorView, RunProgressView, SampleView, sample_view
+from swarmtally_tools.monitor_views import KINDS, MonitorView, RunProgressView, SampleView, sample_view
 from tests.backends.wire import Hold, OpenAIWire, held
 from tests.cli.conftest import Shell, finish, start
 from tests.cli.screen import Screen

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,13 @@ from swarmtally.app import App, open_app
 from swarmtally.core import progress
 from swarmtally.domain.errors import InvalidInput, NoSwarm, NotFound
 from swarmtally.domain.resources import ResourceUse
-from swarmtally.domain.swarm import Strategy, Topology
+from swarmtally.domain.swarm import Strategy, Swarm, Topology
 from swarmtally.domain.timekeeping import TimeSpent
 from swarmtally.insight.monitor import RUNS_LISTED, Agents, Executor, Latency, Queue, Sample
 from swarmtally.mcp.server import RESULT_LIMIT_BYTES
 from swarmtally.settings import Front, Settings
-from swarmtally_tools.monitor import (
-    KEPT,
-    KINDS,
-    MonitorView,
-    RunProgressView,
-    SampleView,
-    sample_view,
-    swarm_monitor,
-)
+from swarmtally_tools.monitor import KEPT, Watched, swarm_monitor
+from swarmtally_tools.monitor_views import KINDS, MonitorView, RunProgressView, SampleView, sample_view
 from tests.store.conftest import HandClock
 
 
@@ -133,6 +127,17 @@ async def test_the_last_sample_is_at_the_end_also_when_no_interval_ends_there(tm
         watch.step_s = 60
         view = await watch(interval=60, duration=60)
     assert (view.samples_taken, view.watched_s) == (2, 60)
+
+
+def test_a_look_that_went_on_to_its_end_leaves_nothing_though_its_first_sample_came_late() -> None:
+    watched = Watched(0.5, 0.5)
+    watched.begin(Swarm("s_1", "test", "here", Topology.STAR, Strategy.BALANCED, 8, None, 0), "swarm.db")
+    for elapsed_ns in (None, 494_000_000):
+        watched.add(replace(full(), elapsed_ns=elapsed_ns))
+    assert watched.view().remaining_s == 0.006
+    watched.end(0.5)
+    view = watched.view()
+    assert (view.watched_s, view.remaining_s, view.next_step) == (0.494, 0, None)
 
 
 async def test_a_swarm_that_is_not_there_is_told_with_the_remedy(tmp_path: Path) -> None:

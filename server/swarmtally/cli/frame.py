@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from swarmtally.cli.text import NONE, clean
-from swarmtally_tools.monitor import ExecutorView, LatencyView, MonitorView, RunProgressView, SampleView
+from swarmtally_tools.monitor_views import ExecutorView, LatencyView, MonitorView, RunProgressView, SampleView
 
 BAR_WIDTH = 30
 
