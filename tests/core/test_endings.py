@@ -13,9 +13,9 @@ from swarmtally.domain.errors import DiskFull, NoBackend, RunFinished
 from swarmtally.domain.ids import id_factory
 from swarmtally.domain.run import BackendChoice, Run
 from swarmtally.domain.task import Artefact, TaskStatus
-from swarmtally.store.connection import Connection
 from tests.core.harness import ScriptedBackend, Swarmed, swarmed, task
 from tests.core.invariants import assert_lawful, broken
+from tests.gate import Gate
 
 
 class MoodyShelf:
@@ -42,17 +42,13 @@ async def end(swarm: Swarmed, run_id: str) -> Run:
 
 
 async def test_a_result_that_waits_to_be_written_when_the_program_is_closed_is_kept(tmp_path: Path) -> None:
-    gate, writing, go_on = anyio.Event(), anyio.Event(), anyio.Event()
-
-    async def slow(tx: Connection) -> None:
-        writing.set()
-        await go_on.wait()
+    gate, slow = anyio.Event(), Gate()
 
     async with swarmed(tmp_path, ScriptedBackend(gate=gate)) as swarm:
         run_id = await swarm.start(task("a"), task("b", "a"))
         await swarm.backend.met.wait()
-        other = asyncio.create_task(swarm.database.write(slow))
-        await writing.wait()
+        other = asyncio.create_task(swarm.database.write(slow.unit))
+        await slow.reached()
         gate.set()
         while not swarm.database._queue:
             await anyio.lowlevel.checkpoint()
@@ -61,7 +57,7 @@ async def test_a_result_that_waits_to_be_written_when_the_program_is_closed_is_k
         async def release() -> None:
             while waiting in swarm.database._queue:
                 await anyio.lowlevel.checkpoint()
-            go_on.set()
+            slow.open()
 
         releasing = asyncio.create_task(release())
     await asyncio.gather(other, releasing)

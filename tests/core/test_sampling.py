@@ -26,6 +26,7 @@ from swarmtally.domain.timekeeping import Part, TimeSpent
 from swarmtally.store import location
 from swarmtally.store.database import Database, open_database
 from tests.core.harness import KeyPacker, ListPlanner, NoShelf, ScriptedBackend, Swarmed, swarmed, task
+from tests.gate import Gate
 from tests.store.conftest import HandClock
 
 OWNER = "host:1:2"
@@ -240,21 +241,16 @@ async def test_where_reading_is_slow_rows_come_less_often(tmp_path: Path, monkey
 
 async def test_waiting_for_another_processs_lock_is_store_time_and_told_apart(tmp_path: Path) -> None:
     async with swarmed(tmp_path) as swarm, open_database(tmp_path / "swarm.db", swarm.database.clock) as other:
-        held, free = anyio.Event(), anyio.Event()
-
-        async def hold(tx: object) -> None:
-            held.set()
-            await free.wait()
-
+        hold = Gate()
         async with anyio.create_task_group() as group:
-            group.start_soon(other.write, hold)
-            await held.wait()
+            group.start_soon(other.write, hold.unit)
+            await hold.reached()
             before = swarm.database.timekeeper.read()
             group.start_soon(swarm.init)
             with anyio.move_on_after(10):
                 while not swarm.database.timekeeper.read().since(before).lock_wait_ns:
                     await anyio.lowlevel.checkpoint()
-            free.set()
+            hold.open()
         spent = swarm.database.timekeeper.read().since(before)
     assert 0 < spent.lock_wait_ns <= spent.store_ns
     assert swarm.database.timekeeper.under_way(Part.STORE) == 0

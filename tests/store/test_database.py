@@ -1,6 +1,7 @@
 """`write` and `read`: group commit, cancellation, snapshots, locks."""
 
 import asyncio
+import contextlib
 import sqlite3
 
 import anyio
@@ -10,6 +11,7 @@ from swarmtally.domain.errors import DatabaseBusy, DiskFull, NewerSchema
 from swarmtally.store import connection, swarms
 from swarmtally.store.database import open_database
 from swarmtally.store.migrations import SCHEMA_VERSION
+from tests.gate import Gate
 
 
 def adding(name):
@@ -25,23 +27,11 @@ async def names(database):
     return [row["project"] for row in rows]
 
 
-class Gate:
-    """A unit that holds the write transaction until it is opened, so that what is queued meanwhile is one batch."""
-
-    def __init__(self):
-        self.reached = asyncio.Event()
-        self.open = asyncio.Event()
-
-    async def unit(self, _tx):
-        self.reached.set()
-        await self.open.wait()
-
-
 async def batch_of(database, *units):
     """Start `units` so that they are committed together; their tasks, not yet run, and the gate before them."""
     gate = Gate()
     first = asyncio.create_task(database.write(gate.unit))
-    await gate.reached.wait()
+    await gate.reached()
     tasks = [asyncio.create_task(database.write(unit)) for unit in units]
     while len(database._queue) < len(units):
         await anyio.lowlevel.checkpoint()
@@ -56,16 +46,18 @@ async def test_every_one_of_many_concurrent_writers_is_acknowledged(database):
 
 
 async def test_writers_that_wait_are_committed_together(database):
-    seen = []
+    inside = Gate()
 
     async def second(tx):
-        inside = [row["project"] for row in await tx.rows("SELECT project FROM project")]
-        seen.append((inside, await names(database)))
+        await inside.unit(tx)
+        return [row["project"] for row in await tx.rows("SELECT project FROM project")]
 
     gate, first, tasks = await batch_of(database, adding("a"), second)
-    gate.open.set()
-    await asyncio.gather(first, *tasks)
-    assert seen == [(["a"], [])]
+    gate.open()
+    await inside.reached()
+    assert await names(database) == []
+    inside.open()
+    assert await asyncio.gather(first, *tasks) == [None, "a", ["a"]]
 
 
 async def test_a_failing_unit_undoes_only_itself_and_tells_only_its_caller(database):
@@ -78,7 +70,7 @@ async def test_a_failing_unit_undoes_only_itself_and_tells_only_its_caller(datab
         await tx.rows("INSERT INTO project (project) VALUES (NULL)")
 
     gate, first, tasks = await batch_of(database, adding("a"), failing, adding("b"), wrong_sql, adding("c"))
-    gate.open.set()
+    gate.open()
     outcomes = await asyncio.gather(first, *tasks, return_exceptions=True)
     assert [outcome for outcome in outcomes if isinstance(outcome, str)] == ["a", "b", "c"]
     assert isinstance(outcomes[2], KeyError)
@@ -106,7 +98,7 @@ async def test_when_the_commit_fails_every_caller_is_told_and_nothing_is_written
         )
 
     gate, first, tasks = await batch_of(database, adding("a"), breaks_at_commit, adding("b"))
-    gate.open.set()
+    gate.open()
     outcomes = await asyncio.gather(first, *tasks, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes[1:]] == [sqlite3.IntegrityError] * 3
     assert await names(database) == []
@@ -114,17 +106,17 @@ async def test_when_the_commit_fails_every_caller_is_told_and_nothing_is_written
 
 
 async def test_when_the_rollback_fails_too_nobody_waits_for_ever(database):
-    refusals = [sqlite3.SQLITE_DENY]
+    refusals = [sqlite3.SQLITE_DENY] * 2
 
     def refuse_one_rollback(_action, operation, *_rest):
         return refusals.pop() if operation == "ROLLBACK" and refusals else sqlite3.SQLITE_OK
 
     async def breaks_everything(tx):
-        await tx._raw.set_authorizer(refuse_one_rollback)
+        tx._raw.at_once(lambda raw: raw.set_authorizer(refuse_one_rollback))
         raise DiskFull("here")
 
     gate, first, tasks = await batch_of(database, breaks_everything, adding("b"))
-    gate.open.set()
+    gate.open()
     async with asyncio.timeout(10) as limit:
         outcomes = await asyncio.gather(first, *tasks, return_exceptions=True)
     assert not limit.expired()
@@ -143,7 +135,7 @@ async def test_a_caller_cancelled_before_its_unit_began_leaves_nothing(database)
     tasks[1].cancel()
     with pytest.raises(asyncio.CancelledError):
         await tasks[1]
-    gate.open.set()
+    gate.open()
     await asyncio.gather(first, tasks[0], tasks[2])
     assert await names(database) == ["a", "b"]
 
@@ -171,18 +163,18 @@ async def test_a_leader_cancelled_in_the_middle_of_a_commit_does_not_stop_the_ot
 
     gate = Gate()
     first = asyncio.create_task(database.write(gate.unit))
-    await gate.reached.wait()
+    await gate.reached()
     leader = asyncio.create_task(lead())
     while not database._queue:
         await anyio.lowlevel.checkpoint()
     follower = asyncio.create_task(database.write(adding("follower")))
     while len(database._queue) < 2:
         await anyio.lowlevel.checkpoint()
-    gate.open.set()
-    await inner.reached.wait()
+    gate.open()
+    await inner.reached()
     await cancel(leader, scope)
     await anyio.lowlevel.checkpoint()
-    inner.open.set()
+    inner.open()
     assert await follower == "follower"
     await asyncio.gather(first, leader, return_exceptions=True)
     assert leader.done()
@@ -190,13 +182,19 @@ async def test_a_leader_cancelled_in_the_middle_of_a_commit_does_not_stop_the_ot
 
 
 async def test_a_read_sees_one_state_of_the_database(database):
+    gate = Gate()
+
     async def counting(tx):
         before = await tx.row("SELECT COUNT(*) AS n FROM project")
-        await database.write(adding("meanwhile"))
+        await gate.unit(tx)
         after = await tx.row("SELECT COUNT(*) AS n FROM project")
         return before["n"], after["n"]
 
-    assert await database.read(counting) == (0, 0)
+    reading = asyncio.create_task(database.read(counting))
+    await gate.reached()
+    await database.write(adding("meanwhile"))
+    gate.open()
+    assert await reading == (0, 0)
     assert await names(database) == ["meanwhile"]
 
 
@@ -225,16 +223,18 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 
 
 async def test_a_cancelled_read_is_interrupted_and_its_connection_not_used_again(database):
-    started = asyncio.Event()
+    started = Gate()
+    started.open()
 
     async def endless(tx):
-        started.set()
+        await started.unit(tx)
         # The second begins only after the first was interrupted, and must be interrupted too.
-        await asyncio.gather(tx.rows(ENDLESS), tx.rows(ENDLESS))
+        with contextlib.suppress(sqlite3.OperationalError):
+            await tx.rows(ENDLESS)
+        await tx.rows(ENDLESS)
 
     reading = asyncio.create_task(database.read(endless))
-    await started.wait()
-    await anyio.lowlevel.checkpoint()
+    await started.reached()
     reading.cancel()
     async with asyncio.timeout(10) as limit:
         with pytest.raises(asyncio.CancelledError):
@@ -248,8 +248,8 @@ async def test_a_read_that_outlives_the_database_closes_its_connection(path, clo
     gate = Gate()
     async with open_database(path, clock) as database:
         reading = asyncio.create_task(database.read(gate.unit))
-        await gate.reached.wait()
-    gate.open.set()
+        await gate.reached()
+    gate.open()
     await reading
     assert database._idle_readers == []
     with pytest.raises(AssertionError, match="write after close"):

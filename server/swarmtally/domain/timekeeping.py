@@ -1,5 +1,6 @@
 """Where a process's own time goes: each moment of wall-clock time belongs to exactly one part of the work."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -81,7 +82,7 @@ class _LockWait:
 
 
 class Timekeeper:
-    """Divides the time since it was made. For one event loop: it is not safe between threads.
+    """Divides the time since it was made. Statements run in threads of their own, so every thread may tell it.
 
     Each change of what is under way settles the time since the last, so keeping time costs two readings of the clock
     for each thing that is timed.
@@ -96,6 +97,7 @@ class Timekeeper:
         self._settled_ns = monotonic_ns()
         self._spans = tuple(_Span(self, part) for part in (Part.STORE, Part.SCHEDULING, Part.BACKENDS))
         self._lock_wait = _LockWait(self)
+        self._lock = threading.Lock()
 
     def time(self, part: Part) -> _Span:
         """Count what happens inside the `with` to `part`; as often at once as wanted."""
@@ -110,31 +112,36 @@ class Timekeeper:
         return self._under_way[part]
 
     def begin(self, part: Part) -> None:
-        # Where others of its kind are under way, nothing changes for the time.
-        if not self._under_way[part]:
-            self._settle()
-        self._under_way[part] += 1
+        with self._lock:
+            # Where others of its kind are under way, nothing changes for the time.
+            if not self._under_way[part]:
+                self._settle()
+            self._under_way[part] += 1
 
     def end(self, part: Part) -> None:
-        if self._under_way[part] == 1:
-            self._settle()
-        self._under_way[part] -= 1
+        with self._lock:
+            if self._under_way[part] == 1:
+                self._settle()
+            self._under_way[part] -= 1
 
     def begin_waiting(self) -> None:
-        self._settle()
-        self._under_way[Part.STORE] += 1
-        self._waiting += 1
+        with self._lock:
+            self._settle()
+            self._under_way[Part.STORE] += 1
+            self._waiting += 1
 
     def end_waiting(self) -> None:
-        self._settle()
-        self._under_way[Part.STORE] -= 1
-        self._waiting -= 1
+        with self._lock:
+            self._settle()
+            self._under_way[Part.STORE] -= 1
+            self._waiting -= 1
 
     def read(self) -> TimeSpent:
         """What was spent until now."""
-        self._settle()
-        store, scheduling, backends, rest = self._spent
-        return TimeSpent(store, scheduling, backends, rest, self._waited)
+        with self._lock:
+            self._settle()
+            store, scheduling, backends, rest = self._spent
+            return TimeSpent(store, scheduling, backends, rest, self._waited)
 
     def _settle(self) -> None:
         now_ns = self._monotonic_ns()

@@ -1,12 +1,15 @@
-"""One SQLite connection as we use it: rows back in one hop, our own lock retry, errors translated."""
+"""One SQLite connection as we use it: units of work run in its thread, our own lock retry, errors translated."""
 
 import asyncio
 import contextlib
+import contextvars
 import json
 import random
 import sqlite3
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,12 +35,30 @@ _INTERRUPT_S = 0.005
 _jitter = random.Random()  # noqa: S311 - spreads retries, decides nothing
 
 
+Unit = Callable[["Connection"], Awaitable[T]]
+"""What is done in one transaction. It awaits nothing but statements of its connection, and touches nothing that the
+event loop changes meanwhile: it runs to its end in the connection's thread."""
+
+
+class _Threaded(aiosqlite.Connection):
+    """aiosqlite's connection, which also runs what it is given in its thread."""
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._execute(work, self._conn)  # type: ignore[no-any-return, no-untyped-call]
+
+    def at_once(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """The same for who is in that thread already."""
+        return work(self._conn)
+
+
 class Connection:
     """A connection and its path. Statements return all their rows; parameters are named."""
 
-    def __init__(self, raw: aiosqlite.Connection, path: str, timekeeper: Timekeeper) -> None:
+    def __init__(self, raw: _Threaded, path: str, timekeeper: Timekeeper) -> None:
         self._raw = raw
         self._timekeeper = timekeeper
+        self._inside = 0
+        """The thread that runs a unit on this connection now."""
         self.path = path
 
     @classmethod
@@ -50,14 +71,15 @@ class Connection:
         uri = f"{path.as_uri()}?mode={'ro' if read_only else 'rwc'}"
         # Shielded: a connection opened for a caller that is gone would have nobody to close it.
         with faults.translated(str(path)), anyio.CancelScope(shield=True):
-            raw = await aiosqlite.connect(uri, uri=True, timeout=0, isolation_level=None, cached_statements=256)
+            connect = partial(sqlite3.connect, uri, uri=True, timeout=0, isolation_level=None, cached_statements=512)
+            raw = _Threaded(connect, iter_chunk_size=64)
+            await raw
         raw.row_factory = sqlite3.Row
         return cls(raw, str(path), timekeeper or Timekeeper(time.monotonic_ns))
 
     async def rows(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run one statement and return its rows (with RETURNING: the rows it changed)."""
-        with faults.translated(self.path), self._timekeeper.time(Part.STORE):
-            return list(await self._raw.execute_fetchall(sql, parameters or {}))  # type: ignore[arg-type]
+        return await self._run(lambda raw: raw.execute(sql, parameters or {}).fetchall())
 
     async def row(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Row | None:
         """The first row of one statement, or None."""
@@ -66,9 +88,30 @@ class Connection:
 
     async def many(self, sql: str, parameters: Iterable[Mapping[str, Any]]) -> None:
         """Run one statement for each set of parameters. Outcomes per row are not seen: use it for plain inserts."""
+        await self._run(lambda raw: raw.executemany(sql, parameters))
+
+    async def work(self, unit: Unit[T]) -> T:
+        """Run the whole unit in the connection's thread: its statements take no way between threads each."""
+        context = contextvars.copy_context()
+        return await self._raw.run(lambda _: context.run(self._finish, unit))
+
+    def _finish(self, unit: Unit[T]) -> T:
+        self._inside = threading.get_ident()
+        steps = unit(self).__await__()
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+        finally:
+            self._inside = 0
+        steps.close()
+        raise AssertionError("a unit of work awaited something else than a statement of its connection")
+
+    async def _run(self, statement: Callable[[sqlite3.Connection], T]) -> T:
         with faults.translated(self.path), self._timekeeper.time(Part.STORE):
-            async with self._raw.executemany(sql, parameters):
-                pass
+            if self._inside == threading.get_ident():
+                return self._raw.at_once(statement)
+            return await self._raw.run(statement)
 
     async def patiently(self, step: Callable[[], Awaitable[T]]) -> T:
         """Run `step` again after a jittered 0.2-2 ms while another connection holds the lock.

@@ -8,7 +8,7 @@ commit): one `BEGIN IMMEDIATE`, each caller's unit, one `COMMIT` with `synchrono
 import asyncio
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -19,12 +19,10 @@ from swarmtally.domain.clock import Clock
 from swarmtally.domain.errors import NewerSchema, StoreError
 from swarmtally.domain.timekeeping import Timekeeper
 from swarmtally.store import faults, location
-from swarmtally.store.connection import Connection
+from swarmtally.store.connection import Connection, Unit
 from swarmtally.store.migrations import SCHEMA_VERSION, migrate, refuse_foreign, version
 
 T = TypeVar("T")
-
-Unit = Callable[[Connection], Awaitable[T]]
 
 _READERS = 4
 """The most read-only connections a process keeps."""
@@ -87,7 +85,7 @@ class Database:
         async with self._readers:
             reader = self._idle_readers.pop() if self._idle_readers else await self._open_reader()
             try:
-                result = await reader.patiently(lambda: _in_snapshot(reader, unit))
+                result = await reader.patiently(lambda: reader.work(lambda tx: _in_snapshot(tx, unit)))
             except Exception:
                 await self._keep(reader)
                 raise
@@ -130,17 +128,31 @@ class Database:
         writer = self._writer
         assert writer is not None, "write after close"
         try:
-            await writer.patiently(lambda: writer.rows("BEGIN IMMEDIATE"))
-            await self._check_schema(writer)
+            await writer.patiently(lambda: writer.work(lambda tx: self._transaction(tx, batch)))
+        except BaseException as error:
+            # It never began, or could not be rolled back after its callers were told.
+            untold = [pending for pending in batch if not pending.done]
+            for pending in untold:
+                pending.fail(error)
+            if writer.in_transaction:
+                await writer.rows("ROLLBACK")
+            if not untold or not isinstance(error, Exception):
+                raise
+
+    async def _transaction(self, tx: Connection, batch: list[_Pending[Any]]) -> None:
+        """Run the units of `batch` and commit; raises only where that did not begin, because the file is locked."""
+        await tx.rows("BEGIN IMMEDIATE")
+        try:
+            await self._check_schema(tx)
             for pending in batch:
-                await _run_unit(writer, pending, alone=len(batch) == 1)
-            await writer.rows("COMMIT")
+                await _run_unit(tx, pending, alone=len(batch) == 1)
+            await tx.rows("COMMIT")
         except BaseException as error:
             # Before the rollback, which may fail too: a unit neither queued nor done would be waited for forever.
             for pending in batch:
                 pending.fail(error)
-            if writer.in_transaction:
-                await writer.rows("ROLLBACK")
+            if tx.in_transaction:
+                await tx.rows("ROLLBACK")
             if not isinstance(error, Exception):
                 raise
         for pending in batch:
