@@ -4,7 +4,7 @@ rows in one commit a task."""
 import sqlite3
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import location
 from swarmtally.store.database import Database, open_database
 
-Beside = Callable[[Database, Scheduler], Awaitable[None]]
+Beside = Callable[[Database, Scheduler], Coroutine[None, None, None]]
 """Something that goes on beside the tasks until it is cancelled."""
 
 CHOICE = BackendChoice("null", "null", None, "benchmark", None)
@@ -73,15 +73,11 @@ def _raw(path: Path, tasks: int, rows: int) -> float:
     return elapsed / tasks
 
 
-@dataclass(frozen=True)
 class NullBackend:
     """Answers at once."""
 
-    agents: int
-
-    @property
-    def info(self) -> BackendInfo:
-        return BackendInfo("null", "null", None, self.agents, True, "latency", 10_000, 100)
+    def __init__(self, agents: int) -> None:
+        self.info = BackendInfo("null", "null", None, agents, True, "latency", 10_000, 100)
 
     async def execute(self, prompt: Prompt) -> Reply:
         return Reply(prompt.parts[-1], TokenUsage(1, 1, 0, 0, 0))

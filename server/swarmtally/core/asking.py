@@ -44,7 +44,8 @@ async def packed(pack: Callable[[int], Awaitable[Prompt]], budget_bytes: int, in
             pass
         else:
             return _told_how(prompt) if how and prompt.left_out else prompt
-    return replace(await pack(budget_bytes), left_out=())
+    prompt = await pack(budget_bytes)
+    return replace(prompt, left_out=()) if prompt.left_out else prompt
 
 
 def _told_how(prompt: Prompt) -> Prompt:

@@ -1,7 +1,7 @@
 """One attempt at a task: pack its prompt, open its usage row, call the backend, and say what came of it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from swarmtally.store import artefacts
 from swarmtally.store.artefacts import Upstream
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
+from swarmtally.store.usage import ClosedCall
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ class Workshop:
     settled: Settled = field(default_factory=Settled)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Call:
     """A call that came to an end; its usage is closed with the outcome, in one transaction."""
 
@@ -157,7 +158,7 @@ class _Work:
 
 
 async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls: _Calls) -> _Call:
-    inputs = await inputs_of(shop.database, claim.task.task_id)
+    inputs = await inputs_of(shop.database, claim.task.task_id) if claim.waited else Inputs()
     held_ns = shop.clock.now_ns()
     work = _Work(shop, run, claim, backend, inputs, calls)
     info = backend.info
@@ -205,15 +206,15 @@ async def _made(work: _Work, prompt: Prompt, received_ns: int | None = None) -> 
         await ledger.record_arrival(shop.database, work.claim, received_ns)
         received_ns = None
     async with shop.warming.turn(beginning_of(work.run.run_id, prompt, info), shop.clock) as turn:
-        opened = ledger.opened_call(work.run, work.claim, (info.name, info.model), prompt, shop.clock.now_ns())
-        opened = await budgets.reserved(shop.database, shop.counter, work.run, info, prompt, opened)
+        held = await budgets.held_for(shop.database, shop.counter, work.run, info, prompt)
+        opened = ledger.opened_call(work.run, work.claim, (info.name, info.model), prompt, held)
         usage_id = await ledger.open_call(shop.database, work.run, opened, received_ns, shop.settled)
         if usage_id is None:
             raise AttemptOver(work.claim.task.task_id, work.claim.number)
         work.calls.begin(shop.clock)
         with shop.database.timekeeper.time(Part.BACKENDS):
             call = await _send(usage_id, work.backend, prompt)
-        call = replace(call, exec_ns=work.calls.end(shop.clock))
+        call.exec_ns = work.calls.end(shop.clock)
         if call.failure is None:
             turn.answered()
     return call
@@ -221,7 +222,8 @@ async def _made(work: _Work, prompt: Prompt, received_ns: int | None = None) -> 
 
 async def _close(shop: Workshop, call: _Call) -> None:
     """Record what a call used that does not end its attempt."""
-    await ledger.close_call(shop.database, call.usage_id, call.usage, shop.clock.now_ns(), call.exec_ns, call.asked)
+    closed = ClosedCall(call.usage_id, call.usage, call.exec_ns, call.asked)
+    await ledger.close_call(shop.database, closed, shop.clock.now_ns())
     shop.settled.tell()
 
 
@@ -250,7 +252,8 @@ async def _in_time(run: Run, inputs: Inputs, packing: Callable[[], _T]) -> _T:
 async def _send(usage_id: int, backend: Backend, prompt: Prompt) -> _Call:
     try:
         call = await _answered(usage_id, backend, prompt)
-        return replace(call, usage=ledger.priced(call.usage, backend.info.pricing))
+        call.usage = ledger.priced(call.usage, backend.info.pricing)
+        return call
     except SwarmError as error:
         refusal = BackendFailure(str(error), transient=False)
         return _Call(usage_id, TokenUsage(reason=f"the call was not made: {_shown(error)}"), failure=refusal)

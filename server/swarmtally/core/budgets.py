@@ -6,7 +6,7 @@ limit, or the input was longer than estimated by more than `ESTIMATE_SPARE`.
 """
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass
 from enum import Enum, auto
 
 import anyio
@@ -36,6 +36,16 @@ class Verdict(Enum):
     """There is no room now, but there may be when calls under way have ended."""
     HELD_BACK = auto()
     """There is no room: the run is paused, and the task ready again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Of a call about to be made."""
+
+    estimated_tokens: int
+    """Of input."""
+    reservation: Reservation | None
+    """None: its run has no budget."""
 
 
 class Settled:
@@ -73,16 +83,10 @@ def check_start(budget: Budget, info: BackendInfo | None) -> None:
         )
 
 
-async def reserved(
-    database: Database, counter: Counter, run: Run, info: BackendInfo, prompt: Prompt, call: OpenedCall
-) -> OpenedCall:
-    """The call with its estimate and, where its run has a budget, with what is to be held for it."""
-    estimate = await counter.estimate(database, info, prompt)
-    call = replace(call, estimated_tokens=estimate.tokens)
-    if not run.budget:
-        return call
-    held = reservation(info, estimate.tokens)
-    return replace(call, reserved_tokens=held.tokens, reserved_nanousd=held.nanousd)
+async def held_for(database: Database, counter: Counter, run: Run, info: BackendInfo, prompt: Prompt) -> Held:
+    """The estimate of a call about to be made and, where its run has a budget, what is to be held for it."""
+    tokens = await counter.tokens(database, info, prompt)
+    return Held(tokens, reservation(info, tokens) if run.budget else None)
 
 
 def reservation(info: BackendInfo, estimated_tokens: int) -> Reservation:

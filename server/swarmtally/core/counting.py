@@ -111,6 +111,12 @@ class Counter:
         reason = f"{counted(ratio.n, 'call')} of this model reported tokens; an error needs at least {LEAST_CALLS}"
         return Estimate(tokens, f"{ASSUMED_BYTES:.0f} bytes a token, assumed on the safe side", ratio.n, None, reason)
 
+    async def tokens(self, database: Database, info: BackendInfo, prompt: Prompt) -> int:
+        """The input tokens of `prompt` on that backend, as `estimate` tells them."""
+        if info.tokenizer is not None:
+            return await anyio.to_thread.run_sync(info.tokenizer.count, prompt.text)
+        return (await self.ratio(database, info)).tokens(len(prompt.text.encode()))
+
     async def ratio(self, database: Database, info: BackendInfo) -> Ratio:
         """The ratio of a backend's model as it was when the database was last asked."""
         key = (info.name, info.model)

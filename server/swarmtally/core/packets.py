@@ -252,8 +252,8 @@ class Packets:
         found = []
         for claim in await claims.claim(tx, demand, self._new_id, now_ns):
             offer = offered[claim.task.task_id]
-            await usage.open_call(tx, opened_call(offer.run, claim, (HOST, HOST), offer.prompt, now_ns))
-            await messages.receive(tx, claim.task.task_id, claim.number, now_ns)
+            await usage.open_calls(tx, [opened_call(offer.run, claim, (HOST, HOST), offer.prompt)], now_ns)
+            await messages.receive(tx, [(claim.task.task_id, claim.number, now_ns)])
             found.append(Packet(offer.run, claim.task, self._new_id("l"), offer.prompt, expires_ns))
             await packets.lease(tx, [(claim.task.task_id, claim.number, found[-1].lease)], expires_ns)
         order = list(offered)

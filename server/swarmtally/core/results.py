@@ -12,6 +12,7 @@ from swarmtally.domain.task import Artefact, Outcome, TaskStatus
 from swarmtally.store import agents, artefacts, events, runs, tasks, usage
 from swarmtally.store.connection import Connection
 from swarmtally.store.events import Event
+from swarmtally.store.usage import ClosedCall
 
 
 async def record(tx: Connection, held: dict[str, HeldRun], outcomes: Sequence[Outcome], now_ns: int) -> int:
@@ -20,17 +21,16 @@ async def record(tx: Connection, held: dict[str, HeldRun], outcomes: Sequence[Ou
     An outcome whose fence is stale, or whose run was let go of because the database could not be written, changes
     nothing but its call's usage: what was spent was spent.
     """
-    for outcome in outcomes:
-        if outcome.usage_id is not None and outcome.usage is not None:
-            await usage.close_call(tx, outcome.usage_id, outcome.usage, now_ns, outcome.call_ns)
     ours = [outcome for outcome in outcomes if outcome.claim.task.run_id in held]
-    if not ours:
-        return 0
-    fences = await tasks.end_attempts(tx, ours, now_ns)
+    fences = await tasks.end_attempts(tx, ours, now_ns) if ours else set()
     accepted = [outcome for outcome in ours if (outcome.claim.task.task_id, outcome.claim.number) in fences]
-    told = [outcome.usage_id for outcome in accepted if outcome.text is not None and outcome.usage_id is not None]
-    if told:
-        await usage.delivered(tx, told)
+    delivered = {outcome.usage_id for outcome in accepted if outcome.text is not None}
+    closed = [
+        ClosedCall(each.usage_id, each.usage, each.call_ns, delivered=each.usage_id in delivered)
+        for each in outcomes
+        if each.usage_id is not None and each.usage is not None
+    ]
+    await usage.close_calls(tx, closed, now_ns)
     for run_id in dict.fromkeys(outcome.claim.task.run_id for outcome in accepted):
         mine = [outcome for outcome in accepted if outcome.claim.task.run_id == run_id]
         await _record_run(tx, held[run_id], mine, now_ns)
@@ -92,7 +92,8 @@ async def finish_runs(
         The run_ids finished, and those with files still to be written.
     """
     ours = await runs.still_held(tx, [item.lease for item in held])
-    counts = await tasks.counts(tx, sorted(ours))
+    done = await tasks.ended_runs(tx, sorted(ours))
+    counts = await tasks.counts(tx, done)
     finished, waiting = [], []
     for item in held:
         run = item.run
@@ -100,7 +101,7 @@ async def finish_runs(
             continue
         if run.out_dir and run.run_id not in unshelved and await artefacts.unwritten(tx, run.run_id):
             waiting.append(run.run_id)
-        elif all(status.final for status in counts[run.run_id]):
+        elif run.run_id in counts:
             await _finish(tx, run, counts[run.run_id], unshelved.get(run.run_id), now_ns)
             finished.append(run.run_id)
     return finished, waiting

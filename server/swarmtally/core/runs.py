@@ -140,9 +140,10 @@ class Runs:
             budget=new.budget,
         )
         dead = await leases.dead_owners(self._database)
+        executed = self._executed()
 
         async def unit(tx: Connection) -> None:
-            await leases.free_abandoned(tx, dead, self._executed(), now_ns)
+            await leases.free_abandoned(tx, dead, executed, now_ns)
             if swarm.strategy is Strategy.SPECIALIZED:
                 await serve_roles(tx, swarm, roles, self._new_id, now_ns)
             await runs.insert(tx, run)
@@ -182,10 +183,11 @@ class Runs:
 
     async def pause_held(self, reason: str) -> list[str]:
         """Pause the unfinished runs that this process executes; returns their ids."""
+        held = self._scheduler.held()
 
         async def unit(tx: Connection) -> list[str]:
             paused = []
-            for lease in self._scheduler.held():
+            for lease in held:
                 if await runs.still_held(tx, [lease]):
                     await control.pause(tx, self._project, lease.run_id, reason, self._clock.now_ns())
                     paused.append(lease.run_id)
@@ -211,6 +213,7 @@ class Runs:
             # Opened before anything is changed: where that fails, nothing is.
             backend = await self._open_backend(found.backend)
 
+        executed = self._executed() | {run_id}
         done: list[tuple[control.Resumed, Run]] = []
 
         async def unit(tx: Connection) -> tuple[control.Resumed, Run]:
@@ -219,7 +222,7 @@ class Runs:
             run = await self._get(tx, run_id)
             if resumed.again:
                 await self._serve_again(tx, run, now_ns)
-            await leases.free_abandoned(tx, dead, self._executed() | {run_id}, now_ns)
+            await leases.free_abandoned(tx, dead, executed, now_ns)
             done.append((resumed, run))
             return resumed, run
 

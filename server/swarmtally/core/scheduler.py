@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 import structlog
+from anyio import TaskHandle
 from anyio.abc import TaskGroup
 
 from swarmtally.core import claims, leases, results
@@ -39,8 +40,21 @@ class _Held:
 
     held: HeldRun
     backend: Backend
-    calls: set[anyio.CancelScope] = field(default_factory=set)
+    calls: dict[tuple[str, int], TaskHandle[None]] = field(default_factory=dict)
+    """By task_id and number of the attempt."""
     shelving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What one transaction works on."""
+
+    outcomes: list[Outcome]
+    held: dict[str, HeldRun]
+    touched: set[str]
+    """Runs that may be finished."""
+    unshelved: dict[str, str]
+    demands: list[Demand]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +141,11 @@ class Scheduler:
 
     async def _take_turn(self, group: TaskGroup) -> None:
         outcomes, self._outcomes = self._outcomes, []
-        touched, self._touched = self._touched, set()
+        # What the turn works on is what is held now: it runs in another thread.
+        given = _Given(outcomes, self._held(), self._touched, dict(self._unshelved), self._demands())
+        self._touched = set()
         try:
-            turn = await self._shop.database.write(lambda tx: self._turn(tx, outcomes, touched))
+            turn = await self._shop.database.write(lambda tx: self._turn(tx, given))
         except anyio.get_cancelled_exc_class():
             # Not recorded, or recorded already and refused the second time: `_let_go` keeps what came in.
             self._outcomes = outcomes + self._outcomes
@@ -153,7 +169,8 @@ class Scheduler:
             held = self._runs.get(claim.task.run_id)
             if held is not None and held.held.lease.epoch == claim.epoch:
                 self._busy[id(held.backend)] += 1
-                group.start_soon(self._work, held, claim)
+                call = group.start_soon(self._work, held, claim)
+                held.calls[claim.task.task_id, claim.number] = call
         for lease in (*turn.finished, *turn.lost):
             self._drop_hold(lease)
         for run_id in turn.waiting:
@@ -163,17 +180,18 @@ class Scheduler:
             group.start_soon(self._wake_at, turn.due_ns)
         self._tell()
 
-    async def _turn(self, tx: Connection, outcomes: list[Outcome], touched: set[str]) -> _Turn:
+    async def _turn(self, tx: Connection, given: _Given) -> _Turn:
         now_ns = self._shop.clock.now_ns()
-        held = {run_id: item.held for run_id, item in self._runs.items()}
-        await results.record(tx, held, outcomes, now_ns)
-        checked = [held[run_id] for run_id in held if run_id in touched]
-        finished, waiting = await results.finish_runs(tx, checked, self._unshelved, now_ns)
+        held = given.held
+        await results.record(tx, held, given.outcomes, now_ns)
+        checked = [held[run_id] for run_id in held if run_id in given.touched]
+        finished, waiting = await results.finish_runs(tx, checked, given.unshelved, now_ns)
         # Agents of packets that nobody reported in time are ours to use again.
         await packets.expire(tx, now_ns)
         started: list[Claim] = []
-        for demand in self._demands(skip=finished):
-            started += await claims.claim(tx, demand, self._new_id, now_ns)
+        for demand in given.demands:
+            left = tuple(item for item in demand.held if item.run.run_id not in finished)
+            started += await claims.claim(tx, replace(demand, held=left), self._new_id, now_ns)
         due_ns = await ready.next_retry_ns(tx, list(held), now_ns)
         ours = await runs.still_held(tx, [item.lease for item in held.values()])
         lost = [item.lease for run_id, item in held.items() if run_id not in ours and run_id not in finished]
@@ -181,7 +199,7 @@ class Scheduler:
 
     async def _record_singly(self, outcomes: list[Outcome]) -> None:
         """Record each outcome on its own; one that cannot be becomes a failure of its task."""
-        held = {run_id: item.held for run_id, item in self._runs.items()}
+        held = self._held()
         for outcome in outcomes:
             failed = replace(
                 outcome,
@@ -204,11 +222,13 @@ class Scheduler:
             self._touch(outcome.claim.task.run_id)
         self._shop.settled.tell()
 
-    def _demands(self, skip: list[str]) -> list[Demand]:
+    def _held(self) -> dict[str, HeldRun]:
+        return {run_id: item.held for run_id, item in self._runs.items()}
+
+    def _demands(self) -> list[Demand]:
         groups: dict[int, list[_Held]] = {}
-        for run_id, item in self._runs.items():
-            if run_id not in skip:
-                groups.setdefault(id(item.backend), []).append(item)
+        for item in self._runs.values():
+            groups.setdefault(id(item.backend), []).append(item)
         return [
             Demand(tuple(item.held for item in group), info.max_parallel - self._busy[key], info=info)
             for key, group in groups.items()
@@ -216,18 +236,16 @@ class Scheduler:
         ]
 
     async def _work(self, held: _Held, claim: Claim) -> None:
-        with anyio.CancelScope() as scope:
-            held.calls.add(scope)
-            try:
-                outcome = await attempt(self._shop, held.held.run, claim, held.backend)
-                # Looked up only now: each turn takes the list away and leaves a new one.
-                self._outcomes.append(outcome)
-            except StoreError as error:
-                self._fail(error)
-            finally:
-                held.calls.discard(scope)
-                self._busy[id(held.backend)] -= 1
-                self._touch(claim.task.run_id)
+        try:
+            outcome = await attempt(self._shop, held.held.run, claim, held.backend)
+            # Looked up only now: each turn takes the list away and leaves a new one.
+            self._outcomes.append(outcome)
+        except StoreError as error:
+            self._fail(error)
+        finally:
+            del held.calls[claim.task.task_id, claim.number]
+            self._busy[id(held.backend)] -= 1
+            self._touch(claim.task.run_id)
 
     def _touch(self, run_id: str) -> None:
         """Have the next turn look whether the run is finished."""
@@ -318,8 +336,8 @@ class Scheduler:
         held = self._runs.pop(run_id, None)
         self._unshelved.pop(run_id, None)
         if held is not None:
-            for scope in list(held.calls):
-                scope.cancel()
+            for call in list(held.calls.values()):
+                call.cancel()
         if not self._runs:
             self._rested.set()
             self._rested = anyio.Event()
@@ -338,7 +356,7 @@ class Scheduler:
         self._changed = anyio.Event()
 
     async def _let_go(self) -> None:
-        held = list(self._runs.values())
+        held = self._held()
         outcomes, self._outcomes = self._outcomes, []
         if not held and not outcomes:
             return
@@ -346,9 +364,9 @@ class Scheduler:
         async def unit(tx: Connection) -> None:
             now_ns = self._shop.clock.now_ns()
             # What came in before the end is kept; what was under way is lost and shows so.
-            await results.record(tx, {item.held.run.run_id: item.held for item in held}, outcomes, now_ns)
-            for item in held:
-                await leases.give_up(tx, item.held.run, item.held.lease, now_ns)
+            await results.record(tx, held, outcomes, now_ns)
+            for item in held.values():
+                await leases.give_up(tx, item.run, item.lease, now_ns)
 
         try:
             await self._shop.database.write(unit)

@@ -122,6 +122,8 @@ class Claim:
     agent_id: str
     number: int
     epoch: int
+    waited: bool = True
+    """Whether it waited for other tasks, of which it may get something."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Deliverables, each stored once."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from operator import attrgetter
 
 from swarmtally.domain.files import File
 from swarmtally.domain.task import Artefact
@@ -21,20 +22,16 @@ _COLUMNS = (
     "created_ns",
     "truncated",
 )
+_INTO = f"artefact ({', '.join(_COLUMNS)})"
+_values = attrgetter(*_COLUMNS)
 
 
 async def insert(tx: Connection, artefacts: Sequence[Artefact]) -> None:
-    await tx.many(
-        "INSERT INTO artefact (artefact_id, run_id, task_id, ordinal, phase, name, sha256, size_bytes, path, text,"
-        "                      created_ns, truncated)"
-        " VALUES (:artefact_id, :run_id, :task_id, :ordinal, :phase, :name, :sha256, :size_bytes, :path, :text,"
-        "         :created_ns, :truncated)",
-        [{name: getattr(artefact, name) for name in _COLUMNS} for artefact in artefacts],
-    )
-    await tx.many(
-        "INSERT INTO artefact_file (artefact_id, ordinal, path, text) VALUES (:artefact_id, :ordinal, :path, :text)",
+    await tx.insert(_INTO, [_values(artefact) for artefact in artefacts])
+    await tx.insert(
+        "artefact_file (artefact_id, ordinal, path, text)",
         [
-            {"artefact_id": artefact.artefact_id, "ordinal": ordinal, **asdict(file)}
+            (artefact.artefact_id, ordinal, file.path, file.text)
             for artefact in artefacts
             for ordinal, file in enumerate(artefact.files)
         ],

@@ -9,7 +9,8 @@ import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,6 +91,17 @@ class Connection:
         """Run one statement for each set of parameters. Outcomes per row are not seen: use it for plain inserts."""
         await self._run(lambda raw: raw.executemany(sql, parameters))
 
+    async def insert(self, into: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Write `rows`, each with a value for every column; `into` is a table and its columns, as in `fact (a, b)`."""
+        width = into.count(",") + 1
+        begin = 0
+        for size in _AT_ONCE:
+            statement = _insertion(into, width, size)
+            while len(rows) - begin >= size:
+                given = list(chain.from_iterable(rows[begin : begin + size]))
+                await self._run(partial(_execute, statement, given))
+                begin += size
+
     async def work(self, unit: Unit[T]) -> T:
         """Run the whole unit in the connection's thread: its statements take no way between threads each."""
         context = contextvars.copy_context()
@@ -156,6 +168,21 @@ class Connection:
                     await self._raw.interrupt()
                 await asyncio.wait([closing], timeout=_INTERRUPT_S)
             closing.result()
+
+
+_AT_ONCE = (50, 5, 1)
+"""How many rows one statement writes: each statement costs as much as three rows, and lets go of the interpreter, which
+a busy event loop gives back only after milliseconds."""
+
+
+@lru_cache(maxsize=128)
+def _insertion(into: str, width: int, rows: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return f"INSERT INTO {into} VALUES {', '.join([row] * rows)}"
+
+
+def _execute(statement: str, given: Sequence[Any], raw: sqlite3.Connection) -> None:
+    raw.execute(statement, given)
 
 
 def as_json(items: Sequence[object]) -> str:

@@ -1,14 +1,16 @@
 """The database as the rest of the program sees it: `write` and `read`, each given a unit of work.
 
-All writes of a process go through one connection. Whoever holds its lock commits for everyone who waits (group
-commit): one `BEGIN IMMEDIATE`, each caller's unit, one `COMMIT` with `synchronous=FULL`, then all are told. What
-`write` has returned survives kill -9.
+All writes of a process go through one connection, and everyone who waits is committed together (group commit): one
+`BEGIN IMMEDIATE`, each caller's unit, one `COMMIT` with `synchronous=FULL`, then all are told. What `write` has
+returned survives kill -9.
 """
 
 import asyncio
+import contextlib
+import sqlite3
 import sys
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -24,6 +26,11 @@ from swarmtally.store.migrations import SCHEMA_VERSION, migrate, refuse_foreign,
 
 T = TypeVar("T")
 
+Item = TypeVar("Item")
+
+UnitOfMany = Callable[[Connection, list[Item]], Awaitable[Sequence[T]]]
+"""Does the same for many callers at once: it is given their items and returns what each of them is told."""
+
 _READERS = 4
 """The most read-only connections a process keeps."""
 
@@ -32,18 +39,22 @@ _BATCH = 1_000
 
 
 class _Pending(Generic[T]):
-    """A unit waiting for its commit."""
+    """An item that waits for what its unit does with it to be committed; `shared`: with those of others at once."""
 
-    __slots__ = ("done", "error", "result", "unit")
+    __slots__ = ("error", "item", "result", "shared", "told", "unit")
 
-    def __init__(self, unit: Unit[T]) -> None:
+    def __init__(self, unit: UnitOfMany[Any, T], item: Any, *, shared: bool) -> None:
         self.unit = unit
-        self.done = False
+        self.item = item
+        self.shared = shared
         self.result: T | None = None
         self.error: BaseException | None = None
+        self.told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once the commit is, or has failed."""
 
-    def fail(self, error: BaseException) -> None:
-        self.error, self.done = error, True
+    def tell(self) -> None:
+        if not self.told.done():
+            self.told.set_result(None)
 
 
 class Database:
@@ -55,7 +66,7 @@ class Database:
         self.timekeeper = Timekeeper(clock.monotonic_ns)
         """Where the time of this process goes while the database is open. Whoever works with it adds its own part."""
         self._writer: Connection | None = None
-        self._write_lock = anyio.Lock()
+        self._committing: asyncio.Task[None] | None = None
         self._queue: deque[_Pending[Any]] = deque()
         self._idle_readers: list[Connection] = []
         self._readers = anyio.CapacityLimiter(_READERS)
@@ -66,19 +77,42 @@ class Database:
         A unit that raises leaves nothing behind and its error reaches only its caller. A caller cancelled before its
         unit began leaves nothing behind; one cancelled later may find it committed.
         """
-        pending = _Pending(unit)
+        return await self._committed(_Pending(_each, unit, shared=False))
+
+    async def write_item(self, unit: UnitOfMany[Item, T], item: Item) -> T:
+        """Write `item` and return what `unit` says of it once that is committed. Whoever waits with items for the same
+        `unit` shares one run of it; where that fails each has one of its own, so that an error reaches only its caller.
+        """
+        return await self._committed(_Pending(unit, item, shared=True))
+
+    async def _committed(self, pending: _Pending[T]) -> T:
+        assert self._writer is not None, "write after close"
         self._queue.append(pending)
+        if self._committing is None:
+            # A task of its own: a caller that is cancelled must not stop the others' commit.
+            self._committing = asyncio.create_task(self._commit_all())
         try:
-            async with self._write_lock:
-                while not pending.done:
-                    await self._commit_unhindered()
-        except BaseException:
-            if not pending.done and pending in self._queue:
+            await pending.told
+        except asyncio.CancelledError:
+            if pending in self._queue:
                 self._queue.remove(pending)
+            else:
+                await self._ended(pending)
             raise
         if pending.error is not None:
             raise pending.error
         return pending.result  # type: ignore[return-value]
+
+    async def _ended(self, pending: _Pending[Any]) -> None:
+        """Wait until the commit is done that a cancelled caller's unit is part of: it can be asked then what it did.
+
+        An anyio shield alone does not do: asyncio's own `Task.cancel` (`asyncio.timeout`, Ctrl-C) passes through it.
+        """
+        with anyio.CancelScope(shield=True):
+            while not pending.told.done() or pending.told.cancelled():
+                pending.told = asyncio.get_running_loop().create_future()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await pending.told
 
     async def read(self, unit: Unit[T]) -> T:
         """Run `unit` against one consistent state of the database, on a read-only connection."""
@@ -106,57 +140,48 @@ class Database:
         else:
             self._idle_readers.append(reader)
 
-    async def _commit_unhindered(self) -> None:
-        """Commit a batch in a task of its own: who is cancelled while leading must not stop the others' commit.
-
-        An anyio shield alone does not do: asyncio's own `Task.cancel` (`asyncio.timeout`, Ctrl-C) passes through it.
-        """
-        commit = asyncio.create_task(self._commit_batch())
-        cancelled: asyncio.CancelledError | None = None
-        with anyio.CancelScope(shield=True):
-            while not commit.done():
-                try:
-                    await asyncio.wait([commit])
-                except asyncio.CancelledError as error:
-                    cancelled = error
-        if cancelled is not None:
-            raise cancelled
-        commit.result()
+    async def _commit_all(self) -> None:
+        try:
+            while self._queue:
+                await self._commit_batch()
+        finally:
+            self._committing = None
 
     async def _commit_batch(self) -> None:
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
         writer = self._writer
-        assert writer is not None, "write after close"
+        assert writer is not None, "closed while writing"
         try:
             await writer.patiently(lambda: writer.work(lambda tx: self._transaction(tx, batch)))
         except BaseException as error:
-            # It never began, or could not be rolled back after its callers were told.
-            untold = [pending for pending in batch if not pending.done]
-            for pending in untold:
-                pending.fail(error)
-            if writer.in_transaction:
-                await writer.rows("ROLLBACK")
-            if not untold or not isinstance(error, Exception):
+            # It never began, or could not be rolled back.
+            for pending in batch:
+                pending.error = pending.error or error
+            if not isinstance(error, Exception):
                 raise
+            if writer.in_transaction:
+                with contextlib.suppress(sqlite3.Error, StoreError):
+                    await writer.rows("ROLLBACK")
+        finally:
+            for pending in batch:
+                pending.tell()
 
     async def _transaction(self, tx: Connection, batch: list[_Pending[Any]]) -> None:
         """Run the units of `batch` and commit; raises only where that did not begin, because the file is locked."""
         await tx.rows("BEGIN IMMEDIATE")
         try:
             await self._check_schema(tx)
-            for pending in batch:
-                await _run_unit(tx, pending, alone=len(batch) == 1)
+            groups = _together(batch)
+            for group in groups:
+                await _run_units(tx, group, alone=len(groups) == 1)
             await tx.rows("COMMIT")
         except BaseException as error:
-            # Before the rollback, which may fail too: a unit neither queued nor done would be waited for forever.
             for pending in batch:
-                pending.fail(error)
+                pending.error = error
             if tx.in_transaction:
                 await tx.rows("ROLLBACK")
             if not isinstance(error, Exception):
                 raise
-        for pending in batch:
-            pending.done = True
 
     async def _check_schema(self, writer: Connection) -> None:
         found = await version(writer)
@@ -194,13 +219,49 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection. An unclosed one would keep the interpreter from exiting."""
-        async with self._write_lock:
-            for reader in self._idle_readers:
-                await reader.close()
-            self._idle_readers.clear()
-            if self._writer is not None:
-                await self._writer.close()
-                self._writer = None
+        while self._committing is not None:
+            await asyncio.wait([self._committing])
+        for reader in self._idle_readers:
+            await reader.close()
+        self._idle_readers.clear()
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            await writer.close()
+
+
+async def _each(tx: Connection, units: list[Unit[T]]) -> list[T]:
+    """What single units share: nothing."""
+    return [await unit(tx) for unit in units]
+
+
+def _together(batch: Sequence[_Pending[Any]]) -> list[list[_Pending[Any]]]:
+    """Those of a batch that share a run of their unit."""
+    groups: dict[object, list[_Pending[Any]]] = {}
+    for pending in batch:
+        groups.setdefault(pending.unit if pending.shared else pending, []).append(pending)
+    return list(groups.values())
+
+
+async def _run_units(tx: Connection, group: list[_Pending[Any]], *, alone: bool) -> None:
+    """Run what waits in a group at once; one after the other when that fails."""
+    if len(group) == 1:
+        await _run_unit(tx, group[0], alone=alone)
+        return
+    await tx.rows("SAVEPOINT many")
+    try:
+        results = await group[0].unit(tx, [pending.item for pending in group])
+    except StoreError:
+        raise
+    except Exception:
+        if not tx.in_transaction:
+            raise
+        await tx.rows("ROLLBACK TO many")
+        for pending in group:
+            await _run_unit(tx, pending, alone=False)
+    else:
+        for pending, result in zip(group, results, strict=True):
+            pending.result = result
+    await tx.rows("RELEASE many")
 
 
 async def _run_unit(writer: Connection, pending: _Pending[Any], *, alone: bool) -> None:
@@ -208,7 +269,7 @@ async def _run_unit(writer: Connection, pending: _Pending[Any], *, alone: bool) 
     if not alone:
         await writer.rows("SAVEPOINT unit")
     try:
-        pending.result = await pending.unit(writer)
+        (pending.result,) = await pending.unit(writer, [pending.item])
     except StoreError:
         # The disk or the file is at fault, and SQLite may have rolled the whole transaction back.
         raise

@@ -1,7 +1,8 @@
 """One row for each change of state: what the timelines and, later, the figures are made of."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from swarmtally.store.connection import Connection
 
@@ -20,12 +21,11 @@ class Event:
     detail: str | None = None
 
 
+_COLUMNS = tuple(field.name for field in fields(Event))
+_INTO = f"event ({', '.join(_COLUMNS)})"
+_values = attrgetter(*_COLUMNS)
+
+
 async def record(tx: Connection, events: Iterable[Event]) -> None:
     """Write `events` in the given order."""
-    rows = [asdict(event) for event in events]
-    if rows:
-        await tx.many(
-            "INSERT INTO event (at_ns, kind, project, swarm_id, run_id, task_id, agent_id, detail)"
-            " VALUES (:at_ns, :kind, :project, :swarm_id, :run_id, :task_id, :agent_id, :detail)",
-            rows,
-        )
+    await tx.insert(_INTO, [_values(event) for event in events])

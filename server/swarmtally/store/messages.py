@@ -1,7 +1,8 @@
 """Messages between agents: one row for each edge travelled."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from swarmtally.store.connection import Connection, Row, as_json
 
@@ -27,23 +28,25 @@ class Message:
     received_ns: int | None = None
 
 
+_COLUMNS = tuple(field.name for field in fields(Message))
+_INTO = f"message ({', '.join(_COLUMNS)})"
+_values = attrgetter(*_COLUMNS)
+
+
 async def insert(tx: Connection, messages: Sequence[Message]) -> None:
-    await tx.many(
-        "INSERT INTO message (kind, project, swarm_id, run_id, task_id, about, sender, receiver, hop, hops, sent_ns,"
-        "                     received_ns)"
-        " VALUES (:kind, :project, :swarm_id, :run_id, :task_id, :about, :sender, :receiver, :hop, :hops, :sent_ns,"
-        "         :received_ns)",
-        [asdict(message) for message in messages],
-    )
+    await tx.insert(_INTO, [_values(message) for message in messages])
 
 
-async def receive(tx: Connection, task_id: str, number: int, now_ns: int) -> None:
-    """Record that the agent of this attempt holds what was sent to it."""
-    await tx.rows(
-        "UPDATE message SET received_ns = :now WHERE task_id = :task_id AND received_ns IS NULL AND sent_ns ="
-        " (SELECT claimed_ns FROM attempt WHERE task_id = :task_id AND number = :number)",
-        {"task_id": task_id, "number": number, "now": now_ns},
-    )
+async def receive(tx: Connection, arrivals: Sequence[tuple[str, int, int]]) -> None:
+    """Record that agents hold what was sent to them: (task_id, number of the attempt, when) of each."""
+    if arrivals:
+        await tx.rows(
+            "UPDATE message SET received_ns = given.value ->> 2"
+            " FROM json_each(:arrivals) AS given JOIN attempt"
+            "   ON attempt.task_id = given.value ->> 0 AND attempt.number = given.value ->> 1"
+            " WHERE message.task_id = given.value ->> 0 AND received_ns IS NULL AND sent_ns = attempt.claimed_ns",
+            {"arrivals": as_json(arrivals)},
+        )
 
 
 async def delivered_for(tx: Connection, task_ids: Sequence[str]) -> list[Row]:

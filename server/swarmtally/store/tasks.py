@@ -108,18 +108,19 @@ async def start_attempts(
         "                      WHERE attempt.task_id = json_extract(given.value, '$[0]')), 0),"
         "        :epoch, json_extract(given.value, '$[1]'), 'running', :now, task.ready_ns"
         " FROM json_each(:given) AS given JOIN task ON task.task_id = json_extract(given.value, '$[0]')"
-        " WHERE true RETURNING task_id, number",
+        " WHERE true RETURNING task_id, number,"
+        "   EXISTS (SELECT 1 FROM dependency WHERE dependency.task_id = attempt.task_id) AS waited",
         {"given": given, "epoch": epoch, "now": now_ns},
     )
-    numbers = {row["task_id"]: row["number"] for row in rows}
+    begun = {row["task_id"]: (row["number"], bool(row["waited"])) for row in rows}
     await events.record(
         tx,
         [
-            scope.event(now_ns, "task.running", task.task_id, agent_id, f"attempt {numbers[task.task_id]}")
+            scope.event(now_ns, "task.running", task.task_id, agent_id, f"attempt {begun[task.task_id][0]}")
             for task, agent_id in pairs
         ],
     )
-    return [Claim(task, agent_id, numbers[task.task_id], epoch) for task, agent_id in pairs]
+    return [Claim(task, agent_id, begun[task.task_id][0], epoch, begun[task.task_id][1]) for task, agent_id in pairs]
 
 
 async def end_attempts(tx: Connection, outcomes: Sequence[Outcome], now_ns: int) -> set[tuple[str, int]]:
@@ -200,7 +201,7 @@ async def end_tasks(tx: Connection, scope: RunScope, outcomes: Sequence[Outcome]
 async def _settle(tx: Connection, scope: RunScope, done: list[str], lost: list[str], now_ns: int) -> None:
     """Free or cancel the dependents of tasks that succeeded (`done`) or never will (`lost`), as far as it reaches."""
     while done or lost:
-        cancelled = await _cancel_dependents(tx, scope, lost, now_ns)
+        cancelled = await _cancel_dependents(tx, scope, lost, now_ns) if lost else []
         rows = await tx.rows(
             "UPDATE task SET pending = pending - ended.n"
             " FROM (SELECT task_id, COUNT(*) AS n FROM dependency"
@@ -210,9 +211,10 @@ async def _settle(tx: Connection, scope: RunScope, done: list[str], lost: list[s
             {"ended": as_json(done + lost)},
         )
         free = [row["task_id"] for row in rows if row["pending"] == 0]
-        hopeless = await _without_success(tx, free) if free else []
-        await _make_ready(tx, scope, [task_id for task_id in free if task_id not in hopeless], now_ns)
-        cancelled += await _cancel(tx, scope, hopeless, "none of its dependencies succeeded", now_ns)
+        if free:
+            hopeless = await _without_success(tx, free)
+            await _make_ready(tx, scope, [task_id for task_id in free if task_id not in hopeless], now_ns)
+            cancelled += await _cancel(tx, scope, hopeless, "none of its dependencies succeeded", now_ns)
         done, lost = [], cancelled
 
 
@@ -354,6 +356,16 @@ async def roles_wanted(tx: Connection, run_id: str) -> list[str]:
         {"run_id": run_id},
     )
     return [row["role"] for row in rows]
+
+
+async def ended_runs(tx: Connection, run_ids: Sequence[str]) -> list[str]:
+    """Those of `run_ids` whose tasks have all ended."""
+    rows = await tx.rows(
+        "SELECT value AS run_id FROM json_each(:ids) AS given WHERE NOT EXISTS (SELECT 1 FROM task"
+        " WHERE task.run_id = given.value AND task.status IN ('blocked', 'ready', 'running'))",
+        {"ids": as_json(run_ids)},
+    )
+    return [row["run_id"] for row in rows]
 
 
 async def counts(tx: Connection, run_ids: Sequence[str]) -> dict[str, dict[TaskStatus, int]]:

@@ -1,10 +1,11 @@
 """A row for each model call, opened before it is sent, so that money spent is always seen."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from swarmtally.domain.clock import NS_PER_S
-from swarmtally.domain.usage import Price, TokenUsage, UsageStatus, UsageTotals
+from swarmtally.domain.usage import TokenUsage, UsageStatus, UsageTotals
 from swarmtally.store.connection import Connection, as_json
 
 LOST = "the process ended before an answer was recorded"
@@ -25,7 +26,6 @@ class OpenedCall:
     agent_id: str
     backend: str
     model: str
-    opened_ns: int
     prompt_bytes: int
     prompt_sha256: str
     digested: int
@@ -43,19 +43,26 @@ class OpenedCall:
     reserved_nanousd: int | None = None
 
 
-async def open_call(tx: Connection, call: OpenedCall) -> int | None:
-    """Record a call before it is sent and return its usage_id; None when its attempt is over: it must not be sent."""
-    row = await tx.row(
-        "INSERT INTO usage (run_id, task_id, number, agent_id, backend, model, opened_ns, status,"
-        "                   prompt_bytes, prompt_sha256, digested, prefix, shared_bytes, baseline_bytes,"
-        "                   baseline_shared_bytes, estimated_tokens, reserved_tokens, reserved_nanousd)"
-        " SELECT :run_id, :task_id, :number, :agent_id, :backend, :model, :opened_ns, 'open',"
-        "        :prompt_bytes, :prompt_sha256, :digested, :prefix, :shared_bytes, :baseline_bytes,"
-        "        :baseline_shared_bytes, :estimated_tokens, :reserved_tokens, :reserved_nanousd"
-        " FROM attempt WHERE task_id = :task_id AND number = :number AND status = 'running' RETURNING usage_id",
-        asdict(call),
+_COLUMNS = tuple(field.name for field in fields(OpenedCall))
+_INTO = f"usage (usage_id, status, opened_ns, {', '.join(_COLUMNS)})"
+_values = attrgetter(*_COLUMNS)
+
+
+async def open_calls(tx: Connection, calls: Sequence[OpenedCall], now_ns: int) -> list[int | None]:
+    """Record calls before they are sent and return their usage_ids; None for one whose attempt is over: it must not be
+    sent."""
+    rows = await tx.rows(
+        "SELECT attempt.task_id, number, (SELECT COALESCE(MAX(usage_id), 0) + 1 FROM usage) AS next"
+        " FROM json_each(:given) AS given JOIN attempt"
+        " ON attempt.task_id = given.value ->> 0 AND attempt.number = given.value ->> 1 WHERE status = 'running'",
+        {"given": as_json([(call.task_id, call.number) for call in calls])},
     )
-    return int(row["usage_id"]) if row else None
+    under_way = {(row["task_id"], row["number"]) for row in rows}
+    sent = [call for call in calls if (call.task_id, call.number) in under_way]
+    first = rows[0]["next"] if rows else 0
+    await tx.insert(_INTO, [(first + place, "open", now_ns, *_values(call)) for place, call in enumerate(sent)])
+    ids = iter(range(first, first + len(sent)))
+    return [next(ids) if (call.task_id, call.number) in under_way else None for call in calls]
 
 
 LONGEST_CALL_NS = 3_600 * NS_PER_S
@@ -64,61 +71,61 @@ LONGEST_CALL_NS = 3_600 * NS_PER_S
 # Whoever was under way meanwhile is either still open or closed after this one was opened.
 _OTHERS = "SELECT 1 FROM usage AS other WHERE other.backend = usage.backend AND other.model = usage.model"
 _ALONE = (
-    f"CASE WHEN :exec_ns IS NOT NULL THEN NOT EXISTS ({_OTHERS} AND other.closed_ns > usage.opened_ns) AND"
+    f"CASE WHEN given.exec_ns IS NOT NULL THEN NOT EXISTS ({_OTHERS} AND other.closed_ns > usage.opened_ns) AND"
     f" NOT EXISTS ({_OTHERS} AND other.closed_ns IS NULL AND other.usage_id <> usage.usage_id"
     "              AND other.opened_ns > usage.opened_ns - :longest_ns) END"
 )
 
 
-async def close_call(
-    tx: Connection,
-    usage_id: int,
-    usage: TokenUsage,
-    now_ns: int,
-    exec_ns: int | None = None,
-    asked: Sequence[str] = (),
-) -> None:
-    """Record what a call used, what it took, and the references it asked for in place of a deliverable. Never refused,
-    also when its result is: what was spent was spent."""
-    await tx.rows(
-        "UPDATE usage SET closed_ns = :now, status = :status, input_tokens = :input_tokens,"
-        " output_tokens = :output_tokens, cache_read_tokens = :cache_read_tokens,"
-        " cache_write_tokens = :cache_write_tokens, reasoning_tokens = :reasoning_tokens, reason = :reason,"
-        " cost_nanousd = :cost_nanousd, output_weight = :output_weight, cache_read_weight = :cache_read_weight,"
-        " price_date = :price_date,"
-        f" source = :source, exec_ns = :exec_ns, asked = :asked, alone = {_ALONE} WHERE usage_id = :usage_id",
-        {
-            **{name: getattr(usage, name) for name in _FIGURES},
-            **_priced(usage.price),
-            "exec_ns": exec_ns,
-            "asked": as_json(list(asked)) if asked else None,
-            "longest_ns": LONGEST_CALL_NS,
-            "usage_id": usage_id,
-            "now": now_ns,
-            "status": UsageStatus.REPORTED if usage.known else UsageStatus.UNKNOWN,
-            "source": usage.source if usage.known else None,
-            "reason": usage.reason or (None if usage.known else HALF),
-        },
+@dataclass(frozen=True, slots=True)
+class ClosedCall:
+    """A call that came to an end: what it used, and what it took."""
+
+    usage_id: int
+    usage: TokenUsage
+    exec_ns: int | None = None
+    asked: tuple[str, ...] = ()
+    """The references it asked for in place of a deliverable."""
+    delivered: bool = False
+    """What it answered is what its task delivered."""
+
+
+_GIVEN = (
+    *("usage_id", "status", "source", "reason", "exec_ns", "asked", "delivered", *_FIGURES),
+    *("cost_nanousd", "output_weight", "cache_read_weight", "price_date"),
+)
+_CLOSE = (
+    f"UPDATE usage SET closed_ns = :now, {', '.join(f'{name} = given.{name}' for name in _GIVEN[1:])}, alone = {_ALONE}"
+    f" FROM (SELECT {', '.join(f'value ->> {place} AS {name}' for place, name in enumerate(_GIVEN))}"
+    " FROM json_each(:given)) AS given WHERE usage.usage_id = given.usage_id"
+)
+
+
+async def close_calls(tx: Connection, calls: Sequence[ClosedCall], now_ns: int) -> None:
+    """Record the ends of calls. Never refused, also when the result is: what was spent was spent."""
+    if calls:
+        given = as_json([_closing(call) for call in calls])
+        await tx.rows(_CLOSE, {"given": given, "now": now_ns, "longest_ns": LONGEST_CALL_NS})
+
+
+def _closing(call: ClosedCall) -> tuple[int | float | str | None, ...]:
+    usage, price = call.usage, call.usage.price
+    return (
+        call.usage_id,
+        UsageStatus.REPORTED if usage.known else UsageStatus.UNKNOWN,
+        usage.source if usage.known else None,
+        usage.reason or (None if usage.known else HALF),
+        call.exec_ns,
+        as_json(call.asked) if call.asked else None,
+        int(call.delivered),
+        *_figures(usage),
+        *(_prices(price) if price else _NO_PRICE),
     )
 
 
-def _priced(price: Price | None) -> dict[str, int | float | str | None]:
-    if price is None:
-        return dict.fromkeys(("cost_nanousd", "output_weight", "cache_read_weight", "price_date"))
-    return {
-        "cost_nanousd": price.cost_nanousd,
-        "output_weight": price.output_weight,
-        "cache_read_weight": price.cache_read_weight,
-        "price_date": price.date,
-    }
-
-
-async def delivered(tx: Connection, usage_ids: list[int]) -> None:
-    """Note that what these calls answered is what their tasks delivered."""
-    await tx.rows(
-        "UPDATE usage SET delivered = 1 WHERE usage_id IN (SELECT value FROM json_each(:ids))",
-        {"ids": as_json(usage_ids)},
-    )
+_figures = attrgetter(*_FIGURES)
+_prices = attrgetter("cost_nanousd", "output_weight", "cache_read_weight", "date")
+_NO_PRICE = (None, None, None, None)
 
 
 async def lose_open(tx: Connection, run_id: str, now_ns: int, reason: str = LOST) -> None:
