@@ -18,7 +18,7 @@ from swarmtally.store import budgets as store
 from swarmtally.store import usage
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import open_database
-from swarmtally.store.usage import OpenedCall
+from swarmtally.store.usage import ClosedCall, OpenedCall
 
 HELD, SPENT = 100, 15
 
@@ -31,10 +31,10 @@ async def main(path: Path, task_id: str) -> None:
         run = Run.from_row(row)
 
         async def send(tx: Connection) -> int | None:
-            call = OpenedCall(run.run_id, task_id, 1, "a", "b", "m", 1, 10, "", 0, reserved_tokens=HELD)
+            call = OpenedCall(run.run_id, task_id, 1, "a", "b", "m", 10, "", 0, reserved_tokens=HELD)
             if await budgets.admit(tx, run, call, clock.now_ns()) is not Verdict.SEND:
                 return None
-            opened = await usage.open_call(tx, call)
+            (opened,) = await usage.open_calls(tx, [call], clock.now_ns())
             assert (await store.spending(tx, run.run_id)).tokens <= (run.budget.tokens or 0)
             return opened
 
@@ -43,8 +43,8 @@ async def main(path: Path, task_id: str) -> None:
         calls = 0
         while (usage_id := await database.write(send)) is not None:
             calls += 1
-            answered = usage_id
-            await database.write(lambda tx: usage.close_call(tx, answered, TokenUsage(SPENT, 0), clock.now_ns()))  # noqa: B023 - run at once
+            closed = ClosedCall(usage_id, TokenUsage(SPENT, 0))
+            await database.write(lambda tx: usage.close_calls(tx, [closed], clock.now_ns()))  # noqa: B023 - run at once
         print(calls)
 
 

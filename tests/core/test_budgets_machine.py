@@ -26,7 +26,7 @@ from swarmtally.store import location, runs, tasks, usage
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database, open_database
 from swarmtally.store.tasks import RunScope
-from swarmtally.store.usage import OpenedCall
+from swarmtally.store.usage import ClosedCall, OpenedCall
 from tests.core.harness import CHOICE
 from tests.core.invariants import broken
 from tests.core.test_leases_machine import HandClock
@@ -101,13 +101,14 @@ class BudgetMachine(RuleBasedStateMachine):
     def send(self, wanted: int, which: int) -> None:
         claim = self.claimed.pop(which % len(self.claimed))
         call = OpenedCall(
-            RUN, claim.task.task_id, claim.number, claim.agent_id, "b", "m", self.clock.ns, 10, "", 0,
+            RUN, claim.task.task_id, claim.number, claim.agent_id, "b", "m", 10, "", 0,
             reserved_tokens=wanted,
         )  # fmt: skip
 
         async def unit(tx: Connection) -> tuple[Verdict, int | None]:
             verdict = await budgets.admit(tx, self.run, call, self.clock.ns)
-            return verdict, await usage.open_call(tx, call) if verdict is Verdict.SEND else None
+            sent = [call] if verdict is Verdict.SEND else []
+            return verdict, next(iter(await usage.open_calls(tx, sent, self.clock.ns)), None)
 
         was_paused, settled = self.status() == "paused", sum(self.spent.values())
         verdict, usage_id = self.do(self.database.write(unit))
@@ -144,7 +145,8 @@ class BudgetMachine(RuleBasedStateMachine):
         self.open.clear()
 
     def close(self, usage_id: int, used: TokenUsage, counts: int) -> None:
-        self.do(self.database.write(lambda tx: usage.close_call(tx, usage_id, used, self.clock.ns, 1)))
+        closed = ClosedCall(usage_id, used, 1)
+        self.do(self.database.write(lambda tx: usage.close_calls(tx, [closed], self.clock.ns)))
         self.passed += max(0, counts - self.open.pop(usage_id))
         self.spent[usage_id] = counts
 

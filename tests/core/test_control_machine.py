@@ -123,8 +123,8 @@ class ControlMachine(RuleBasedStateMachine):
             return
         owner, claim = self.unsent.pop(data.draw(st.integers(0, len(self.unsent) - 1)))
         run = Run.from_row(self.rows(f"SELECT * FROM run WHERE run_id = '{claim.task.run_id}'")[0])
-        call = opened_call(run, claim, ("none", "none"), Prompt("", ()), self.clock.ns)
-        usage_id = self.write(lambda tx: usage.open_call(tx, call))
+        call = opened_call(run, claim, ("none", "none"), Prompt("", ()))
+        (usage_id,) = self.write(lambda tx: usage.open_calls(tx, [call], self.clock.ns))
         (row,) = self.rows(
             f"SELECT status FROM attempt WHERE task_id = '{claim.task.task_id}' AND number = {claim.number}"
         )

@@ -162,12 +162,12 @@ class LeaseMachine(RuleBasedStateMachine):
             claim.agent_id,
             "none",
             "none",
-            self.clock.ns,
             1,
             "",
             0,
         )
-        found: int = self.do(self.database.write(lambda tx: usage.open_call(tx, call)))
+        (found,) = self.do(self.database.write(lambda tx: usage.open_calls(tx, [call], self.clock.ns)))
+        assert isinstance(found, int)
         return found
 
     @precondition(lambda self: self.claims)

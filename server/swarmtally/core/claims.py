@@ -1,5 +1,6 @@
 """Handing ready tasks to agents: one write transaction for many tasks of many runs."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from swarmtally.core.assignment import Assignment, Bound, assign, precedence
@@ -100,10 +101,10 @@ async def _assign(
     if not waiting:
         return []
     idle: dict[str, Agent] = {}
-    for role in dict.fromkeys(task.role for task in waiting):
-        idle |= {agent.agent_id: agent for agent in await agents.idle(tx, swarm.swarm_id, role, demand.slots)}
-    if not specialized:
-        idle |= {agent.agent_id: agent for agent in await agents.idle(tx, swarm.swarm_id, None, demand.slots)}
+    for role, wanted in Counter(task.role for task in waiting).items():
+        idle |= {agent.agent_id: agent for agent in await agents.idle(tx, swarm.swarm_id, role, wanted)}
+    if not specialized and len(idle) < len(waiting):
+        idle |= {agent.agent_id: agent for agent in await agents.idle(tx, swarm.swarm_id, None, len(waiting))}
     named = [agent_id for agent_id in map(bound.agent_of, waiting) if agent_id is not None]
     idle |= {agent.agent_id: agent for agent in await agents.idle_among(tx, named)}
     longest_first = sorted(idle.values(), key=lambda agent: (agent.idle_since_ns, agent.agent_id))

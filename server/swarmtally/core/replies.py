@@ -1,12 +1,13 @@
 """Whether a backend answered as it must. Programs bring their own, and no type checker need have seen those."""
 
 import math
+from operator import attrgetter
 
 from swarmtally.core.ports import Reply
 from swarmtally.domain.errors import BackendFailure, FailureCause
 from swarmtally.domain.usage import INCREDIBLE, SOURCES, TokenUsage
 
-_FIGURES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+_figures = attrgetter("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
 
 def check_reply(reply: object) -> None:
@@ -39,10 +40,10 @@ def check_failure(failure: BackendFailure) -> None:
 
 def credible(usage: TokenUsage) -> TokenUsage:
     """See `TokenUsage.credible`; a figure that is no whole number is not credible either."""
-    figures = (getattr(usage, name) for name in _FIGURES)
-    if all(figure is None or type(figure) is int for figure in figures):
-        return usage.credible()
-    return TokenUsage(reason=INCREDIBLE)
+    for figure in _figures(usage):
+        if figure is not None and type(figure) is not int:
+            return TokenUsage(reason=INCREDIBLE)
+    return usage.credible()
 
 
 def _check_usage(usage: object) -> None:

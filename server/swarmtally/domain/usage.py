@@ -62,20 +62,14 @@ class TokenUsage:
 
     def credible(self) -> "TokenUsage":
         """This usage, or an unknown one when a figure is below 0, beyond `FIGURE_LIMIT` or more than it is part of."""
-        figures = (
-            self.input_tokens,
-            self.output_tokens,
-            self.cache_read_tokens,
-            self.cache_write_tokens,
-            self.reasoning_tokens,
-        )
-        cached, reasoning = (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0), self.reasoning_tokens or 0
-        parts = ((cached, self.input_tokens), (reasoning, self.output_tokens))
-        if all(figure is None or 0 <= figure <= FIGURE_LIMIT for figure in figures) and all(
-            whole is None or part <= whole for part, whole in parts
-        ):
-            return self
-        return TokenUsage(reason=INCREDIBLE)
+        read, written, reasoning = self.cache_read_tokens, self.cache_write_tokens, self.reasoning_tokens
+        for figure in (self.input_tokens, self.output_tokens, read, written, reasoning):
+            if figure is not None and not 0 <= figure <= FIGURE_LIMIT:
+                return TokenUsage(reason=INCREDIBLE)
+        for part, whole in (((read or 0) + (written or 0), self.input_tokens), (reasoning or 0, self.output_tokens)):
+            if whole is not None and part > whole:
+                return TokenUsage(reason=INCREDIBLE)
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,12 +111,11 @@ async def of_solo_runs(tx: Connection, run_ids: Sequence[str]) -> list[Row]:
 
 async def take(tx: Connection, pairs: Sequence[tuple[str, str]]) -> set[str]:
     """Set each (agent_id, task_id) to busy; returns the agents that were idle and are now taken."""
-    rows = await tx.rows(
-        "UPDATE agent SET status = 'busy', task_id = wanted.task_id"
-        " FROM (SELECT json_extract(value, '$[0]') AS agent_id, json_extract(value, '$[1]') AS task_id"
-        "       FROM json_each(:pairs)) AS wanted"
-        " WHERE agent.agent_id = wanted.agent_id AND agent.status = 'idle' RETURNING agent.agent_id",
-        {"pairs": as_json(pairs)},
+    rows = await tx.over(
+        "given (agent_id, task_id)",
+        pairs,
+        "UPDATE agent SET status = 'busy', task_id = given.task_id FROM given"
+        " WHERE agent.agent_id = given.agent_id AND agent.status = 'idle' RETURNING agent.agent_id",
     )
     return {row["agent_id"] for row in rows}
 
@@ -124,15 +123,13 @@ async def take(tx: Connection, pairs: Sequence[tuple[str, str]]) -> set[str]:
 async def release(tx: Connection, results: Sequence[tuple[str, str, int, int]], now_ns: int) -> None:
     """Free agents of their tasks: (agent_id, task_id, succeeded 0|1, failed 0|1). One that has moved on is left alone;
     one that drains leaves the swarm."""
-    rows = await tx.rows(
-        f"UPDATE agent SET {_FREED},"
-        " tasks_succeeded = tasks_succeeded + done.succeeded, tasks_failed = tasks_failed + done.failed"
-        " FROM (SELECT json_extract(value, '$[0]') AS agent_id, json_extract(value, '$[1]') AS task_id,"
-        "              json_extract(value, '$[2]') AS succeeded, json_extract(value, '$[3]') AS failed"
-        "       FROM json_each(:results)) AS done"
-        " WHERE agent.agent_id = done.agent_id AND agent.task_id = done.task_id"
+    rows = await tx.over(
+        "given (agent_id, task_id, succeeded, failed, now_ns)",
+        [(*result, now_ns) for result in results],
+        f"UPDATE agent SET {_FREED.format(now='given.now_ns')},"
+        " tasks_succeeded = tasks_succeeded + given.succeeded, tasks_failed = tasks_failed + given.failed"
+        " FROM given WHERE agent.agent_id = given.agent_id AND agent.task_id = given.task_id"
         " RETURNING agent.agent_id, agent.swarm_id, agent.status",
-        {"results": as_json(results), "now": now_ns},
     )
     await _record_left(tx, rows, now_ns)
 
@@ -140,7 +137,7 @@ async def release(tx: Connection, results: Sequence[tuple[str, str, int, int]], 
 async def release_from(tx: Connection, task_ids: Sequence[str], now_ns: int) -> None:
     """Free whoever works on `task_ids`, without a result."""
     rows = await tx.rows(
-        f"UPDATE agent SET {_FREED} WHERE task_id IN (SELECT value FROM json_each(:ids))"
+        f"UPDATE agent SET {_FREED.format(now=':now')} WHERE task_id IN (SELECT value FROM json_each(:ids))"
         " RETURNING agent_id, swarm_id, status",
         {"ids": as_json(task_ids), "now": now_ns},
     )
@@ -148,8 +145,8 @@ async def release_from(tx: Connection, task_ids: Sequence[str], now_ns: int) -> 
 
 
 _FREED = (
-    "task_id = NULL, idle_since_ns = :now, status = CASE WHEN draining THEN 'left' ELSE 'idle' END,"
-    " left_ns = CASE WHEN draining THEN :now END"
+    "task_id = NULL, idle_since_ns = {now}, status = CASE WHEN draining THEN 'left' ELSE 'idle' END,"
+    " left_ns = CASE WHEN draining THEN {now} END"
 )
 
 

@@ -93,14 +93,25 @@ class Connection:
 
     async def insert(self, into: str, rows: Sequence[Sequence[Any]]) -> None:
         """Write `rows`, each with a value for every column; `into` is a table and its columns, as in `fact (a, b)`."""
-        width = into.count(",") + 1
+        await self._in_parts(partial(_insertion, into, into.count(",") + 1), rows)
+
+    async def over(self, given: str, rows: Sequence[Sequence[Any]], statement: str) -> list[Row]:
+        """Run `statement` over the table `given`, as in `given (a, b)`, that has these `rows`; returns what it returns.
+
+        Much faster than rows given as JSON. They are taken 50 at a time: what the statement does to one must not depend
+        on another.
+        """
+        return await self._in_parts(partial(_set_statement, given, given.count(",") + 1, statement), rows)
+
+    async def _in_parts(self, made: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> list[Row]:
+        found: list[Row] = []
         begin = 0
         for size in _AT_ONCE:
-            statement = _insertion(into, width, size)
             while len(rows) - begin >= size:
-                given = list(chain.from_iterable(rows[begin : begin + size]))
-                await self._run(partial(_execute, statement, given))
+                values = list(chain.from_iterable(rows[begin : begin + size]))
+                found += await self._run(partial(_fetched, made(size), values))
                 begin += size
+        return found
 
     async def work(self, unit: Unit[T]) -> T:
         """Run the whole unit in the connection's thread: its statements take no way between threads each."""
@@ -177,12 +188,21 @@ a busy event loop gives back only after milliseconds."""
 
 @lru_cache(maxsize=128)
 def _insertion(into: str, width: int, rows: int) -> str:
+    return f"INSERT INTO {into} {_table(width, rows)}"
+
+
+@lru_cache(maxsize=128)
+def _set_statement(given: str, width: int, statement: str, rows: int) -> str:
+    return f"WITH {given} AS ({_table(width, rows)}) {statement}"
+
+
+def _table(width: int, rows: int) -> str:
     row = f"({', '.join('?' * width)})"
-    return f"INSERT INTO {into} VALUES {', '.join([row] * rows)}"
+    return f"VALUES {', '.join([row] * rows)}"
 
 
-def _execute(statement: str, given: Sequence[Any], raw: sqlite3.Connection) -> None:
-    raw.execute(statement, given)
+def _fetched(statement: str, values: Sequence[Any], raw: sqlite3.Connection) -> list[Row]:
+    return raw.execute(statement, values).fetchall()
 
 
 def as_json(items: Sequence[object]) -> str:

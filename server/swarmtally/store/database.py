@@ -41,7 +41,7 @@ _BATCH = 1_000
 class _Pending(Generic[T]):
     """An item that waits for what its unit does with it to be committed; `shared`: with those of others at once."""
 
-    __slots__ = ("error", "item", "result", "shared", "told", "unit")
+    __slots__ = ("error", "item", "over", "result", "shared", "told", "unit")
 
     def __init__(self, unit: UnitOfMany[Any, T], item: Any, *, shared: bool) -> None:
         self.unit = unit
@@ -50,9 +50,11 @@ class _Pending(Generic[T]):
         self.result: T | None = None
         self.error: BaseException | None = None
         self.told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done once the commit is, or has failed."""
+        self.over = False
+        """The commit is done, or has failed; `told` is done then, or cancelled with its caller."""
 
     def tell(self) -> None:
+        self.over = True
         if not self.told.done():
             self.told.set_result(None)
 
@@ -109,7 +111,7 @@ class Database:
         An anyio shield alone does not do: asyncio's own `Task.cancel` (`asyncio.timeout`, Ctrl-C) passes through it.
         """
         with anyio.CancelScope(shield=True):
-            while not pending.told.done() or pending.told.cancelled():
+            while not pending.over:
                 pending.told = asyncio.get_running_loop().create_future()
                 with contextlib.suppress(asyncio.CancelledError):
                     await pending.told

@@ -25,12 +25,6 @@ class RunScope:
         return Event(at_ns, kind, self.project, self.swarm_id, self.run_id, task_id, agent_id, detail)
 
 
-def _given(*names: str) -> str:
-    """The FROM clause that reads `:given`, a JSON array of objects with these names, as rows."""
-    columns = ", ".join(f"value ->> {name!r} AS {name}" for name in names)
-    return f" FROM (SELECT {columns} FROM json_each(:given)) AS given"
-
-
 async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_ns: int) -> None:
     """Add tasks to a run; their dependencies may be among them or made earlier."""
     earlier = await tx.rows(
@@ -93,24 +87,20 @@ async def start_attempts(
     tx: Connection, scope: RunScope, epoch: int, pairs: Sequence[tuple[Task, str]], now_ns: int
 ) -> list[Claim]:
     """Set each (task, agent_id) running under the lease's epoch and number its attempt."""
-    given = as_json([(task.task_id, agent_id) for task, agent_id in pairs])
-    await tx.rows(
-        "UPDATE task SET status = 'running', attempts = attempts + 1, agent_id = given.agent_id"
-        " FROM (SELECT json_extract(value, '$[0]') AS task_id, json_extract(value, '$[1]') AS agent_id"
-        "       FROM json_each(:given)) AS given"
+    await tx.over(
+        "given (task_id, agent_id)",
+        [(task.task_id, agent_id) for task, agent_id in pairs],
+        "UPDATE task SET status = 'running', attempts = attempts + 1, agent_id = given.agent_id FROM given"
         " WHERE task.task_id = given.task_id",
-        {"given": given},
     )
-    rows = await tx.rows(
+    rows = await tx.over(
+        "given (task_id, epoch, agent_id, ready_ns, now_ns)",
+        [(task.task_id, epoch, agent_id, task.ready_ns, now_ns) for task, agent_id in pairs],
         "INSERT INTO attempt (task_id, number, epoch, agent_id, status, claimed_ns, ready_ns)"
-        " SELECT json_extract(given.value, '$[0]'),"
-        "        1 + COALESCE((SELECT MAX(number) FROM attempt"
-        "                      WHERE attempt.task_id = json_extract(given.value, '$[0]')), 0),"
-        "        :epoch, json_extract(given.value, '$[1]'), 'running', :now, task.ready_ns"
-        " FROM json_each(:given) AS given JOIN task ON task.task_id = json_extract(given.value, '$[0]')"
+        " SELECT task_id, 1 + COALESCE((SELECT MAX(number) FROM attempt WHERE attempt.task_id = given.task_id), 0),"
+        "        epoch, agent_id, 'running', now_ns, ready_ns FROM given"
         " WHERE true RETURNING task_id, number,"
         "   EXISTS (SELECT 1 FROM dependency WHERE dependency.task_id = attempt.task_id) AS waited",
-        {"given": given, "epoch": epoch, "now": now_ns},
     )
     begun = {row["task_id"]: (row["number"], bool(row["waited"])) for row in rows}
     await events.record(
@@ -125,41 +115,35 @@ async def start_attempts(
 
 async def end_attempts(tx: Connection, outcomes: Sequence[Outcome], now_ns: int) -> set[tuple[str, int]]:
     """Record the outcomes whose fence still holds; returns (task_id, number) of those. The others change nothing."""
-    given = [
-        {
-            "task_id": outcome.claim.task.task_id,
-            "number": outcome.claim.number,
-            "epoch": outcome.claim.epoch,
-            "status": "failed" if outcome.text is None else "succeeded",
-            "begun_ns": outcome.begun_ns,
-            "started_ns": outcome.started_ns,
-            "ended_ns": outcome.ended_ns,
-            "exec_ns": outcome.exec_ns,
-            "error": outcome.error,
-            "cause": outcome.cause,
-            "final": outcome.retry_at_ns is None,
-        }
-        for outcome in outcomes
-    ]
-    rows = await tx.rows(
+    rows = await tx.over(
+        "given (task_id, number, epoch, status, begun_ns, started_ns, ended_ns, exec_ns, error, cause, final, now_ns)",
+        [
+            (
+                *(each.claim.task.task_id, each.claim.number, each.claim.epoch),
+                "failed" if each.text is None else "succeeded",
+                *(each.begun_ns, each.started_ns, each.ended_ns, each.exec_ns, each.error, each.cause),
+                each.retry_at_ns is None,
+                now_ns,
+            )
+            for each in outcomes
+        ],
         "UPDATE attempt SET status = given.status, started_ns = given.started_ns, ended_ns = given.ended_ns,"
         " exec_ns = given.exec_ns, error = given.error, begun_ns = given.begun_ns, cause = given.cause,"
         # Also where the clock was set back meanwhile: nothing ends before it begins.
-        " final = given.final, committed_ns = MAX(:now, claimed_ns)"
-        + _given(*given[0])
-        + " WHERE attempt.task_id = given.task_id AND attempt.number = given.number"
+        " final = given.final, committed_ns = MAX(given.now_ns, claimed_ns) FROM given"
+        " WHERE attempt.task_id = given.task_id AND attempt.number = given.number"
         " AND attempt.epoch = given.epoch AND attempt.status = 'running'"
         " AND given.epoch = (SELECT run.lease_epoch FROM run JOIN task ON task.run_id = run.run_id"
         "                    WHERE task.task_id = given.task_id)"
         " RETURNING task_id, number",
-        {"given": as_json(given), "now": now_ns},
     )
     return {(row["task_id"], row["number"]) for row in rows}
 
 
 async def end_tasks(tx: Connection, scope: RunScope, outcomes: Sequence[Outcome], now_ns: int) -> None:
     """Move the outcomes' tasks on (their attempts were accepted) and settle whatever waits for them."""
-    given: list[dict[str, str | int | None]] = []
+    given = []
+    ended: list[Event] = []
     succeeded, failed = [], []
     for outcome in outcomes:
         task_id = outcome.claim.task.task_id
@@ -169,32 +153,17 @@ async def end_tasks(tx: Connection, scope: RunScope, outcomes: Sequence[Outcome]
             succeeded.append(task_id)
         elif status is TaskStatus.FAILED:
             failed.append(task_id)
-        given.append(
-            {
-                "task_id": task_id,
-                "status": status,
-                "error": outcome.error,
-                "not_before_ns": outcome.retry_at_ns or 0,
-                "finished_ns": None if waits else now_ns,
-            }
-        )
-    await tx.rows(
+        given.append((task_id, status, outcome.error, outcome.retry_at_ns or 0, None if waits else now_ns))
+        ended.append(scope.event(now_ns, f"task.{status}", task_id, outcome.claim.agent_id, outcome.error))
+    await tx.over(
+        "given (task_id, status, error, not_before_ns, finished_ns)",
+        given,
         "UPDATE task SET status = given.status, error = given.error, not_before_ns = given.not_before_ns,"
         " finished_ns = given.finished_ns,"
         " ready_ns = CASE given.status WHEN 'ready' THEN given.not_before_ns ELSE ready_ns END"
-        + _given(*given[0])
-        + " WHERE task.task_id = given.task_id",
-        {"given": as_json(given)},
+        " FROM given WHERE task.task_id = given.task_id",
     )
-    await events.record(
-        tx,
-        [
-            scope.event(
-                now_ns, f"task.{row['status']}", outcome.claim.task.task_id, outcome.claim.agent_id, outcome.error
-            )
-            for row, outcome in zip(given, outcomes, strict=True)
-        ],
-    )
+    await events.record(tx, ended)
     await _settle(tx, scope, succeeded, failed, now_ns)
 
 

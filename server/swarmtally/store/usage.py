@@ -51,11 +51,11 @@ _values = attrgetter(*_COLUMNS)
 async def open_calls(tx: Connection, calls: Sequence[OpenedCall], now_ns: int) -> list[int | None]:
     """Record calls before they are sent and return their usage_ids; None for one whose attempt is over: it must not be
     sent."""
-    rows = await tx.rows(
-        "SELECT attempt.task_id, number, (SELECT COALESCE(MAX(usage_id), 0) + 1 FROM usage) AS next"
-        " FROM json_each(:given) AS given JOIN attempt"
-        " ON attempt.task_id = given.value ->> 0 AND attempt.number = given.value ->> 1 WHERE status = 'running'",
-        {"given": as_json([(call.task_id, call.number) for call in calls])},
+    rows = await tx.over(
+        "given (task_id, number)",
+        [(call.task_id, call.number) for call in calls],
+        "SELECT task_id, number, (SELECT COALESCE(MAX(usage_id), 0) + 1 FROM usage) AS next"
+        " FROM given JOIN attempt USING (task_id, number) WHERE status = 'running'",
     )
     under_way = {(row["task_id"], row["number"]) for row in rows}
     sent = [call for call in calls if (call.task_id, call.number) in under_way]
@@ -73,7 +73,7 @@ _OTHERS = "SELECT 1 FROM usage AS other WHERE other.backend = usage.backend AND 
 _ALONE = (
     f"CASE WHEN given.exec_ns IS NOT NULL THEN NOT EXISTS ({_OTHERS} AND other.closed_ns > usage.opened_ns) AND"
     f" NOT EXISTS ({_OTHERS} AND other.closed_ns IS NULL AND other.usage_id <> usage.usage_id"
-    "              AND other.opened_ns > usage.opened_ns - :longest_ns) END"
+    f"              AND other.opened_ns > usage.opened_ns - {LONGEST_CALL_NS}) END"
 )
 
 
@@ -91,27 +91,25 @@ class ClosedCall:
 
 
 _GIVEN = (
-    *("usage_id", "status", "source", "reason", "exec_ns", "asked", "delivered", *_FIGURES),
+    *("usage_id", "closed_ns", "status", "source", "reason", "exec_ns", "asked", "delivered", *_FIGURES),
     *("cost_nanousd", "output_weight", "cache_read_weight", "price_date"),
 )
 _CLOSE = (
-    f"UPDATE usage SET closed_ns = :now, {', '.join(f'{name} = given.{name}' for name in _GIVEN[1:])}, alone = {_ALONE}"
-    f" FROM (SELECT {', '.join(f'value ->> {place} AS {name}' for place, name in enumerate(_GIVEN))}"
-    " FROM json_each(:given)) AS given WHERE usage.usage_id = given.usage_id"
+    f"UPDATE usage SET {', '.join(f'{name} = given.{name}' for name in _GIVEN[1:])}, alone = {_ALONE}"
+    " FROM given WHERE usage.usage_id = given.usage_id"
 )
 
 
 async def close_calls(tx: Connection, calls: Sequence[ClosedCall], now_ns: int) -> None:
     """Record the ends of calls. Never refused, also when the result is: what was spent was spent."""
-    if calls:
-        given = as_json([_closing(call) for call in calls])
-        await tx.rows(_CLOSE, {"given": given, "now": now_ns, "longest_ns": LONGEST_CALL_NS})
+    await tx.over(f"given ({', '.join(_GIVEN)})", [_closing(call, now_ns) for call in calls], _CLOSE)
 
 
-def _closing(call: ClosedCall) -> tuple[int | float | str | None, ...]:
+def _closing(call: ClosedCall, now_ns: int) -> tuple[int | float | str | None, ...]:
     usage, price = call.usage, call.usage.price
     return (
         call.usage_id,
+        now_ns,
         UsageStatus.REPORTED if usage.known else UsageStatus.UNKNOWN,
         usage.source if usage.known else None,
         usage.reason or (None if usage.known else HALF),
