@@ -1,8 +1,11 @@
 """Work in the background that figures rest on: measuring runs that ended, and deleting what is kept no longer.
 
 Both go in small steps, a transaction each, so that work under way is never kept waiting; both can be done by any
-process at any time, and what one did not get to is done by the next.
+process at any time, and what one did not get to is done by the next. Under load deleting takes up to half of the
+writer's time: it has to keep up with what is written, or the file would grow without end.
 """
+
+from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.to_thread
@@ -31,10 +34,16 @@ BATCH = 50
 LARGE_RUN = 500
 """From so many attempts on a run is measured in a worker thread: it would hold up the event loop."""
 
-REST_S = 0.05
-"""The pause between two steps of deleting, in which others write."""
+SPELL_NS = 5_000_000
+"""How long one transaction of deleting goes on where nobody else writes, monotonic; one begun step is finished."""
+
+LONGEST_SPELL_NS = 100_000_000
+"""The same where others do: as long as it waited for them, but no longer than this."""
 
 DAY_NS = 86_400 * NS_PER_S
+
+Step = Callable[[Connection, int], Awaitable[int]]
+"""Deletes a few rows of before a moment; returns how many."""
 
 
 async def measure_end(tx: Connection, run_id: str) -> None:
@@ -104,7 +113,8 @@ class Bookkeeper:
         await self._database.write(unit)
 
     async def delete_old(self) -> int:
-        """Delete what is kept no longer, step by step; returns how many rows of messages, samples and runs."""
+        """Delete what is kept no longer, step by step; returns how many rows of messages, samples, runs and
+        events."""
         now_ns = self._clock.now_ns()
         deleted = 0
         for step, days in (
@@ -112,9 +122,30 @@ class Bookkeeper:
             (retention.delete_samples, self._kept.details_days),
             (retention.forget_message_latencies, self._kept.details_days),
             (retention.delete_run_parts, self._kept.runs_days),
+            (retention.delete_events, self._kept.runs_days),
         ):
-            before_ns = now_ns - days * DAY_NS
-            while gone := await self._database.write(lambda tx, step=step, before=before_ns: step(tx, before)):  # type: ignore[misc]
+            while gone := await self._delete_some(step, now_ns - days * DAY_NS):
                 deleted += gone
-                await anyio.sleep(REST_S)
+        return deleted
+
+    async def _delete_some(self, step: Step, before_ns: int) -> int:
+        """Take steps for a spell, in one transaction, then let others write for as long as that kept them waiting."""
+        monotonic_ns = self._clock.monotonic_ns
+        asked_ns = monotonic_ns()
+        begun_ns = asked_ns
+
+        async def unit(tx: Connection) -> int:
+            nonlocal begun_ns
+            begun_ns = monotonic_ns()
+            # A full queue of writers lets each in once a round: steps of a fixed size would fall behind them.
+            until_ns = begun_ns + max(SPELL_NS, min(begun_ns - asked_ns, LONGEST_SPELL_NS))
+            deleted = 0
+            while gone := await step(tx, before_ns):
+                deleted += gone
+                if monotonic_ns() >= until_ns:
+                    break
+            return deleted
+
+        deleted = await self._database.write(unit)
+        await anyio.sleep((monotonic_ns() - begun_ns) / NS_PER_S)
         return deleted
