@@ -33,6 +33,11 @@ _BATCH = 1_000
 """The most units one commit carries."""
 
 
+LOG_KEPT_BYTES = 64 * 2**20
+"""What is kept of the write-ahead log when it begins anew; usually it has 4 MiB. It grows while a reader holds an old
+state of the database, and SQLite would leave it at that until the last process closes the file."""
+
+
 class _Pending(Generic[T]):
     """A unit waiting for its commit."""
 
@@ -168,6 +173,7 @@ class Database:
             await writer.patiently(lambda: refuse_foreign(writer))
             await writer.patiently(lambda: writer.rows("PRAGMA journal_mode = WAL"))
             await writer.rows("PRAGMA synchronous = FULL")
+            await writer.rows(f"PRAGMA journal_size_limit = {LOG_KEPT_BYTES}")
             if sys.platform == "darwin":
                 await writer.rows("PRAGMA fullfsync = 1")
             await migrate(writer, self.clock.now_ns())
