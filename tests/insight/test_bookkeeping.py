@@ -12,7 +12,7 @@ from swarmtally.domain.clock import NS_PER_S, SystemClock
 from swarmtally.domain.retention import Retention
 from swarmtally.store import retention
 from swarmtally.store.connection import Connection
-from swarmtally.store.database import Database, open_database
+from swarmtally.store.database import Database, Unit, open_database
 from tests.insight.history import NOW_NS, History, database_of, reported
 
 DAY_NS = bookkeeping.DAY_NS
@@ -107,19 +107,47 @@ async def test_a_large_run_goes_piece_by_piece_while_another_process_writes(tmp_
             assert await count(database, table) == 0, table
 
 
+async def test_what_is_to_be_done_takes_few_transactions(
+    tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History()
+    history.project("p")
+    for number, tasks in enumerate((1, 1, 30, 1, 25)):
+        ended_run(history, f"r{number}", NOW_NS - 31 * DAY_NS, tasks)
+    monkeypatch.setattr(bookkeeping, "HELD_ATTEMPTS", 30)
+    async with database_of(history, empty, tmp_path / "swarm.db") as database:
+        writes = 0
+        write = database.write
+
+        async def counted(unit: Unit[int]) -> int:
+            nonlocal writes
+            writes += 1
+            return await write(unit)
+
+        monkeypatch.setattr(database, "write", counted)
+        books = Bookkeeper(database, database.clock, KEPT)
+        assert (await books.measure_ended(), writes) == (5, 2)
+        # The clock stands still: no spell ends before there is nothing more to do.
+        await books.delete_old()
+        assert (await count(database, "run"), writes) == (0, 3)
+
+
+TICK_NS = bookkeeping.LONGEST_SPELL_NS // 20
+
+
 class TickingClock(SystemClock):
-    """Each look at the monotonic time takes 5 ms, and a test lets more pass."""
+    """Each look at the monotonic time takes a `TICK_NS`, and a test lets more pass."""
 
     at_ns = 0
 
     def monotonic_ns(self) -> int:
-        self.at_ns += bookkeeping.SPELL_NS
+        self.at_ns += TICK_NS
         return self.at_ns
 
 
 @pytest.mark.parametrize(
     ("waited_ns", "steps"),
-    [(0, 1), (4 * bookkeeping.SPELL_NS, 5), (9 * bookkeeping.LONGEST_SPELL_NS, 20)],
+    [(0, 1), (4 * TICK_NS, 5), (9 * bookkeeping.LONGEST_SPELL_NS, 20)],
     ids=["not at all", "a while", "very long"],
 )
 async def test_deleting_goes_on_for_as_long_as_it_waited_for_others(
@@ -136,7 +164,7 @@ async def test_deleting_goes_on_for_as_long_as_it_waited_for_others(
         await other.rows("BEGIN IMMEDIATE")
 
         async def delete() -> None:
-            taken.append(await books._delete_some(retention.delete_run_parts, NOW_NS - 30 * DAY_NS))
+            taken.append(await books._delete_some([(retention.delete_run_parts, NOW_NS - 30 * DAY_NS)]))
 
         async with anyio.create_task_group() as group:
             group.start_soon(delete)

@@ -5,7 +5,7 @@ process at any time, and what one did not get to is done by the next. Under load
 writer's time: it has to keep up with what is written, or the file would grow without end.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 import anyio.to_thread
@@ -34,10 +34,13 @@ BATCH = 50
 LARGE_RUN = 500
 """From so many attempts on a run is measured in a worker thread: it would hold up the event loop."""
 
+HELD_ATTEMPTS = 5_000
+"""From so many attempts on, the measures at hand are written: they hold several durations of each."""
+
 SPELL_NS = 5_000_000
 """How long one transaction of deleting goes on where nobody else writes, monotonic; one begun step is finished."""
 
-LONGEST_SPELL_NS = 100_000_000
+LONGEST_SPELL_NS = 500_000_000
 """The same where others do: as long as it waited for them, but no longer than this."""
 
 DAY_NS = 86_400 * NS_PER_S
@@ -89,26 +92,39 @@ class Bookkeeper:
         """Measure all runs that ended and were not measured yet; returns how many."""
         measured = 0
         while found := await self._database.read(lambda tx: measures.unmeasured(tx, BATCH)):
-            for ended in found:
-                await self._measure(ended)
+            await self._measure(found)
             measured += len(found)
         return measured
 
-    async def _measure(self, ended: EndedRun) -> None:
-        async def facts(tx: Connection) -> RunFacts:
+    async def _measure(self, found: Sequence[EndedRun]) -> None:
+        """Measure these; as many as memory allows are written at once: under load each commit is waited for."""
+        held: list[tuple[EndedRun, RunSums]] = []
+        attempts = 0
+        for ended in found:
+            rows = await self._facts(ended)
+            held.append((ended, await self._sums(ended, rows)))
+            attempts += len(rows.attempts)
+            if attempts >= HELD_ATTEMPTS:
+                await self._keep(held)
+                held, attempts = [], 0
+        if held:
+            await self._keep(held)
+
+    async def _facts(self, ended: EndedRun) -> RunFacts:
+        async def unit(tx: Connection) -> RunFacts:
             return await measures.facts(tx, ended)
 
-        rows = await self._database.read(facts)
-        sums = (
-            measure(rows, ended.ended_ns)
-            if len(rows.attempts) < LARGE_RUN
-            else await anyio.to_thread.run_sync(measure, rows, ended.ended_ns)
-        )
-        await self._keep(ended, sums)
+        return await self._database.read(unit)
 
-    async def _keep(self, ended: EndedRun, sums: RunSums) -> None:
+    async def _sums(self, ended: EndedRun, rows: RunFacts) -> RunSums:
+        if len(rows.attempts) < LARGE_RUN:
+            return measure(rows, ended.ended_ns)
+        return await anyio.to_thread.run_sync(measure, rows, ended.ended_ns)
+
+    async def _keep(self, held: Sequence[tuple[EndedRun, RunSums]]) -> None:
         async def unit(tx: Connection) -> None:
-            await measures.insert(tx, ended, sums)
+            for ended, sums in held:
+                await measures.insert(tx, ended, sums)
 
         await self._database.write(unit)
 
@@ -116,20 +132,24 @@ class Bookkeeper:
         """Delete what is kept no longer, step by step; returns how many rows of messages, samples, runs and
         events."""
         now_ns = self._clock.now_ns()
+        left = [
+            (step, now_ns - days * DAY_NS)
+            for step, days in (
+                (retention.delete_messages, self._kept.details_days),
+                (retention.delete_samples, self._kept.details_days),
+                (retention.forget_message_latencies, self._kept.details_days),
+                (retention.delete_run_parts, self._kept.runs_days),
+                (retention.delete_events, self._kept.runs_days),
+            )
+        ]
         deleted = 0
-        for step, days in (
-            (retention.delete_messages, self._kept.details_days),
-            (retention.delete_samples, self._kept.details_days),
-            (retention.forget_message_latencies, self._kept.details_days),
-            (retention.delete_run_parts, self._kept.runs_days),
-            (retention.delete_events, self._kept.runs_days),
-        ):
-            while gone := await self._delete_some(step, now_ns - days * DAY_NS):
-                deleted += gone
+        while left:
+            deleted += await self._delete_some(left)
         return deleted
 
-    async def _delete_some(self, step: Step, before_ns: int) -> int:
-        """Take steps for a spell, in one transaction, then let others write for as long as that kept them waiting."""
+    async def _delete_some(self, left: list[tuple[Step, int]]) -> int:
+        """Take steps, each kind until nothing is left for it and it goes from `left`, for a spell, in one transaction;
+        then let others write for as long as that kept them waiting."""
         monotonic_ns = self._clock.monotonic_ns
         asked_ns = monotonic_ns()
         begun_ns = asked_ns
@@ -140,9 +160,13 @@ class Bookkeeper:
             # A full queue of writers lets each in once a round: steps of a fixed size would fall behind them.
             until_ns = begun_ns + max(SPELL_NS, min(begun_ns - asked_ns, LONGEST_SPELL_NS))
             deleted = 0
-            while gone := await step(tx, before_ns):
+            while left:
+                step, before_ns = left[0]
+                gone = await step(tx, before_ns)
                 deleted += gone
-                if monotonic_ns() >= until_ns:
+                if not gone:
+                    del left[0]
+                elif monotonic_ns() >= until_ns:
                     break
             return deleted
 
