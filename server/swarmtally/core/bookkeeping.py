@@ -132,7 +132,7 @@ class Bookkeeper:
         """Delete what is kept no longer, step by step; returns how many rows of messages, samples, runs and
         events."""
         now_ns = self._clock.now_ns()
-        left = [
+        left: list[tuple[Step, int]] = [
             (step, now_ns - days * DAY_NS)
             for step, days in (
                 (retention.delete_messages, self._kept.details_days),
