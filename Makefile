@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo test check docs bench bench-peers soak clean
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit("swarmtally needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -41,5 +41,19 @@ docs: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks $(BENCH)
 
+# The systems beside which `benchmarks.peers` puts us, in an environment of their own: nothing else needs it.
+.venv-peers/.made: benchmarks/peers/requirements.txt
+	rm -rf .venv-peers
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/requirements.txt
+	touch $@
+
+bench-peers: .venv/.dev .venv-peers/.made
+	$(BIN)/python -m benchmarks.peers $(ROUNDS)
+
+# Hours: 10,000,000 tasks are a day at 116 a second.
+soak: .venv/.dev
+	$(BIN)/python -m benchmarks.soak $(TASKS)
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

@@ -14,9 +14,11 @@ from benchmarks import (
     ledger,
     load_balance,
     memory_store,
+    memory_use,
     recording,
     report,
     shell_start,
+    soak,
     speed_multiplier,
     tokens,
 )
@@ -34,6 +36,8 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "ledger": ledger.run,
     "bookkeeping": bookkeeping.run,
     "tokens": tokens.run,
+    "memory_use": memory_use.run,
+    "soak": soak.run,
 }
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from swarmtally.core import bookkeeping
@@ -11,18 +12,12 @@ from swarmtally.domain.clock import NS_PER_S, SystemClock
 from swarmtally.domain.retention import Retention
 from swarmtally.store import retention
 from swarmtally.store.connection import Connection
-from swarmtally.store.database import Database, open_database
+from swarmtally.store.database import Database, Unit, open_database
 from tests.insight.history import NOW_NS, History, database_of, reported
 
 DAY_NS = bookkeeping.DAY_NS
 
 KEPT = Retention(runs_days=30, details_days=7)
-
-
-@pytest.fixture(autouse=True)
-def without_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deleting rests between its steps, which a test need not wait for."""
-    monkeypatch.setattr(bookkeeping, "REST_S", 0)
 
 
 def ended_run(history: History, run_id: str, ended_ns: int, tasks: int = 1) -> None:
@@ -110,6 +105,86 @@ async def test_a_large_run_goes_piece_by_piece_while_another_process_writes(tmp_
         assert len(steps) > 40
         for table in ("run", "task", "attempt", "usage", "event", "message", "run_measure"):
             assert await count(database, table) == 0, table
+
+
+async def test_what_is_to_be_done_takes_few_transactions(
+    tmp_path: Path, empty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History()
+    history.project("p")
+    for number, tasks in enumerate((1, 1, 30, 1, 25)):
+        ended_run(history, f"r{number}", NOW_NS - 31 * DAY_NS, tasks)
+    monkeypatch.setattr(bookkeeping, "HELD_ATTEMPTS", 30)
+    async with database_of(history, empty, tmp_path / "swarm.db") as database:
+        writes = 0
+        write = database.write
+
+        async def counted(unit: Unit[int]) -> int:
+            nonlocal writes
+            writes += 1
+            return await write(unit)
+
+        monkeypatch.setattr(database, "write", counted)
+        books = Bookkeeper(database, database.clock, KEPT)
+        assert (await books.measure_ended(), writes) == (5, 2)
+        # The clock stands still: no spell ends before there is nothing more to do.
+        await books.delete_old()
+        assert (await count(database, "run"), writes) == (0, 3)
+
+
+TICK_NS = bookkeeping.LONGEST_SPELL_NS // 20
+
+
+class TickingClock(SystemClock):
+    """Each look at the monotonic time takes a `TICK_NS`, and a test lets more pass."""
+
+    at_ns = 0
+
+    def monotonic_ns(self) -> int:
+        self.at_ns += TICK_NS
+        return self.at_ns
+
+
+@pytest.mark.parametrize(
+    ("waited_ns", "steps"),
+    [(0, 1), (4 * TICK_NS, 5), (9 * bookkeeping.LONGEST_SPELL_NS, 20)],
+    ids=["not at all", "a while", "very long"],
+)
+async def test_deleting_goes_on_for_as_long_as_it_waited_for_others(
+    tmp_path: Path, empty: Path, waited_ns: int, steps: int
+) -> None:
+    history, clock = History(), TickingClock()
+    history.project("p")
+    ended_run(history, "r", NOW_NS - 31 * DAY_NS, tasks=1_100)
+    path = tmp_path / "swarm.db"
+    taken: list[int] = []
+    async with database_of(history, empty, path) as database:
+        books = Bookkeeper(database, clock, KEPT)
+        other = await Connection.open(path, read_only=False)
+        await other.rows("BEGIN IMMEDIATE")
+
+        async def delete() -> None:
+            taken.append(await books._delete_some([(retention.delete_run_parts, NOW_NS - 30 * DAY_NS)]))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(delete)
+            while clock.at_ns == 0:
+                await anyio.lowlevel.checkpoint()
+            clock.at_ns += waited_ns
+            await other.rows("ROLLBACK")
+        await other.close()
+    assert taken == [steps * retention.STEP // 10]
+
+
+async def test_events_outside_of_runs_go_with_the_runs_of_their_time(tmp_path: Path, empty: Path) -> None:
+    history = History()
+    history.project("p")
+    for ago_ns in (30 * DAY_NS + 1, 30 * DAY_NS + 2, 30 * DAY_NS, 1):
+        history.add("event", at_ns=NOW_NS - ago_ns, kind="agent.spawned", project="p", swarm_id="s")
+    async with database_of(history, empty, tmp_path / "swarm.db") as database:
+        assert await Bookkeeper(database, database.clock, KEPT).delete_old() == 2
+        assert await count(database, "event", f"at_ns >= {NOW_NS - 30 * DAY_NS}") == 2
+        assert await count(database, "event") == 2
 
 
 async def _delete(database: Database) -> list[int]:

@@ -9,6 +9,7 @@ import pytest
 
 from swarmtally.domain.errors import DatabaseBusy, DiskFull, NewerSchema
 from swarmtally.store import connection, swarms
+from swarmtally.store import database as database_module
 from swarmtally.store.database import open_database
 from swarmtally.store.migrations import SCHEMA_VERSION
 from tests.gate import Gate
@@ -332,3 +333,27 @@ async def test_a_commit_is_synced_and_in_wal(database):
         return [(await tx.row(f"SELECT * FROM pragma_{name}"))[name] for name in names]
 
     assert await database.write(settings) == ["wal", 2, 1]
+
+
+async def test_the_log_that_grew_behind_a_reader_is_cut_again(path, clock, monkeypatch):
+    kept = 8 * 2**20
+    monkeypatch.setattr(database_module, "LOG_KEPT_BYTES", kept)
+    log = path.with_name(f"{path.name}-wal")
+
+    async def write_much(tx):
+        await tx.rows("CREATE TABLE IF NOT EXISTS much (bytes BLOB)")
+        await tx.rows("INSERT INTO much VALUES (zeroblob(3000000))")
+
+    async with open_database(path, clock) as database:
+        reader = await connection.Connection.open(path, read_only=True)
+        await reader.rows("BEGIN")
+        await reader.rows("SELECT * FROM project")
+        for _ in range(4):
+            await database.write(write_much)
+        grown = log.stat().st_size
+        await reader.rows("COMMIT")
+        await reader.close()
+        for _ in range(2):
+            await database.write(write_much)
+        assert grown > kept
+        assert log.stat().st_size <= kept

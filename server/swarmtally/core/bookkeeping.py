@@ -1,8 +1,11 @@
 """Work in the background that figures rest on: measuring runs that ended, and deleting what is kept no longer.
 
 Both go in small steps, a transaction each, so that work under way is never kept waiting; both can be done by any
-process at any time, and what one did not get to is done by the next.
+process at any time, and what one did not get to is done by the next. Under load deleting takes up to half of the
+writer's time: it has to keep up with what is written, or the file would grow without end.
 """
+
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 import anyio.to_thread
@@ -31,10 +34,19 @@ BATCH = 50
 LARGE_RUN = 500
 """From so many attempts on a run is measured in a worker thread: it would hold up the event loop."""
 
-REST_S = 0.05
-"""The pause between two steps of deleting, in which others write."""
+HELD_ATTEMPTS = 5_000
+"""From so many attempts on, the measures at hand are written: they hold several durations of each."""
+
+SPELL_NS = 5_000_000
+"""How long one transaction of deleting goes on where nobody else writes, monotonic; one begun step is finished."""
+
+LONGEST_SPELL_NS = 500_000_000
+"""The same where others do: as long as it waited for them, but no longer than this."""
 
 DAY_NS = 86_400 * NS_PER_S
+
+Step = Callable[[Connection, int], Awaitable[int]]
+"""Deletes a few rows of before a moment; returns how many."""
 
 
 async def measure_end(tx: Connection, run_id: str) -> None:
@@ -80,41 +92,84 @@ class Bookkeeper:
         """Measure all runs that ended and were not measured yet; returns how many."""
         measured = 0
         while found := await self._database.read(lambda tx: measures.unmeasured(tx, BATCH)):
-            for ended in found:
-                await self._measure(ended)
+            await self._measure(found)
             measured += len(found)
         return measured
 
-    async def _measure(self, ended: EndedRun) -> None:
-        async def facts(tx: Connection) -> RunFacts:
+    async def _measure(self, found: Sequence[EndedRun]) -> None:
+        """Measure these; as many as memory allows are written at once: under load each commit is waited for."""
+        held: list[tuple[EndedRun, RunSums]] = []
+        attempts = 0
+        for ended in found:
+            rows = await self._facts(ended)
+            held.append((ended, await self._sums(ended, rows)))
+            attempts += len(rows.attempts)
+            if attempts >= HELD_ATTEMPTS:
+                await self._keep(held)
+                held, attempts = [], 0
+        if held:
+            await self._keep(held)
+
+    async def _facts(self, ended: EndedRun) -> RunFacts:
+        async def unit(tx: Connection) -> RunFacts:
             return await measures.facts(tx, ended)
 
-        rows = await self._database.read(facts)
-        sums = (
-            measure(rows, ended.ended_ns)
-            if len(rows.attempts) < LARGE_RUN
-            else await anyio.to_thread.run_sync(measure, rows, ended.ended_ns)
-        )
-        await self._keep(ended, sums)
+        return await self._database.read(unit)
 
-    async def _keep(self, ended: EndedRun, sums: RunSums) -> None:
+    async def _sums(self, ended: EndedRun, rows: RunFacts) -> RunSums:
+        if len(rows.attempts) < LARGE_RUN:
+            return measure(rows, ended.ended_ns)
+        return await anyio.to_thread.run_sync(measure, rows, ended.ended_ns)
+
+    async def _keep(self, held: Sequence[tuple[EndedRun, RunSums]]) -> None:
         async def unit(tx: Connection) -> None:
-            await measures.insert(tx, ended, sums)
+            for ended, sums in held:
+                await measures.insert(tx, ended, sums)
 
         await self._database.write(unit)
 
     async def delete_old(self) -> int:
-        """Delete what is kept no longer, step by step; returns how many rows of messages, samples and runs."""
+        """Delete what is kept no longer, step by step; returns how many rows of messages, samples, runs and
+        events."""
         now_ns = self._clock.now_ns()
+        left: list[tuple[Step, int]] = [
+            (step, now_ns - days * DAY_NS)
+            for step, days in (
+                (retention.delete_messages, self._kept.details_days),
+                (retention.delete_samples, self._kept.details_days),
+                (retention.forget_message_latencies, self._kept.details_days),
+                (retention.delete_run_parts, self._kept.runs_days),
+                (retention.delete_events, self._kept.runs_days),
+            )
+        ]
         deleted = 0
-        for step, days in (
-            (retention.delete_messages, self._kept.details_days),
-            (retention.delete_samples, self._kept.details_days),
-            (retention.forget_message_latencies, self._kept.details_days),
-            (retention.delete_run_parts, self._kept.runs_days),
-        ):
-            before_ns = now_ns - days * DAY_NS
-            while gone := await self._database.write(lambda tx, step=step, before=before_ns: step(tx, before)):  # type: ignore[misc]
+        while left:
+            deleted += await self._delete_some(left)
+        return deleted
+
+    async def _delete_some(self, left: list[tuple[Step, int]]) -> int:
+        """Take steps, each kind until nothing is left for it and it goes from `left`, for a spell, in one transaction;
+        then let others write for as long as that kept them waiting."""
+        monotonic_ns = self._clock.monotonic_ns
+        asked_ns = monotonic_ns()
+        begun_ns = asked_ns
+
+        async def unit(tx: Connection) -> int:
+            nonlocal begun_ns
+            begun_ns = monotonic_ns()
+            # A full queue of writers lets each in once a round: steps of a fixed size would fall behind them.
+            until_ns = begun_ns + max(SPELL_NS, min(begun_ns - asked_ns, LONGEST_SPELL_NS))
+            deleted = 0
+            while left:
+                step, before_ns = left[0]
+                gone = await step(tx, before_ns)
                 deleted += gone
-                await anyio.sleep(REST_S)
+                if not gone:
+                    del left[0]
+                elif monotonic_ns() >= until_ns:
+                    break
+            return deleted
+
+        deleted = await self._database.write(unit)
+        await anyio.sleep((monotonic_ns() - begun_ns) / NS_PER_S)
         return deleted

@@ -8,6 +8,6 @@ class Retention:
     """In days."""
 
     runs_days: int = 400
-    """Runs that ended, with their tasks, attempts, calls, deliverables and events."""
+    """Runs that ended, with their tasks, attempts, calls, deliverables and events; events of swarms and agents."""
     details_days: int = 7
     """Messages and resource samples."""

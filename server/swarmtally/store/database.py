@@ -38,6 +38,11 @@ _BATCH = 1_000
 """The most units one commit carries."""
 
 
+LOG_KEPT_BYTES = 64 * 2**20
+"""What is kept of the write-ahead log when it begins anew; usually it has 4 MiB. It grows while a reader holds an old
+state of the database, and SQLite would leave it at that until the last process closes the file."""
+
+
 class _Pending(Generic[T]):
     """An item that waits for what its unit does with it to be committed; `shared`: with those of others at once."""
 
@@ -207,6 +212,7 @@ class Database:
             await writer.patiently(lambda: refuse_foreign(writer))
             await writer.patiently(lambda: writer.rows("PRAGMA journal_mode = WAL"))
             await writer.rows("PRAGMA synchronous = FULL")
+            await writer.rows(f"PRAGMA journal_size_limit = {LOG_KEPT_BYTES}")
             if sys.platform == "darwin":
                 await writer.rows("PRAGMA fullfsync = 1")
             await migrate(writer, self.clock.now_ns())

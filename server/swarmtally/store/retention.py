@@ -82,6 +82,18 @@ async def delete_run_parts(tx: Connection, before_ns: int) -> int:
     return 1
 
 
+async def delete_events(tx: Connection, before_ns: int) -> int:
+    """Delete what happened to swarms and agents, outside of any run, before `before_ns`. No figure counts it."""
+    rows = await tx.rows(
+        # The oldest are looked at, not all: how young the others are can only be told row by row.
+        "DELETE FROM event WHERE event_id IN"
+        " (SELECT event_id FROM event WHERE run_id IS NULL ORDER BY event_id LIMIT :step)"
+        " AND at_ns < :before RETURNING 1",
+        {"before": before_ns, "step": STEP},
+    )
+    return len(rows)
+
+
 async def _note(tx: Connection, what: str, rows: Sequence[Row]) -> None:
     """Note that rows about these moments (`at_ns`; None: about none that a figure counts) are gone."""
     latest: dict[tuple[str, str], int] = {}

@@ -12,6 +12,9 @@ from swarmtally.store import agents, events
 from swarmtally.store.connection import Connection, Row, as_json
 from swarmtally.store.events import Event
 
+INSERTED = 500
+"""The most tasks whose rows are held at once while they are added: a plan may hold 10,000."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunScope:
@@ -35,38 +38,39 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
     known |= {task.key: ids.task_id(scope.run_id, first + offset) for offset, task in enumerate(tasks)}
     finished = {row["key"] for row in earlier if TaskStatus(row["status"]).final}
     paths = remaining_paths(tasks)
-    rows = []
-    for offset, task in enumerate(tasks):
-        waits_for = _waits_for(task)
-        pending = sum(key not in finished for key in waits_for)
-        rows.append(
-            {
-                "task_id": known[task.key],
-                "run_id": scope.run_id,
-                "ordinal": first + offset,
-                "key": task.key,
-                "phase": task.phase,
-                "mode": task.mode,
-                "role": task.role,
-                "text": task.text,
-                "priority": task.priority,
-                "remaining_path": paths[task.key],
-                "tolerates_failure": task.tolerates_failure,
-                "expands": task.expands,
-                "hub": task.hub,
-                "status": TaskStatus.BLOCKED if pending else TaskStatus.READY,
-                "pending": pending,
-                "created_ns": now_ns,
-                "ready_ns": None if pending else now_ns,
-            }
+    for begun in range(0, len(tasks), INSERTED):
+        rows = []
+        for ordinal, task in enumerate(tasks[begun : begun + INSERTED], start=first + begun):
+            pending = sum(key not in finished for key in _waits_for(task))
+            rows.append(
+                {
+                    "task_id": known[task.key],
+                    "run_id": scope.run_id,
+                    "ordinal": ordinal,
+                    "key": task.key,
+                    "phase": task.phase,
+                    "mode": task.mode,
+                    "role": task.role,
+                    "text": task.text,
+                    "priority": task.priority,
+                    "remaining_path": paths[task.key],
+                    "tolerates_failure": task.tolerates_failure,
+                    "expands": task.expands,
+                    "hub": task.hub,
+                    "status": TaskStatus.BLOCKED if pending else TaskStatus.READY,
+                    "pending": pending,
+                    "created_ns": now_ns,
+                    "ready_ns": None if pending else now_ns,
+                }
+            )
+        await tx.many(
+            "INSERT INTO task (task_id, run_id, ordinal, key, phase, mode, role, text, priority, remaining_path,"
+            "                  tolerates_failure, expands, hub, status, pending, created_ns, ready_ns)"
+            " VALUES (:task_id, :run_id, :ordinal, :key, :phase, :mode, :role, :text, :priority, :remaining_path,"
+            "         :tolerates_failure, :expands, :hub, :status, :pending, :created_ns, :ready_ns)",
+            rows,
         )
-    await tx.many(
-        "INSERT INTO task (task_id, run_id, ordinal, key, phase, mode, role, text, priority, remaining_path,"
-        "                  tolerates_failure, expands, hub, status, pending, created_ns, ready_ns)"
-        " VALUES (:task_id, :run_id, :ordinal, :key, :phase, :mode, :role, :text, :priority, :remaining_path,"
-        "         :tolerates_failure, :expands, :hub, :status, :pending, :created_ns, :ready_ns)",
-        rows,
-    )
+        await events.record(tx, [scope.event(now_ns, f"task.{row['status']}", row["task_id"], None) for row in rows])
     await tx.many(
         "INSERT INTO dependency (task_id, depends_on, sees) VALUES (:task_id, :depends_on, :sees)",
         [
@@ -75,7 +79,6 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
             for key, sees in _waits_for(task).items()
         ],
     )
-    await events.record(tx, [scope.event(now_ns, f"task.{row['status']}", row["task_id"], None) for row in rows])
 
 
 def _waits_for(task: NewTask) -> dict[str, bool]:
