@@ -95,7 +95,7 @@ class Agent:
             swarm_id=row["swarm_id"],
             role=row["role"],
             name=row["name"],
-            capabilities=tuple(json.loads(row["capabilities"])),
+            capabilities=() if row["capabilities"] == "[]" else tuple(json.loads(row["capabilities"])),
             status=AgentStatus(row["status"]),
             draining=bool(row["draining"]),
             task_id=row["task_id"],

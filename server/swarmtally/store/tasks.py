@@ -5,6 +5,8 @@ Everything here runs inside a write transaction and works on sets: one statement
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
 from swarmtally.domain import ids
 from swarmtally.domain.task import Claim, NewTask, Outcome, Task, TaskStatus, remaining_paths
@@ -39,51 +41,35 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
     finished = {row["key"] for row in earlier if TaskStatus(row["status"]).final}
     paths = remaining_paths(tasks)
     for begun in range(0, len(tasks), INSERTED):
-        rows = []
+        rows: list[tuple[Any, ...]] = []
+        made: list[Event] = []
         for ordinal, task in enumerate(tasks[begun : begun + INSERTED], start=first + begun):
+            task_id = known[task.key]
             pending = sum(key not in finished for key in _waits_for(task))
+            status = TaskStatus.BLOCKED if pending else TaskStatus.READY
             rows.append(
-                {
-                    "task_id": known[task.key],
-                    "run_id": scope.run_id,
-                    "ordinal": ordinal,
-                    "key": task.key,
-                    "phase": task.phase,
-                    "mode": task.mode,
-                    "role": task.role,
-                    "text": task.text,
-                    "priority": task.priority,
-                    "remaining_path": paths[task.key],
-                    "tolerates_failure": task.tolerates_failure,
-                    "expands": task.expands,
-                    "hub": task.hub,
-                    "status": TaskStatus.BLOCKED if pending else TaskStatus.READY,
-                    "pending": pending,
-                    "created_ns": now_ns,
-                    "ready_ns": None if pending else now_ns,
-                }
+                (
+                    *(task_id, scope.run_id, ordinal, paths[task.key], status, pending),
+                    *(now_ns, None if pending else now_ns, *_planned(task)),
+                )
             )
-        await tx.many(
-            "INSERT INTO task (task_id, run_id, ordinal, key, phase, mode, role, text, priority, remaining_path,"
-            "                  tolerates_failure, expands, hub, status, pending, created_ns, ready_ns)"
-            " VALUES (:task_id, :run_id, :ordinal, :key, :phase, :mode, :role, :text, :priority, :remaining_path,"
-            "         :tolerates_failure, :expands, :hub, :status, :pending, :created_ns, :ready_ns)",
-            rows,
-        )
-        await events.record(tx, [scope.event(now_ns, f"task.{row['status']}", row["task_id"], None) for row in rows])
-    await tx.many(
-        "INSERT INTO dependency (task_id, depends_on, sees) VALUES (:task_id, :depends_on, :sees)",
-        [
-            {"task_id": known[task.key], "depends_on": known[key], "sees": sees}
-            for task in tasks
-            for key, sees in _waits_for(task).items()
-        ],
+            made.append(scope.event(now_ns, f"task.{status}", task_id, None))
+        await tx.insert(_INTO, rows)
+        await events.record(tx, made)
+    await tx.insert(
+        "dependency (task_id, depends_on, sees)",
+        [(known[task.key], known[key], sees) for task in tasks for key, sees in _waits_for(task).items()],
     )
+
+
+_PLANNED = ("key", "phase", "mode", "role", "text", "priority", "tolerates_failure", "expands", "hub")
+_planned = attrgetter(*_PLANNED)
+_INTO = f"task (task_id, run_id, ordinal, remaining_path, status, pending, created_ns, ready_ns, {', '.join(_PLANNED)})"
 
 
 def _waits_for(task: NewTask) -> dict[str, bool]:
     """The keys a task waits for, and whether it only sees them; what it needs and sees, it needs."""
-    return {**dict.fromkeys(task.sees, True), **dict.fromkeys(task.depends_on, False)}
+    return dict.fromkeys(task.sees, True) | dict.fromkeys(task.depends_on, False)
 
 
 async def start_attempts(
