@@ -2,6 +2,7 @@
 run, and of a shell command."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,34 +23,28 @@ ROUNDS_OF_A_PLACE = 20
 STARTS_S = 1.5
 """About how long a process takes until it does something."""
 
-LASTS_S = 3.0
-"""How long it may do so before it is killed in any case."""
+LASTS_S = 8.0
+"""How long it may live in any case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """When processes die: some time after they were started, or shortly after something has happened."""
+    """When processes die: while they start, or just after something has happened."""
 
     draw: Random
 
-    def in_any_case(self, victim: Process) -> None:
-        _kill_after(victim, STARTS_S + LASTS_S * self.draw.random())
-
-    def of_start(self, victim: Process) -> None:
-        _kill_after(victim, self.draw.uniform(0, STARTS_S))
-
-    def at_call(self, victim: Process, place: Place) -> None:
-        """A few milliseconds after the model was asked."""
-        shortly = self.draw.choice((0, 0.02)) * self.draw.random()
-        place.model.after_calls(self.draw.randint(1, 8), lambda: _kill_after(victim, shortly))
+    def shortly(self) -> float:
+        """Seconds until the kill, once it has happened: none, or as long as a commit or a call takes."""
+        return self.draw.choice((0.0, 0.003, 0.03)) * self.draw.random()
 
     def drawn(self, victim: Process, place: Place) -> None:
-        self.in_any_case(victim)
-        match self.draw.randrange(4):
-            case 0:
-                self.of_start(victim)
-            case 1 | 2:
-                self.at_call(victim, place)
+        """One time in four while it starts, else when it has asked the model so many times."""
+        _kill_after(victim, LASTS_S)
+        if self.draw.randrange(4) == 0:
+            _kill_after(victim, self.draw.uniform(0, STARTS_S))
+        else:
+            wait_s = self.shortly()
+            place.model.after_calls(self.draw.randint(1, 8), lambda: _kill_after(victim, wait_s))
 
 
 def _kill_after(victim: Process, wait_s: float) -> None:
@@ -96,11 +91,15 @@ def _round(place: Place, kind: str, tally: Tally, company: Server | None) -> Non
 
 
 def kill_server(place: Place, tally: Tally, moments: Moments) -> None:
+    """Two times in three when it has acknowledged so much, while a dozen further calls are under way."""
     server = place.server()
-    moments.drawn(server, place)
+    acknowledged, wait_s = moments.draw.randint(1, 100), moments.shortly()
+    if moments.draw.randrange(3) == 0:
+        moments.drawn(server, place)
     with suppress(Gone):
         server.shake_hands()
-        Load(place, server, moments.draw).go_on(moments.draw.choice((1, 30, 10_000)))
+        Load(place, server, moments.draw).go_on(acknowledged)
+        time.sleep(wait_s)
         server.kill()
     with suppress(Gone):
         while True:  # what it had said is in the pipe

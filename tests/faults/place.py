@@ -10,10 +10,13 @@ from random import Random
 from tests.faults import laws
 from tests.faults.book import Book
 from tests.faults.model import Model
-from tests.faults.processes import WAIT_S, Gone, Process, Refused, Server, Silent, View, environ, left_of, program
+from tests.faults.processes import Gone, Process, Refused, Server, Silent, View, environ, left_of, program
 from tests.faults.tally import Tally
 
 AGENTS = 16
+
+ENDS_S = 30.0
+"""How long all runs may take to end, once somebody resumes them: their calls take milliseconds."""
 
 
 class Place:
@@ -100,7 +103,7 @@ class Place:
 
     def finish(self, server: Server, tally: Tally) -> None:
         """Have a living server bring every run to its end, as its client would; what does not end is stuck."""
-        end = time.monotonic() + WAIT_S
+        end = time.monotonic() + ENDS_S
         try:
             server.shake_hands()
             while (left := laws.unfinished(self.database)) and time.monotonic() < end:

@@ -24,6 +24,7 @@ from tests.faults.zombies import zombie_rounds
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the harness stops, limits and watches as Linux does")
 
 SEED = 20
+"""With which the server is killed in the middle of its calls, and the others after the model was asked."""
 
 
 @pytest.fixture
