@@ -169,4 +169,4 @@ def internal_errors(folder: Path) -> list[str]:
     """Faults of the program itself that its processes have logged, in the order they came."""
     log = folder / "stderr.log"
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return [text for text in lines if "internal error" in text or text.startswith("Traceback")]
+    return [text for text in lines if "internal error" in text or "Traceback" in text]

@@ -52,6 +52,7 @@ def _stopped_and_woken(place: Place, other: Server, tally: Tally, *, patient: bo
     place.inspect(tally)
     if place.draw.random() < 0.5:
         hold.release()  # its calls are answered while it sleeps; else after it woke
+        time.sleep(0.1)  # so that the answers lie in its sockets
     zombie.popen.send_signal(signal.SIGCONT)
     hold.release()
     zombie.hear_all()
