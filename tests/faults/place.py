@@ -76,6 +76,7 @@ class Place:
     def inspect(self, tally: Tally, *, at_rest: bool = False) -> None:
         """See whether all is as it must be. Where nothing is under way any more: `at_rest`."""
         laws.inspect(self.database, self.book, self.model.calls, tally, at_rest=at_rest)
+        tally.once()
         tally.acknowledged += self.book.count - self._counted
         self._counted = self.book.count
 

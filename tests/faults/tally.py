@@ -31,6 +31,11 @@ class Tally:
         kinds = ("damaged", "lost", "twice", "stuck", "orphans")
         return [f"{kind}: {what}" for kind in kinds for what in getattr(self, kind)]
 
+    def once(self) -> None:
+        """Keep of what was found in several rounds, because it stays in the database, only the first."""
+        for kind in ("damaged", "lost", "twice", "stuck", "orphans"):
+            setattr(self, kind, list(dict.fromkeys(getattr(self, kind))))
+
 
 HEAD = (
     "| fault | rounds | acknowledged | damaged | lost | twice | stuck | orphans | |",
