@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check docs bench bench-peers soak clean
+.PHONY: demo test check docs bench bench-peers soak faults clean
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit("swarmtally needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -54,6 +54,10 @@ bench-peers: .venv/.dev .venv-peers/.made
 # Hours: 10,000,000 tasks are a day at 116 a second.
 soak: .venv/.dev
 	$(BIN)/python -m benchmarks.soak $(TASKS)
+
+# kill -9 500 times, and every other fault of docs/reliability.md; about half an hour. FAULTS="--rounds 20" for fewer.
+faults: .venv/.dev
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 clean:
 	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

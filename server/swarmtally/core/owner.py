@@ -16,7 +16,7 @@ _SAME_START_MS = 2_000
 def this_process() -> str:
     """`host:pid:start` of this process; `start` (milliseconds) tells it from a later one with the same pid."""
     pid = os.getpid()
-    return f"{platform.node()}:{pid}:{_start_ms(psutil.Process(pid))}"
+    return f"{platform.node()}:{pid}:{_starts_ms(psutil.Process(pid))[0]}"
 
 
 def dead_among(owners: Iterable[str]) -> frozenset[str]:
@@ -33,12 +33,20 @@ def is_dead(owner: str) -> bool:
         process = psutil.Process(int(pid))
         if process.status() == psutil.STATUS_ZOMBIE:
             return True
-        return abs(_start_ms(process) - int(start)) > _SAME_START_MS
+        return all(abs(known_ms - int(start)) > _SAME_START_MS for known_ms in _starts_ms(process))
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:
         return False
 
 
-def _start_ms(process: psutil.Process) -> int:
-    return round(process.create_time() * 1000)
+def _starts_ms(process: psutil.Process) -> tuple[int, ...]:
+    """When it began: since the epoch; on Linux first since booting, and then as earlier versions named it.
+
+    Linux keeps the ticks from booting to a process's start, and moves the time of booting when its clock is set: a
+    living process would seem to be another one.
+    """
+    began_s = process.create_time()
+    if not psutil.LINUX:
+        return (round(began_s * 1000),)
+    return round((began_s - psutil.boot_time()) * 1000), round(began_s * 1000)

@@ -2,6 +2,13 @@
 
 from dataclasses import dataclass
 
+_CAP_S = 60.0
+_OBEYED = 10
+"""A provider's own wish is obeyed up to so many times the cap."""
+
+LONGEST_PAUSE_S = _OBEYED * _CAP_S
+"""No attempt is put off for longer: a task that seems to be waits for a moment of a clock that was set back since."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -12,7 +19,7 @@ class RetryPolicy:
 
     max_attempts: int = 4
     base_s: float = 1.0
-    cap_s: float = 60.0
+    cap_s: float = _CAP_S
 
     def delay_s(self, failed_attempts: int, draw: float, retry_after_s: float | None = None) -> float | None:
         """Seconds to wait after `failed_attempts` (from 1) failures, or None when no attempt remains.
@@ -25,4 +32,4 @@ class RetryPolicy:
         backoff = ceiling * (0.5 + 0.5 * draw)
         if retry_after_s is None:
             return backoff
-        return max(backoff, min(retry_after_s, 10 * self.cap_s))
+        return max(backoff, min(retry_after_s, _OBEYED * self.cap_s))

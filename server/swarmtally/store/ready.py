@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from swarmtally.domain.clock import NS_PER_S
+from swarmtally.domain.retry import LONGEST_PAUSE_S
 from swarmtally.domain.task import Task
 from swarmtally.store.connection import Connection, as_json
 
@@ -24,12 +26,18 @@ class Ready:
             "role": self.role,
             "only": None if self.only is None else as_json(sorted(self.only)),
             "now": now_ns,
+            "farthest": _farthest(now_ns),
         }
+
+
+def _farthest(now_ns: int) -> int:
+    """The last moment that an attempt can have been put off to; what waits for a later one is due."""
+    return now_ns + round(LONGEST_PAUSE_S * NS_PER_S)
 
 
 _OF_RUNS = "task.run_id IN (SELECT value FROM json_each(:runs))"
 _MEANT = (
-    " task.status = 'ready' AND task.not_before_ns <= :now"
+    " task.status = 'ready' AND task.not_before_ns NOT BETWEEN :now + 1 AND :farthest"
     " AND (:hub OR NOT task.hub) AND (:role IS NULL OR task.role = :role)"
     " AND (:only IS NULL OR task.task_id IN (SELECT value FROM json_each(:only)))"
 )
@@ -60,7 +68,7 @@ async def next_retry_ns(tx: Connection, run_ids: Sequence[str], now_ns: int) -> 
     """When the earliest task that waits for its next attempt becomes due."""
     row = await tx.row(
         "SELECT MIN(not_before_ns) AS due FROM task INDEXED BY task_waiting"
-        f" WHERE {_OF_RUNS} AND status = 'ready' AND not_before_ns > 0 AND not_before_ns > :now",
-        {"runs": as_json(run_ids), "now": now_ns},
+        f" WHERE {_OF_RUNS} AND status = 'ready' AND not_before_ns > 0 AND not_before_ns BETWEEN :now + 1 AND :farthest",
+        {"runs": as_json(run_ids), "now": now_ns, "farthest": _farthest(now_ns)},
     )
     return row["due"] if row else None
