@@ -35,10 +35,10 @@ _MEANT = (
 
 
 async def first(tx: Connection, asked: Ready, now_ns: int, limit: int) -> list[Task]:
-    """Those that should start first: by priority, then longest remaining path, then age."""
+    """Those that should start first: by priority, then longest remaining path, then age, then place."""
     rows = await tx.rows(
         f"SELECT task.* FROM task JOIN run ON run.run_id = task.run_id WHERE {_MEANT}"
-        " ORDER BY task.priority DESC, task.remaining_path DESC, run.created_ns, task.ordinal LIMIT :limit",
+        " ORDER BY task.priority DESC, task.remaining_path DESC, run.created_ns, task.place, task.ordinal LIMIT :limit",
         {**asked.bound(now_ns), "limit": limit},
     )
     return [Task.from_row(row) for row in rows]

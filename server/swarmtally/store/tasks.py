@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from swarmtally.domain import ids
-from swarmtally.domain.task import Claim, NewTask, Outcome, Task, TaskStatus, remaining_paths
+from swarmtally.domain.task import Claim, NewTask, Outcome, Task, TaskStatus, remaining_paths, waits_for
 from swarmtally.store import agents, events
 from swarmtally.store.connection import Connection, Row, as_json
 from swarmtally.store.events import Event
@@ -43,8 +43,7 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
     paths = remaining_paths(tasks)
     rows = []
     for offset, task in enumerate(tasks):
-        waits_for = _waits_for(task)
-        pending = sum(key not in finished for key in waits_for)
+        pending = sum(key not in finished for key in waits_for(task))
         rows.append(
             {
                 "task_id": known[task.key],
@@ -57,6 +56,8 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
                 "text": task.text,
                 "priority": task.priority,
                 "remaining_path": paths[task.key],
+                "place": task.place,
+                "expected_ns": task.expected_ns,
                 "tolerates_failure": task.tolerates_failure,
                 "expands": task.expands,
                 "hub": task.hub,
@@ -67,10 +68,10 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
             }
         )
     await tx.many(
-        "INSERT INTO task (task_id, run_id, ordinal, key, phase, mode, role, text, priority, remaining_path,"
-        "                  tolerates_failure, expands, hub, status, pending, created_ns, ready_ns)"
-        " VALUES (:task_id, :run_id, :ordinal, :key, :phase, :mode, :role, :text, :priority, :remaining_path,"
-        "         :tolerates_failure, :expands, :hub, :status, :pending, :created_ns, :ready_ns)",
+        "INSERT INTO task (task_id, run_id, ordinal, key, phase, mode, role, text, priority, remaining_path, place,"
+        "                  expected_ns, tolerates_failure, expands, hub, status, pending, created_ns, ready_ns)"
+        " VALUES (:task_id, :run_id, :ordinal, :key, :phase, :mode, :role, :text, :priority, :remaining_path, :place,"
+        "         :expected_ns, :tolerates_failure, :expands, :hub, :status, :pending, :created_ns, :ready_ns)",
         rows,
     )
     await tx.many(
@@ -78,15 +79,10 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
         [
             {"task_id": known[task.key], "depends_on": known[key], "sees": sees}
             for task in tasks
-            for key, sees in _waits_for(task).items()
+            for key, sees in waits_for(task).items()
         ],
     )
     await events.record(tx, [scope.event(now_ns, f"task.{row['status']}", row["task_id"], None) for row in rows])
-
-
-def _waits_for(task: NewTask) -> dict[str, bool]:
-    """The keys a task waits for, and whether it only sees them; what it needs and sees, it needs."""
-    return {**dict.fromkeys(task.sees, True), **dict.fromkeys(task.depends_on, False)}
 
 
 async def start_attempts(
