@@ -20,6 +20,13 @@ async def test_what_is_expected_to_take_longest_starts_first(tmp_path: Path) -> 
         assert swarm.backend.order == ["long", "a", "b", "c"]
 
 
+async def test_tasks_beside_each_other_start_by_what_is_expected_too(tmp_path: Path) -> None:
+    async with swarmed(tmp_path, ScriptedBackend(max_parallel=2, together=2)) as swarm:
+        plan = [task(f"t{ns}", expected_ns=ns) for ns in (1, 9, 5, 7)]
+        await swarm.run(*plan)
+        assert swarm.backend.order[:2] == ["t9", "t7"]
+
+
 async def test_without_expectations_the_longest_chain_of_tasks_starts_first(tmp_path: Path) -> None:
     async with swarmed(tmp_path, ScriptedBackend(max_parallel=1)) as swarm:
         await swarm.run(*LONG_LAST)
