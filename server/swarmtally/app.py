@@ -81,6 +81,7 @@ class App:
             from swarmtally.core.runs import Runs
             from swarmtally.core.sampling import Sampler
             from swarmtally.core.scheduler import Scheduler
+            from swarmtally.preparing import ForesightedPlanner
             from swarmtally.sparc.packing import ContextPacker
             from swarmtally.sparc.plan import SparcPlanner
             from swarmtally.sparc.shelf import FolderShelf
@@ -90,7 +91,7 @@ class App:
                 self.database,
                 self.clock,
                 ContextPacker(catalog),
-                SparcPlanner(catalog),
+                ForesightedPlanner(SparcPlanner(catalog), self.database, self.clock),
                 self._retry,
                 SystemRandom().random,
             )
@@ -115,6 +116,7 @@ class App:
         """The packets of the project's host-driven runs."""
         if self._packets is None:
             from swarmtally.core.packets import Packets
+            from swarmtally.preparing import ForesightedPlanner
             from swarmtally.sparc.packing import ContextPacker
             from swarmtally.sparc.plan import SparcPlanner
             from swarmtally.sparc.shelf import FolderShelf
@@ -127,7 +129,7 @@ class App:
                 self._new_id,
                 self.settings.project,
                 ContextPacker(catalog),
-                SparcPlanner(catalog),
+                ForesightedPlanner(SparcPlanner(catalog), self.database, self.clock),
                 FolderShelf(),
             )
         return self._packets
@@ -255,6 +257,7 @@ class App:
         Raises:
             SwarmError: something about the request is wrong, or nothing can do the work; nothing is started.
         """
+        from swarmtally.preparing import expecting
         from swarmtally.sparc.plan import initial_shape
 
         found = await self.swarms.find_current(request.swarm_id)
@@ -263,7 +266,8 @@ class App:
         swarm, made = await self.swarms.find_or_make(found.swarm_id if found else None)
         shape, why = initial_shape(swarm.topology, request.kind, len(request.modes) * len(request.tasks))
         new = replace(ready.new, shape=shape, shape_reason=why)
-        run_id = await runs.start(new, ready.plan, swarm, ready.roles)
+        plan = await expecting(self.database, self.clock, self.settings.project, ready.plan)
+        run_id = await runs.start(new, plan, swarm, ready.roles)
         return Started(run_id, swarm, made, ready.info is None, ready.note)
 
     async def dry_run(self, request: SparcRequest) -> "DryRun":
@@ -313,6 +317,7 @@ class App:
         Raises:
             SwarmError: nothing can do the work; nothing is started.
         """
+        from swarmtally.preparing import expecting
         from swarmtally.sparc.plan import initial_shape
         from swarmtally.sparc.queue import queue_title
 
@@ -320,7 +325,8 @@ class App:
         choice = await anyio.to_thread.run_sync(self.choose, swarm.model)
         shape, why = initial_shape(swarm.topology, RunKind.QUEUE, len(queue))
         new = NewRun(RunKind.QUEUE, queue_title(queue), (), None, choice, shape, why)
-        run_id = await runs.start(new, queue, swarm, [task.role for task in queue])
+        plan = await expecting(self.database, self.clock, self.settings.project, queue)
+        run_id = await runs.start(new, plan, swarm, [task.role for task in queue])
         return Started(run_id, swarm, made_swarm=False, host_driven=choice.name == HOST)
 
     def patience(self, wait_s: float) -> float | None:

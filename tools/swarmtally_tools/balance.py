@@ -155,12 +155,15 @@ async def load_balance(
 
 
 def _queued(item: QueuedItem) -> QueuedTask:
-    return QueuedTask(item.id, item.role, item.task, item.mode, item.priority, tuple(item.depends_on))
+    return QueuedTask(item.id, item.role, item.task, item.mode, item.priority, tuple(item.depends_on), _given_ns(item))
 
 
 def _wanted(item: QueuedItem) -> Wanted:
-    given = None if item.estimated_s is None else round(item.estimated_s * NS_PER_S)
-    return Wanted(item.id, item.role, given, item.priority, tuple(item.depends_on))
+    return Wanted(item.id, item.role, _given_ns(item), item.priority, tuple(item.depends_on))
+
+
+def _given_ns(item: QueuedItem) -> int | None:
+    return None if item.estimated_s is None else round(item.estimated_s * NS_PER_S)
 
 
 def _view(balance: Balance, offset: int, run_id: str | None, status: str | None) -> BalanceView:

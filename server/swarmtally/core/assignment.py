@@ -28,10 +28,10 @@ class Bound:
         return self.hub if task.hub else self.solo.get(task.run_id)
 
 
-def precedence(task: Task, run_created_ns: int) -> tuple[int, int, int, int]:
-    """What ready tasks are sorted by: priority, then longest remaining path, then age. `store.ready.first` sorts by
-    the same in SQL."""
-    return (-task.priority, -task.remaining_path, run_created_ns, task.ordinal)
+def precedence(task: Task, run_created_ns: int) -> tuple[int, int, int, int, int]:
+    """What ready tasks are sorted by: priority, then longest remaining path, then age, then place. `store.ready.first`
+    sorts by the same in SQL."""
+    return (-task.priority, -task.remaining_path, run_created_ns, task.place, task.ordinal)
 
 
 def out_of_reach(task: Task, bound: Bound, idle: Container[str]) -> bool:

@@ -202,7 +202,7 @@ class Packets:
         for held in by_swarm.values():
             found += await claims.startable(tx, Demand(tuple(held), limit, role=role), self._clock.now_ns())
         age = {run.run_id: number for number, run in enumerate(looked_at)}
-        found.sort(key=lambda task: (-task.priority, -task.remaining_path, age[task.run_id], task.ordinal))
+        found.sort(key=lambda task: (-task.priority, -task.remaining_path, age[task.run_id], task.place, task.ordinal))
         return found[:limit]
 
     async def _packed(self, run: Run, task: Task) -> Prompt:

@@ -8,6 +8,7 @@ import anyio
 import structlog
 
 from swarmtally.core import control, leases
+from swarmtally.core.foresight import in_order
 from swarmtally.core.leases import scope
 from swarmtally.core.ports import Backend
 from swarmtally.core.scheduler import WATCH_S, Scheduler
@@ -117,6 +118,7 @@ class Runs:
             SwarmError: the backend cannot be opened; nothing is started.
         """
         backend = None if new.backend.name == HOST else await self._open_backend(new.backend)
+        plan = await in_order(plan, min(swarm.max_agents, backend.info.max_parallel) if backend else swarm.max_agents)
         now_ns = self._clock.now_ns()
         run = Run(
             run_id=self._new_id("r"),

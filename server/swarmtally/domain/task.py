@@ -50,6 +50,10 @@ class NewTask:
     """Keys of tasks it waits for and whose digests it sees, but can do without when they deliver nothing."""
     hub: bool = False
     """Only the swarm's hub, its first agent, takes it."""
+    expected_ns: int | None = None
+    """How long it is expected to take; None: nobody knows."""
+    place: int = 0
+    """Its place, from 1, in the order in which the tasks of its plan should start; 0: none was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Task:
     ready_ns: int | None
     finished_ns: int | None
     error: str | None
+    place: int = 0
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Task":
@@ -111,6 +116,7 @@ class Task:
             ready_ns=row["ready_ns"],
             finished_ns=row["finished_ns"],
             error=row["error"],
+            place=row["place"],
         )
 
 
@@ -202,24 +208,45 @@ class Artefact:
         return f"sparc/{self.run_id}/{self.phase}/{self.name}"
 
 
-def remaining_paths(tasks: Sequence[NewTask]) -> dict[str, int]:
-    """For each key, the number of tasks on the longest chain that starts with it, itself included.
+def waits_for(task: NewTask) -> dict[str, bool]:
+    """The keys a task waits for, and whether it only sees them; what it needs and sees, it needs."""
+    return {**dict.fromkeys(task.sees, True), **dict.fromkeys(task.depends_on, False)}
 
-    Dependencies on keys outside `tasks` (tasks made earlier) do not count.
+
+def in_dependency_order(tasks: Sequence[NewTask]) -> list[str]:
+    """Their keys, each after those it waits for.
 
     Raises:
         ValueError: a key stands twice, or the dependencies form a circle.
     """
-    dependencies = {task.key: (*task.depends_on, *task.sees) for task in tasks}
+    dependencies = {task.key: waits_for(task) for task in tasks}
     if len(dependencies) != len(tasks):
         raise ValueError("two tasks of one plan share a key")
     try:
-        order = [key for key in TopologicalSorter(dependencies).static_order() if key in dependencies]
+        return [key for key in TopologicalSorter(dependencies).static_order() if key in dependencies]
     except CycleError as error:
         raise ValueError(f"the plan's dependencies form a circle: {error.args[1]}") from error
-    longest = dict.fromkeys(dependencies, 1)
+
+
+def remaining_paths(tasks: Sequence[NewTask]) -> dict[str, int]:
+    """For each key, the number of tasks on the longest chain that starts with it, itself included.
+
+    Where the tasks have places, the same numbers are dealt out in that order, the greatest first: that is what ready
+    tasks are sorted by, and so runs are still compared by how long their chains are. Dependencies on keys outside
+    `tasks` (tasks made earlier) do not count.
+
+    Raises:
+        ValueError: a key stands twice, or the dependencies form a circle.
+    """
+    longest = {task.key: 1 for task in tasks}
+    order = in_dependency_order(tasks)
+    needs = {task.key: waits_for(task) for task in tasks}
     for key in reversed(order):
-        for dependency in dependencies[key]:
+        for dependency in needs[key]:
             if dependency in longest:
                 longest[dependency] = max(longest[dependency], longest[key] + 1)
+    if any(task.place for task in tasks):
+        placed = sorted(tasks, key=lambda task: task.place)
+        greatest_first = sorted(longest.values(), reverse=True)
+        return {task.key: number for task, number in zip(placed, greatest_first, strict=True)}
     return longest

@@ -70,7 +70,7 @@ def _with_delay(step: Step, delay: int) -> Step:
     return replace(step, spans=replace(step.spans, delay=delay), halted=min(step.halted, delay))
 
 
-_Key = tuple[int, int, int, int, str]
+_Key = tuple[int, int, int, int, int, str]
 
 
 @dataclass(slots=True)

@@ -26,6 +26,8 @@ class QueuedTask:
     mode: str | None = None
     priority: int = 0
     depends_on: tuple[str, ...] = ()
+    expected_ns: int | None = None
+    """How long it is said to take; None: nobody said."""
 
 
 def plan_queue(catalog: ModeCatalog, queue: Sequence[QueuedTask]) -> tuple[NewTask, ...]:
@@ -46,6 +48,7 @@ def plan_queue(catalog: ModeCatalog, queue: Sequence[QueuedTask]) -> tuple[NewTa
             text=_queue_text(task),
             depends_on=task.depends_on,
             priority=task.priority,
+            expected_ns=task.expected_ns,
         )
         for task in queue
         for mode in [_queue_mode(catalog, task)]

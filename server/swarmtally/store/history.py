@@ -150,7 +150,7 @@ async def _memberships(tx: Connection, asked: Mapping[str, Any]) -> dict[str, tu
 async def _tasks(tx: Connection, asked: Mapping[str, Any]) -> dict[str, tuple[Task, ...]]:
     # Texts may be long, and no figure needs them.
     rows = await tx.rows(
-        "SELECT task_id, run_id, ordinal, key, phase, mode, role, '' AS text, priority, remaining_path,"
+        "SELECT task_id, run_id, ordinal, key, phase, mode, role, '' AS text, priority, remaining_path, place,"
         " tolerates_failure, expands, hub, status, pending, attempts, not_before_ns, agent_id, created_ns, ready_ns,"
         f" finished_ns, error FROM task WHERE {_OF_RUNS} ORDER BY run_id, ordinal",
         asked,

@@ -44,13 +44,13 @@ _MEANT = (
 
 
 async def first(tx: Connection, asked: Ready, now_ns: int, limit: int) -> list[Task]:
-    """Those that should start first: by priority, then longest remaining path, then age."""
+    """Those that should start first: by priority, then longest remaining path, then age, then place."""
     rows = await tx.rows(
         # Each run's first ones by its index: sorting all that is ready would take the longer the longer the queue is.
         "SELECT task.* FROM json_each(:runs) AS wanted JOIN run ON run.run_id = wanted.value"
         f" JOIN task ON task.task_id IN (SELECT task.task_id FROM task WHERE task.run_id = wanted.value AND {_MEANT}"
-        "  ORDER BY task.priority DESC, task.remaining_path DESC, task.ordinal LIMIT :limit)"
-        " ORDER BY task.priority DESC, task.remaining_path DESC, run.created_ns, task.ordinal LIMIT :limit",
+        "  ORDER BY task.priority DESC, task.remaining_path DESC, task.place, task.ordinal LIMIT :limit)"
+        " ORDER BY task.priority DESC, task.remaining_path DESC, run.created_ns, task.place, task.ordinal LIMIT :limit",
         {**asked.bound(now_ns), "limit": limit},
     )
     return [Task.from_row(row) for row in rows]
@@ -68,7 +68,8 @@ async def next_retry_ns(tx: Connection, run_ids: Sequence[str], now_ns: int) -> 
     """When the earliest task that waits for its next attempt becomes due."""
     row = await tx.row(
         "SELECT MIN(not_before_ns) AS due FROM task INDEXED BY task_waiting"
-        f" WHERE {_OF_RUNS} AND status = 'ready' AND not_before_ns > 0 AND not_before_ns BETWEEN :now + 1 AND :farthest",
+        f" WHERE {_OF_RUNS} AND status = 'ready' AND not_before_ns > 0"
+        " AND not_before_ns BETWEEN :now + 1 AND :farthest",
         {"runs": as_json(run_ids), "now": now_ns, "farthest": _farthest(now_ns)},
     )
     return row["due"] if row else None

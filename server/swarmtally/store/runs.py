@@ -46,6 +46,12 @@ async def get(tx: Connection, project: str, run_id: str) -> Run | None:
     return Run.from_row(row) if row else None
 
 
+async def places(tx: Connection, run_id: str) -> int | None:
+    """How many of its tasks can be under way at once; None when it has not begun."""
+    row = await tx.row("SELECT places FROM run WHERE run_id = :run_id", {"run_id": run_id})
+    return row["places"] if row else None
+
+
 async def newest(tx: Connection, project: str, limit: int) -> list[Run]:
     rows = await tx.rows(
         "SELECT * FROM run WHERE project = :project ORDER BY created_ns DESC, run_id LIMIT :limit",

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from swarmtally.domain import ids
-from swarmtally.domain.task import Claim, NewTask, Outcome, Task, TaskStatus, remaining_paths
+from swarmtally.domain.task import Claim, NewTask, Outcome, Task, TaskStatus, remaining_paths, waits_for
 from swarmtally.store import agents, events
 from swarmtally.store.connection import Connection, Row, as_json
 from swarmtally.store.events import Event
@@ -45,7 +45,7 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
         made: list[Event] = []
         for ordinal, task in enumerate(tasks[begun : begun + INSERTED], start=first + begun):
             task_id = known[task.key]
-            pending = sum(key not in finished for key in _waits_for(task))
+            pending = sum(key not in finished for key in waits_for(task))
             status = TaskStatus.BLOCKED if pending else TaskStatus.READY
             rows.append(
                 (
@@ -58,18 +58,16 @@ async def insert(tx: Connection, scope: RunScope, tasks: Sequence[NewTask], now_
         await events.record(tx, made)
     await tx.insert(
         "dependency (task_id, depends_on, sees)",
-        [(known[task.key], known[key], sees) for task in tasks for key, sees in _waits_for(task).items()],
+        [(known[task.key], known[key], sees) for task in tasks for key, sees in waits_for(task).items()],
     )
 
 
-_PLANNED = ("key", "phase", "mode", "role", "text", "priority", "tolerates_failure", "expands", "hub")
+_PLANNED = (
+    *("key", "phase", "mode", "role", "text", "priority", "tolerates_failure", "expands", "hub"),
+    *("place", "expected_ns"),
+)
 _planned = attrgetter(*_PLANNED)
 _INTO = f"task (task_id, run_id, ordinal, remaining_path, status, pending, created_ns, ready_ns, {', '.join(_PLANNED)})"
-
-
-def _waits_for(task: NewTask) -> dict[str, bool]:
-    """The keys a task waits for, and whether it only sees them; what it needs and sees, it needs."""
-    return dict.fromkeys(task.sees, True) | dict.fromkeys(task.depends_on, False)
 
 
 async def start_attempts(

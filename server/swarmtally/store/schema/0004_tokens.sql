@@ -34,6 +34,3 @@ ALTER TABLE run ADD COLUMN budget_tokens INTEGER;           -- raw tokens; NULL:
 ALTER TABLE run ADD COLUMN budget_nanousd INTEGER;
 ALTER TABLE run ADD COLUMN refused_tokens INTEGER;          -- what the call would hold for which the budget paused it
 ALTER TABLE run ADD COLUMN refused_nanousd INTEGER;
-
--- Ready tasks whose next attempt must wait: looked for in each turn, and nearly always there are none.
-CREATE INDEX task_waiting ON task (run_id, not_before_ns) WHERE status = 'ready' AND not_before_ns > 0;
