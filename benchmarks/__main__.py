@@ -13,17 +13,22 @@ from benchmarks import (
     durable_tasks,
     ledger,
     load_balance,
+    memory_entries,
     memory_store,
     recording,
     report,
+    serve_start,
     shell_start,
     speed_multiplier,
     tokens,
+    tool_calls,
 )
 
 BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "shell_start": shell_start.run,
+    "serve_start": serve_start.run,
     "memory_store": memory_store.run,
+    "memory_entries": memory_entries.run,
     "durable_tasks": durable_tasks.run,
     "budgets": budgets.run,
     "speed_multiplier": speed_multiplier.run,
@@ -34,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "ledger": ledger.run,
     "bookkeeping": bookkeeping.run,
     "tokens": tokens.run,
+    "tool_calls": tool_calls.run,
 }
 
 

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import structlog
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
@@ -84,26 +85,27 @@ Context = ServerRequestContext[Any, Any]
 
 def make_server(open_app: OpenApp) -> Server[Any]:
     """The server over the app that `open_app` gives; it is asked with each call."""
-    tools = {tool.name: tool for tool in registry.load_all()}
-    listed = [_entry(tool) for tool in tools.values()]
+    tools = _Tools()
     # Bound once: an unbound logger makes itself anew with each line.
     bound = log.bind()
 
     async def list_tools(_ctx: Context, params: PaginatedRequestParams | None) -> ListToolsResult:
         if params is not None and params.cursor is not None:
             raise MCPError(INVALID_PARAMS, "unknown cursor: tools/list has one page and gives none")
-        return ListToolsResult(tools=listed)
+        await tools.load()
+        return ListToolsResult(tools=tools.listed)
 
     async def call_tool(ctx: Context, params: CallToolRequestParams) -> CallToolResult:
         started = time.perf_counter()
         outcome = "cancelled"
         try:
-            result, outcome = await _answer(tools, ctx, params, open_app)
+            await tools.load()
+            result, outcome = await _answer(tools.by_name, ctx, params, open_app)
         finally:
             # Only a name of ours is logged: what a caller wrote may be anything.
             bound.info(
                 "tool.call",
-                tool=params.name if params.name in tools else "unknown",
+                tool=params.name if params.name in registry.MODULES else "unknown",
                 duration_ms=round((time.perf_counter() - started) * 1000, 2),
                 outcome=outcome,
             )
@@ -122,6 +124,28 @@ def make_server(open_app: OpenApp) -> Server[Any]:
         # time.
         server.middleware.clear()
     return server
+
+
+class _Tools:
+    """The tools, imported when first asked for: the handshake does not wait for them, and needs none."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Tool] = {}
+        self.listed: list[ToolEntry] = []
+        self._loading = anyio.Lock()
+
+    async def load(self) -> None:
+        """Import them, in a thread: it takes some tenths of a second."""
+        if self.listed:
+            return
+        async with self._loading:
+            if not self.listed:
+                self.by_name, self.listed = await anyio.to_thread.run_sync(_load)
+
+
+def _load() -> tuple[dict[str, Tool], list[ToolEntry]]:
+    tools = {tool.name: tool for tool in registry.load_all()}
+    return tools, [_entry(tool) for tool in tools.values()]
 
 
 async def _answer(
