@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check docs bench clean
+.PHONY: demo test check docs bench bench-peers-npm clean
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit("swarmtally needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -40,6 +40,11 @@ docs: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# Servers of others, from npm: a folder of their own, needed by nothing else.
+bench-peers-npm: .venv/.dev
+	npm install --prefix benchmarks/peers/npm --no-audit --no-fund --loglevel=error
+	$(BIN)/python -m benchmarks.npm_memory $(BENCH)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
