@@ -216,6 +216,24 @@ async def test_a_sender_waits_while_the_client_is_far_behind(pipe: Pipe, eager: 
         await sending
 
 
+async def test_who_waits_for_a_client_is_let_go_at_the_end_although_shielded(pipe: Pipe) -> None:
+    outgoing = Outgoing(LineWriter(pipe[1], eager=True))
+
+    async def send() -> None:
+        with anyio.CancelScope(shield=True):
+            await outgoing.send(message("x" * (BACKLOG_BYTES + 100_000)))
+
+    with anyio.fail_after(PATIENCE_S):
+        async with anyio.create_task_group() as group:
+            group.start_soon(outgoing.stop_when_cancelled)
+            sending = asyncio.create_task(send())
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+        with pytest.raises(anyio.ClosedResourceError):
+            await sending
+    os.close(pipe[0])
+
+
 @writers
 async def test_a_client_that_is_gone_is_told_to_the_sender(pipe: Pipe, eager: bool) -> None:
     writer = LineWriter(pipe[1], eager=eager)

@@ -87,4 +87,8 @@ async def _serve(settings: Settings, wire_in: int, wire: LineWriter) -> None:
 async def _converse(server: "Server[object]", lines: LineReader, writer: LineWriter) -> None:
     from swarmtally.mcp.wire import Incoming, Outgoing
 
-    await server.run(Incoming(lines), Outgoing(writer), server.create_initialization_options())
+    outgoing = Outgoing(writer)
+    async with anyio.create_task_group() as running:
+        running.start_soon(outgoing.stop_when_cancelled)
+        await server.run(Incoming(lines), outgoing, server.create_initialization_options())
+        running.cancel_scope.cancel()

@@ -68,6 +68,7 @@ class Outgoing(_Stream):
         self._writer = writer
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._waiting: set[asyncio.Event] = set()
 
     async def send(self, item: SessionMessage) -> None:
         """Send a message; wait while the client is far behind.
@@ -84,14 +85,32 @@ class Outgoing(_Stream):
 
     async def aclose(self) -> None:
         """Send nothing more."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Send nothing more, and let nobody wait for a client that does not read: not even who is shielded from being
+        cancelled, as the server is while it tells its client of the end."""
         self._closed = True
+        for shrunk in tuple(self._waiting):
+            shrunk.set()
+
+    async def stop_when_cancelled(self) -> None:
+        """Wait until cancelled, and then stop."""
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.stop()
 
     async def _room(self) -> None:
-        while self._writer.backlog > BACKLOG_BYTES and not self._writer.broken:
+        while self._writer.backlog > BACKLOG_BYTES and not (self._writer.broken or self._closed):
             shrunk = asyncio.Event()
+            self._waiting.add(shrunk)
             self._writer.when_written(partial(self._tell, shrunk))
-            await shrunk.wait()
-        if self._writer.broken:
+            try:
+                await shrunk.wait()
+            finally:
+                self._waiting.discard(shrunk)
+        if self._writer.broken or self._closed:
             raise anyio.ClosedResourceError
 
     def _tell(self, shrunk: asyncio.Event) -> None:
