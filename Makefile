@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check docs bench bench-peers soak faults clean
+.PHONY: demo test check docs bench bench-peers bench-peers-npm soak faults clean
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit("swarmtally needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -58,6 +58,11 @@ soak: .venv/.dev
 # kill -9 500 times, and every other fault of docs/reliability.md; about half an hour. FAULTS="--rounds 20" for fewer.
 faults: .venv/.dev
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+# Servers of others, from npm: a folder of their own, needed by nothing else.
+bench-peers-npm: .venv/.dev
+	npm install --prefix benchmarks/peers/npm --no-audit --no-fund --loglevel=error
+	$(BIN)/python -m benchmarks.npm_memory $(BENCH)
 
 clean:
 	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
