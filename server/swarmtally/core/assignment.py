@@ -1,5 +1,6 @@
 """Which idle agent takes which ready task."""
 
+from collections import deque
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -58,16 +59,20 @@ def assign(
             unbound.append(task)
         elif agent_id in free:
             chosen[task.task_id] = Assignment(task, free.pop(agent_id))
+    by_role: dict[str, deque[Agent]] = {}
+    for agent in free.values():
+        by_role.setdefault(agent.role, deque()).append(agent)
+    over = []
     for task in unbound:
-        exact = next((agent for agent in free.values() if agent.role == task.role), None)
-        if exact is not None:
-            chosen[task.task_id] = Assignment(task, free.pop(exact.agent_id))
-    for task in unbound:
-        if task.task_id in chosen:
-            continue
+        if exact := by_role.get(task.role):
+            chosen[task.task_id] = Assignment(task, free.pop(exact.popleft().agent_id))
+        else:
+            over.append(task)
+    rest = iter(free.values() if strategy is not Strategy.SPECIALIZED else ())
+    for task in over:
         if room > 0:
             room -= 1
             chosen[task.task_id] = Assignment(task, None)
-        elif free and strategy is not Strategy.SPECIALIZED:
-            chosen[task.task_id] = Assignment(task, free.pop(next(iter(free))))
+        elif (other := next(rest, None)) is not None:
+            chosen[task.task_id] = Assignment(task, other)
     return [chosen[task.task_id] for task in tasks if task.task_id in chosen]

@@ -21,7 +21,7 @@ LEAST_CALLS = 5
 ASSUMED_BYTES = 2.0
 """How much text a token is taken to hold as long as nothing is known of a model: prose holds 4 bytes, code 3."""
 
-LOOK_AGAIN_CALLS = 200
+LOOK_AGAIN_CALLS = 1_000
 """How many calls are estimated at most before the database is asked again what was reported meanwhile."""
 
 ERROR_SHARE = 0.95

@@ -209,6 +209,9 @@ class Runs:
 
     async def _go_on(self, run_id: str, how: control.Resuming) -> control.Resumed:
         dead = await leases.dead_owners(self._database)
+        if not self._scheduler.holds(run_id):
+            # Let go of while the database could not be written: the file still names this process.
+            dead |= {self._owner}
         found = await self.get(run_id)
         backend = None
         if found.backend.name != HOST and leases.is_free(found, dead, self._clock.now_ns()):
@@ -361,7 +364,7 @@ class Runs:
         shown: tuple[int, int, tuple[str, ...]] | None = None
         deadline = anyio.current_time() + (float("inf") if timeout_s is None else timeout_s)
         while True:
-            ours, change = self._scheduler.holds(run_id), self._scheduler.next_change()
+            ours, change, looked = self._scheduler.holds(run_id), self._scheduler.next_change(), anyio.current_time()
             progress = await self._progress(run_id, frozenset() if ours else await leases.dead_owners(self._database))
             state = (progress.ended, progress.known, tuple(task.task_id for task in progress.running))
             if on_progress is not None and state != shown:
@@ -375,6 +378,13 @@ class Runs:
             # Our scheduler tells of changes; a run of another process is looked at.
             with anyio.move_on_after(min(deadline - anyio.current_time(), HEARTBEAT_S if ours else WATCH_S)):
                 await change.wait()
+            await self._gather_changes(run_id, looked + WATCH_S)
+
+    async def _gather_changes(self, run_id: str, until: float) -> None:
+        """Wait until then, or until we let go of the run: thousands of changes a second are looked at together."""
+        with anyio.move_on_at(until):
+            while self._scheduler.holds(run_id):
+                await self._scheduler.next_change().wait()
 
     async def _progress(self, run_id: str, dead: frozenset[str]) -> Progress:
         async def unit(tx: Connection) -> Progress:

@@ -73,6 +73,8 @@ def checked_files(files: Mapping[str, str]) -> tuple[File, ...]:
 
 def rendered(text: str, files: Sequence[File]) -> str:
     """A deliverable as one text: what was said, then each file in a fence that nothing in it can close."""
+    if not files:
+        return text
     return "\n\n".join([*([text] if text else []), *(_fenced(file) for file in files)])
 
 

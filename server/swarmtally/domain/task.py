@@ -210,7 +210,11 @@ class Artefact:
 
 def waits_for(task: NewTask) -> dict[str, bool]:
     """The keys a task waits for, and whether it only sees them; what it needs and sees, it needs."""
-    return {**dict.fromkeys(task.sees, True), **dict.fromkeys(task.depends_on, False)}
+    return {**dict.fromkeys(task.sees, True), **dict.fromkeys(task.depends_on, False)} if _waits(task) else {}
+
+
+def _waits(task: NewTask) -> bool:
+    return bool(task.depends_on or task.sees)
 
 
 def in_dependency_order(tasks: Sequence[NewTask]) -> list[str]:
@@ -222,6 +226,8 @@ def in_dependency_order(tasks: Sequence[NewTask]) -> list[str]:
     dependencies = {task.key: waits_for(task) for task in tasks}
     if len(dependencies) != len(tasks):
         raise ValueError("two tasks of one plan share a key")
+    if not any(map(_waits, tasks)):
+        return list(dependencies)
     try:
         return [key for key in TopologicalSorter(dependencies).static_order() if key in dependencies]
     except CycleError as error:
@@ -240,9 +246,9 @@ def remaining_paths(tasks: Sequence[NewTask]) -> dict[str, int]:
     """
     longest = {task.key: 1 for task in tasks}
     order = in_dependency_order(tasks)
-    needs = {task.key: waits_for(task) for task in tasks}
-    for key in reversed(order):
-        for dependency in needs[key]:
+    needs = {task.key: waits_for(task) for task in tasks if _waits(task)}
+    for key in reversed(order) if needs else ():
+        for dependency in needs.get(key, ()):
             if dependency in longest:
                 longest[dependency] = max(longest[dependency], longest[key] + 1)
     if any(task.place for task in tasks):

@@ -181,7 +181,7 @@ class Connection:
             closing.result()
 
 
-_AT_ONCE = (50, 5, 1)
+_AT_ONCE = (250, 25, 5, 1)
 """How many rows one statement writes: each statement costs as much as three rows, and lets go of the interpreter, which
 a busy event loop gives back only after milliseconds."""
 

@@ -103,10 +103,11 @@ async def start_attempts(
 async def end_attempts(tx: Connection, outcomes: Sequence[Outcome], now_ns: int) -> set[tuple[str, int]]:
     """Record the outcomes whose fence still holds; returns (task_id, number) of those. The others change nothing."""
     rows = await tx.over(
-        "given (task_id, number, epoch, status, begun_ns, started_ns, ended_ns, exec_ns, error, cause, final, now_ns)",
+        "given (run_id, task_id, number, epoch, status, begun_ns, started_ns, ended_ns, exec_ns, error, cause, final,"
+        " now_ns)",
         [
             (
-                *(each.claim.task.task_id, each.claim.number, each.claim.epoch),
+                *(each.claim.task.run_id, each.claim.task.task_id, each.claim.number, each.claim.epoch),
                 "failed" if each.text is None else "succeeded",
                 *(each.begun_ns, each.started_ns, each.ended_ns, each.exec_ns, each.error, each.cause),
                 each.retry_at_ns is None,
@@ -120,8 +121,7 @@ async def end_attempts(tx: Connection, outcomes: Sequence[Outcome], now_ns: int)
         " final = given.final, committed_ns = MAX(given.now_ns, claimed_ns) FROM given"
         " WHERE attempt.task_id = given.task_id AND attempt.number = given.number"
         " AND attempt.epoch = given.epoch AND attempt.status = 'running'"
-        " AND given.epoch = (SELECT run.lease_epoch FROM run JOIN task ON task.run_id = run.run_id"
-        "                    WHERE task.task_id = given.task_id)"
+        " AND given.epoch = (SELECT run.lease_epoch FROM run WHERE run.run_id = given.run_id)"
         " RETURNING task_id, number",
     )
     return {(row["task_id"], row["number"]) for row in rows}
