@@ -45,3 +45,17 @@ async def test_what_an_answer_cost_that_came_after_the_disk_was_full_is_recorded
         (call,) = await swarm.rows(f"SELECT * FROM usage WHERE task_id = '{late.task_id}'")
         assert (call["status"], call["input_tokens"], call["output_tokens"]) == ("reported", 10, 5)
         assert late.status is TaskStatus.RUNNING, "whoever resumes the run does it again"
+
+
+async def test_a_run_let_go_of_because_the_disk_was_full_goes_on_in_the_same_process_at_once(tmp_path: Path) -> None:
+    backend = StubbornBackend(max_parallel=2)
+    backend.met.set()
+    async with swarmed(tmp_path, backend) as swarm:
+        await pages(swarm, 1)
+        run_id = await swarm.start(task("long"))
+        with anyio.fail_after(10):
+            while swarm.scheduler.holds(run_id):
+                await anyio.lowlevel.checkpoint()
+            await pages(swarm, 1 << 20)
+            await swarm.runs.resume(run_id)
+            assert (await swarm.runs.wait(run_id, None)).status == "succeeded"

@@ -209,12 +209,11 @@ class Runs:
 
     async def _go_on(self, run_id: str, how: control.Resuming) -> control.Resumed:
         dead = await leases.dead_owners(self._database)
-        if not self._scheduler.holds(run_id):
-            # Let go of while the database could not be written: the file still names this process.
-            dead |= {self._owner}
+        # Where we let go of it because the database could not be written, the file still names this process.
+        gone = dead if self._scheduler.holds(run_id) else dead | {self._owner}
         found = await self.get(run_id)
         backend = None
-        if found.backend.name != HOST and leases.is_free(found, dead, self._clock.now_ns()):
+        if found.backend.name != HOST and leases.is_free(found, gone, self._clock.now_ns()):
             # Opened before anything is changed: where that fails, nothing is.
             backend = await self._open_backend(found.backend)
 
@@ -223,7 +222,7 @@ class Runs:
 
         async def unit(tx: Connection) -> tuple[control.Resumed, Run]:
             now_ns = self._clock.now_ns()
-            resumed = await how(tx, self._project, run_id, self._owner, dead, now_ns)
+            resumed = await how(tx, self._project, run_id, self._owner, gone, now_ns)
             run = await self._get(tx, run_id)
             if resumed.again:
                 await self._serve_again(tx, run, now_ns)
