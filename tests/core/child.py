@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from swarmtally.core.ports import Prompt, Reply
-from swarmtally.core.runs import Progress
+from swarmtally.core.run_states import Progress
 from swarmtally.domain.budget import Budget
 from tests.core.harness import ScriptedBackend, forty_tasks, swarmed
 

@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from swarmtally.core.runs import Progress
+from swarmtally.core.run_states import Progress
 from swarmtally.domain.errors import BackendFailure, InvalidInput, NotFound, RoleMissing, RunFinished, RunHeld
 from swarmtally.domain.run import BackendChoice, NewRun, RunKind, RunStatus
 from swarmtally.domain.swarm import Strategy

@@ -5,7 +5,7 @@ from typing import Literal, TypeVar
 
 from swarmtally.app import App
 from swarmtally.core.packets import Packet
-from swarmtally.core.runs import Counts, RunState, TaskState
+from swarmtally.core.run_states import Counts, RunState, TaskState
 from swarmtally.core.swarms import SwarmState
 from swarmtally.domain.clock import NS_PER_S, iso
 from swarmtally.domain.run import HOST, INTERRUPTED, BackendChoice, Run, RunStatus

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from swarmtally.app import App
 from swarmtally.core import progress
-from swarmtally.core.runs import Progress
+from swarmtally.core.run_states import Progress
 from swarmtally.domain.budget import Budget
 from swarmtally.domain.clock import iso
 from swarmtally.domain.errors import InvalidInput

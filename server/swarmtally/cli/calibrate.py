@@ -6,7 +6,7 @@ from swarmtally.app import App
 from swarmtally.cli import output, session
 from swarmtally.cli.options import Leaf
 from swarmtally.core.progress import report
-from swarmtally.core.runs import Progress
+from swarmtally.core.run_states import Progress
 from swarmtally_tools.definition import View
 
 CALLS = 16

@@ -1,7 +1,6 @@
 """Runs as callers see them: started, resumed, watched, shown."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -11,18 +10,18 @@ from swarmtally.core import control, leases
 from swarmtally.core.foresight import in_order
 from swarmtally.core.leases import scope
 from swarmtally.core.ports import Backend
+from swarmtally.core.run_states import Counts, Progress, RunState, task_state
 from swarmtally.core.scheduler import WATCH_S, Scheduler
 from swarmtally.core.spawning import serve_roles
-from swarmtally.domain.budget import UNLIMITED, Account, Budget
+from swarmtally.domain.budget import UNLIMITED, Budget
 from swarmtally.domain.clock import Clock
 from swarmtally.domain.errors import InvalidInput, NotFound, StoreError, SwarmError
 from swarmtally.domain.ids import NewId
-from swarmtally.domain.run import HEARTBEAT_S, HOST, INTERRUPTED, LEASE_NS, BackendChoice, Lease, NewRun, Run, RunStatus
+from swarmtally.domain.run import HEARTBEAT_S, HOST, LEASE_NS, BackendChoice, Lease, NewRun, Run, RunStatus
 from swarmtally.domain.swarm import Strategy, Swarm
-from swarmtally.domain.task import Artefact, NewTask, Task, TaskStatus
-from swarmtally.domain.usage import UsageTotals
+from swarmtally.domain.task import NewTask
 from swarmtally.store import artefacts, budgets, events, messages, packets, runs, swarms, tasks, usage
-from swarmtally.store.connection import Connection, Row
+from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 from swarmtally.store.events import Event
 
@@ -31,60 +30,8 @@ log = structlog.get_logger(__name__)
 LISTED = 100
 """The most tasks or artefacts one answer names."""
 
-Counts = dict[TaskStatus, int]
-OnProgress = Callable[["Progress"], Awaitable[None]]
+OnProgress = Callable[[Progress], Awaitable[None]]
 OpenBackend = Callable[[BackendChoice], Awaitable[Backend]]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is: ended tasks of those known so far (a pipeline learns of more when its architecture is done)."""
-
-    run: Run
-    status: str
-    ended: int
-    known: int
-    running: tuple[Task, ...]
-    claimable: int
-    """Packets a client could claim now."""
-    abandoned: bool
-    """No process executes it."""
-
-    @property
-    def settled(self) -> bool:
-        """Whether it goes no further unless somebody does something."""
-        if self.run.status is RunStatus.PAUSED:
-            return not self.running or self.abandoned
-        return self.run.status.final or self.status == INTERRUPTED or self.claimable > 0
-
-
-@dataclass(frozen=True, slots=True)
-class TaskState:
-    """A task with its last attempt's times and what its calls used."""
-
-    task: Task
-    started_ns: int | None
-    ended_ns: int | None
-    exec_ns: int | None
-    usage: UsageTotals | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """A run as it stands now; `tasks` and `artefacts` are cut at the limit asked for."""
-
-    run: Run
-    status: str
-    counts: Counts
-    tasks: tuple[TaskState, ...]
-    artefacts: tuple[Artefact, ...]
-    usage: UsageTotals
-    messages: int
-    abandoned: bool
-    """No process executes it: nobody waits for the answers of its open calls, unless clients do its work."""
-    as_of_ns: int
-    account: Account | None = None
-    """None: it has no budget."""
 
 
 class Runs:
@@ -333,7 +280,7 @@ class Runs:
                 run=run,
                 status=self._shown(run, dead),
                 counts=(await tasks.counts(tx, [run_id]))[run_id],
-                tasks=tuple(_task_state(task, last.get(task.task_id), used.get(task.task_id)) for task in found),
+                tasks=tuple(task_state(task, last.get(task.task_id), used.get(task.task_id)) for task in found),
                 artefacts=tuple(await artefacts.of_run(tx, run_id, limit)),
                 usage=await usage.totals(tx, run_id),
                 messages=await messages.count(tx, run_id),
@@ -403,11 +350,3 @@ class Runs:
             )
 
         return await self._database.read(unit)
-
-
-def _task_state(task: Task, attempt: Row | None, used: UsageTotals | None) -> TaskState:
-    if attempt is None:
-        return TaskState(task, None, None, None, used)
-    return TaskState(
-        task, attempt["started_ns"] or attempt["claimed_ns"], attempt["ended_ns"], attempt["exec_ns"], used
-    )
