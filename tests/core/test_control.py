@@ -312,7 +312,9 @@ async def test_what_this_process_executes_is_paused_and_what_it_no_longer_holds_
     async with swarmed(tmp_path, ScriptedBackend(gate=anyio.Event())) as swarm, swarmed(tmp_path) as other:
         mine = await swarm.start(task("a"))
         lost = await swarm.start(task("b"))
-        await swarm.backend.met.wait()
+        with anyio.fail_after(20):
+            while await swarm.rows("SELECT 1 FROM task WHERE status <> 'running'"):
+                await anyio.lowlevel.checkpoint()
         await other.database.write(lambda tx: tx.rows(f"UPDATE run SET lease_epoch = 9 WHERE run_id = '{lost}'"))
         assert await swarm.runs.pause_held("by Ctrl-C") == [mine]
         found = {run.run_id: (run.status, run.reason) for run, _, _ in await swarm.runs.newest(9)}

@@ -13,6 +13,7 @@ from swarmtally.domain.retention import Retention
 from swarmtally.store import retention
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database, Unit, open_database
+from tests.gate import Gate
 from tests.insight.history import NOW_NS, History, database_of, reported
 
 DAY_NS = bookkeeping.DAY_NS
@@ -217,13 +218,12 @@ async def test_a_report_waits_for_what_is_being_written_with_an_earlier_time(tmp
     history.project("p")
     history.run("r", "p", "s", NOW_NS - 100)
     history.task("t", "r", "running")
-    holds, go_on, told = anyio.Event(), anyio.Event(), anyio.Event()
+    gate, told = Gate(), anyio.Event()
     found: list[int] = []
     path = tmp_path / "swarm.db"
 
     async def slowly(tx: Connection) -> None:
-        holds.set()
-        await go_on.wait()
+        await gate.unit(tx)
         await tx.rows(
             "INSERT INTO attempt (task_id, number, epoch, agent_id, status, claimed_ns, committed_ns, final)"
             f" VALUES ('t', 1, 1, 'a', 'succeeded', {NOW_NS - 50}, {NOW_NS - 10}, 1)"
@@ -240,11 +240,11 @@ async def test_a_report_waits_for_what_is_being_written_with_an_earlier_time(tmp
             told.set()
 
         group.start_soon(other.write, slowly)
-        await holds.wait()
+        await gate.reached()
         group.start_soon(tell)
         with anyio.move_on_after(0.2):
             await told.wait()
         early = list(found)
-        go_on.set()
+        gate.open()
         await told.wait()
     assert (early, found) == ([], [1])

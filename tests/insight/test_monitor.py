@@ -137,10 +137,10 @@ async def test_agents_and_queue_are_told_by_state(tmp_path: Path) -> None:
 
 async def test_a_task_that_waits_for_its_next_attempt_is_not_ready(tmp_path: Path) -> None:
     def script(key: str, asked: int) -> BackendFailure:
-        return BackendFailure("busy", transient=True, retry_after_s=3600)
+        return BackendFailure("busy", transient=True, retry_after_s=500)
 
     # A pause that a sample cannot miss.
-    async with swarmed(tmp_path, ScriptedBackend(script), retry=RetryPolicy(base_s=3_600, cap_s=3_600)) as swarm:
+    async with swarmed(tmp_path, ScriptedBackend(script), retry=RetryPolicy(base_s=500, cap_s=500)) as swarm:
         await swarm.init()
         async with watching(swarm) as found:
             await anext(found)

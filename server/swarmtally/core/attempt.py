@@ -23,8 +23,6 @@ from swarmtally.domain.text import one_line, storable
 from swarmtally.domain.timekeeping import Part
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import artefacts
-from swarmtally.store.artefacts import Upstream
-from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 from swarmtally.store.usage import ClosedCall
 
@@ -137,11 +135,7 @@ async def attempt(shop: Workshop, run: Run, claim: Claim, backend: Backend) -> O
 
 async def inputs_of(database: Database, task_id: str) -> Inputs:
     """What earlier tasks give to the task."""
-
-    async def unit(tx: Connection) -> Upstream:
-        return await artefacts.upstream(tx, task_id)
-
-    found = await database.read(unit)
+    found = await database.read_item(artefacts.upstreams, task_id)
     return Inputs(found.needed, found.seen, found.missing, found.earlier)
 
 

@@ -4,6 +4,7 @@ The store holds what is delivered; the messages are who told whom, and when. A h
 message for each edge, in the transaction that starts the task it is for.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -42,7 +43,7 @@ async def hand_over(tx: Connection, swarm: Swarm, claims: Sequence[Claim], now_n
     delivered = await messages.delivered_for(tx, [claim.task.task_id for claim in claims])
     if not delivered:
         return
-    order = JoiningOrder.of(await agents.ids_in_joining_order(tx, swarm.swarm_id))
+    order = await _joining_order(tx, swarm.swarm_id)
     shapes = await runs.shapes(tx, list(dict.fromkeys(claim.task.run_id for claim in claims)))
     by_task = {claim.task.task_id: claim for claim in claims}
     for run_id, shape in shapes.items():
@@ -53,6 +54,25 @@ async def hand_over(tx: Connection, swarm: Swarm, claims: Sequence[Claim], now_n
             if claim.task.run_id == run_id:
                 hops += _hops(swarm, edges, order, claim, row, now_ns)
         await send(tx, edges, order, hops)
+
+
+_ORDERS: OrderedDict[tuple[str, str], tuple[tuple[int, str | None], JoiningOrder]] = OrderedDict()
+"""By database and swarm: how many agents it had, and which of them had joined last; and their order."""
+
+_ORDERS_KEPT = 64
+
+
+async def _joining_order(tx: Connection, swarm_id: str) -> JoiningOrder:
+    """The swarm's agents as they are now. Read afresh only when one has joined or left."""
+    key, state = (tx.path, swarm_id), (await agents.count(tx, swarm_id), await agents.newest(tx, swarm_id))
+    known = _ORDERS.get(key)
+    if known is None or known[0] != state:
+        known = state, JoiningOrder.of(await agents.ids_in_joining_order(tx, swarm_id))
+    _ORDERS[key] = known
+    _ORDERS.move_to_end(key)
+    if len(_ORDERS) > _ORDERS_KEPT:
+        _ORDERS.popitem(last=False)
+    return known[1]
 
 
 def _hops(swarm: Swarm, shape: Shape, order: JoiningOrder, claim: Claim, delivered: Row, now_ns: int) -> list[Message]:

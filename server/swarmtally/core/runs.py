@@ -157,7 +157,7 @@ class Runs:
     async def _go_on(self, run_id: str, how: control.Resuming) -> control.Resumed:
         dead = await leases.dead_owners(self._database)
         # Where we let go of it because the database could not be written, the file still names this process.
-        gone = dead if self._scheduler.holds(run_id) else dead | {self._owner}
+        gone = dead | {self._owner} if self._scheduler.lost(run_id) else dead
         found = await self.get(run_id)
         backend = None
         if found.backend.name != HOST and leases.is_free(found, gone, self._clock.now_ns()):

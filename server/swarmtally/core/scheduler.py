@@ -87,10 +87,12 @@ class Scheduler:
         self._changed = anyio.Event()
         self._rested = anyio.Event()
         self._faults: dict[str, StoreError] = {}
+        self._lost: set[str] = set()
 
     def hold(self, run: Run, lease: Lease, backend: Backend) -> None:
         """Take a run whose lease is ours into the loop."""
         self._faults.pop(run.run_id, None)
+        self._lost.discard(run.run_id)
         # It may be held from an earlier epoch that the loop has not seen end yet.
         self._drop(run.run_id)
         self._runs[run.run_id] = _Held(HeldRun(run, lease), backend)
@@ -98,6 +100,10 @@ class Scheduler:
 
     def holds(self, run_id: str) -> bool:
         return run_id in self._runs
+
+    def lost(self, run_id: str) -> bool:
+        """Whether we let go of the run without being able to say so in the database."""
+        return run_id in self._lost
 
     def take_fault(self, run_id: str) -> StoreError | None:
         """Why we let go of the run, when the database could not be written any more; told once."""
@@ -347,6 +353,7 @@ class Scheduler:
         """The database cannot be written: stop everything, so that nothing runs unrecorded; resume continues."""
         log.error("store.failed", error=str(error))
         self._faults |= dict.fromkeys(self._runs, error)
+        self._lost.update(self._runs)
         self._outcomes.clear()
         for run_id in list(self._runs):
             self._drop(run_id)

@@ -58,6 +58,14 @@ async def ids_in_joining_order(tx: Connection, swarm_id: str) -> list[str]:
     return [row["agent_id"] for row in rows]
 
 
+async def newest(tx: Connection, swarm_id: str) -> str | None:
+    """Who joined the swarm last, also when it has left since."""
+    row = await tx.row(
+        "SELECT agent_id FROM agent WHERE swarm_id = :swarm_id ORDER BY joined DESC LIMIT 1", {"swarm_id": swarm_id}
+    )
+    return row["agent_id"] if row else None
+
+
 async def roles(tx: Connection, swarm_id: str) -> dict[str, int]:
     """How many agents of each role the swarm has."""
     rows = await tx.rows(

@@ -62,35 +62,52 @@ class Upstream:
     earlier: tuple[Artefact, ...]
 
 
-_EARLIER = """
-WITH RECURSIVE chain (task_id) AS (
-  SELECT depends_on FROM dependency WHERE task_id = :task_id AND NOT sees
-  UNION
-  SELECT depends_on FROM chain JOIN dependency USING (task_id) WHERE NOT sees
+_GIVEN = "given (task_id)"
+_DIRECT = (
+    "SELECT given.task_id, key, artefact_id, sees FROM given JOIN dependency USING (task_id)"
+    " JOIN task ON task.task_id = depends_on LEFT JOIN artefact ON artefact.task_id = depends_on"
+    " ORDER BY task.ordinal"
 )
-SELECT artefact.* FROM chain JOIN artefact USING (task_id)
-WHERE task_id NOT IN (SELECT depends_on FROM dependency WHERE task_id = :task_id)
-ORDER BY ordinal
-"""
+_EARLIER = (
+    ", chain (task_id, above) AS ("
+    " SELECT given.task_id, depends_on FROM given JOIN dependency USING (task_id) WHERE NOT sees"
+    " UNION SELECT chain.task_id, depends_on FROM chain JOIN dependency ON dependency.task_id = above WHERE NOT sees)"
+    " SELECT chain.task_id, artefact_id FROM chain JOIN artefact ON artefact.task_id = above"
+    " WHERE above NOT IN (SELECT depends_on FROM dependency WHERE dependency.task_id = chain.task_id)"
+    " ORDER BY ordinal"
+)
 
 
-async def upstream(tx: Connection, task_id: str) -> Upstream:
-    """What the task's dependencies delivered, and those before them."""
-    rows = await tx.rows(
-        "SELECT artefact.*, task.key AS task_key, sees FROM dependency"
-        " JOIN task ON task.task_id = dependency.depends_on"
-        " LEFT JOIN artefact ON artefact.task_id = dependency.depends_on"
-        " WHERE dependency.task_id = :task_id ORDER BY task.ordinal",
-        {"task_id": task_id},
+async def upstreams(tx: Connection, task_ids: Sequence[str]) -> list[Upstream]:
+    """What each task's dependencies delivered, and those before them. What several build on is loaded once."""
+    given = [(task_id,) for task_id in task_ids]
+    direct = await tx.over(_GIVEN, given, _DIRECT)
+    earlier = await tx.over(_GIVEN, given, _EARLIER)
+    wanted = {row["artefact_id"]: None for row in (*direct, *earlier) if row["artefact_id"] is not None}
+    loaded = await tx.rows(
+        "SELECT * FROM artefact WHERE artefact_id IN (SELECT value FROM json_each(:ids))",
+        {"ids": as_json(list(wanted))},
     )
-    delivered = [row for row in rows if row["artefact_id"] is not None]
-    found = list(zip(delivered, await _loaded(tx, delivered), strict=True))
-    return Upstream(
-        tuple(artefact for row, artefact in found if not row["sees"]),
-        tuple(artefact for row, artefact in found if row["sees"]),
-        tuple(row["task_key"] for row in rows if row["artefact_id"] is None and not row["sees"]),
-        tuple(await _loaded(tx, await tx.rows(_EARLIER, {"task_id": task_id}))) if rows else (),
-    )
+    made = {artefact.artefact_id: artefact for artefact in await _loaded(tx, loaded)}
+    found: dict[str, Upstream] = {}
+    above, before = _by_task(direct), _by_task(earlier)
+    for task_id in task_ids:
+        rows = above.get(task_id, [])
+        got = [row for row in rows if row["artefact_id"] is not None]
+        found[task_id] = Upstream(
+            tuple(made[row["artefact_id"]] for row in got if not row["sees"]),
+            tuple(made[row["artefact_id"]] for row in got if row["sees"]),
+            tuple(row["key"] for row in rows if row["artefact_id"] is None and not row["sees"]),
+            tuple(made[row["artefact_id"]] for row in before.get(task_id, [])),
+        )
+    return [found[task_id] for task_id in task_ids]
+
+
+def _by_task(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["task_id"], []).append(row)
+    return found
 
 
 async def of_run(tx: Connection, run_id: str, limit: int) -> list[Artefact]:

@@ -12,6 +12,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -36,6 +37,9 @@ _READERS = 4
 
 _BATCH = 1_000
 """The most units one commit carries."""
+
+_ITEMS_READ = 100
+"""The most items one run of a shared unit reads for."""
 
 
 LOG_KEPT_BYTES = 64 * 2**20
@@ -74,6 +78,8 @@ class Database:
         """Where the time of this process goes while the database is open. Whoever works with it adds its own part."""
         self._writer: Connection | None = None
         self._committing: asyncio.Task[None] | None = None
+        self._asking: dict[object, deque[tuple[Any, asyncio.Future[Any]]]] = {}
+        self._reading: set[asyncio.Task[None]] = set()
         self._queue: deque[_Pending[Any]] = deque()
         self._idle_readers: list[Connection] = []
         self._readers = anyio.CapacityLimiter(_READERS)
@@ -136,6 +142,34 @@ class Database:
                 raise
             await self._keep(reader)
             return result
+
+    async def read_item(self, unit: UnitOfMany[Item, T], item: Item) -> T:
+        """Read what `unit` finds for `item`. Whoever asks for the same `unit` meanwhile shares one run of it."""
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        asking = self._asking.setdefault(unit, deque())
+        asking.append((item, answer))
+        if len(asking) == 1:
+            # A task of its own: a caller that is cancelled must not stop what others wait for.
+            reading = asyncio.create_task(self._read_items(unit, asking))
+            self._reading.add(reading)
+            reading.add_done_callback(self._reading.discard)
+        return await answer
+
+    async def _read_items(self, unit: UnitOfMany[Any, Any], asking: deque[tuple[Any, asyncio.Future[Any]]]) -> None:
+        while asking:
+            batch = list(islice(asking, _ITEMS_READ))
+            try:
+                answers = await self.read(lambda tx: unit(tx, [item for item, _ in batch]))  # noqa: B023 - run at once
+            except Exception as error:  # noqa: BLE001 - each who asked is told
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(error)
+            else:
+                for (_, answer), found in zip(batch, answers, strict=True):
+                    if not answer.done():
+                        answer.set_result(found)
+            for _ in batch:
+                asking.popleft()
 
     async def _open_reader(self) -> Connection:
         # `mode=ro` is all that makes it read-only: nothing is left to do that could fail and leak the connection.
@@ -227,8 +261,8 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection. An unclosed one would keep the interpreter from exiting."""
-        while self._committing is not None:
-            await asyncio.wait([self._committing])
+        while self._committing is not None or self._reading:
+            await asyncio.wait([*self._reading, *([self._committing] if self._committing else [])])
         for reader in self._idle_readers:
             await reader.close()
         self._idle_readers.clear()
