@@ -23,6 +23,8 @@ from swarmtally.domain.text import one_line, storable
 from swarmtally.domain.timekeeping import Part
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import artefacts
+from swarmtally.store.artefacts import Upstream
+from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 from swarmtally.store.usage import ClosedCall
 
@@ -34,6 +36,9 @@ holds less the backend refuses the prompt, and it is packed again, smaller."""
 
 PACKED_HERE_BYTES = 64 * 1024
 """Up to here packing takes less time than handing it to a worker thread; beyond, it would hold up the event loop."""
+
+READ_WITH_CLAIMS_BYTES = 256 * 1024
+"""Up to here what tasks get is read in the transaction that claims them."""
 
 ERROR_LIMIT = 500
 """The longest error kept with an attempt, in characters; a provider wrote some of it."""
@@ -98,8 +103,9 @@ class _Calls:
         return took
 
 
-async def attempt(shop: Workshop, run: Run, claim: Claim, backend: Backend) -> Outcome:
-    """Do the claim's task once. Every failure becomes an outcome; only cancellation and store errors get out."""
+async def attempt(shop: Workshop, run: Run, claim: Claim, backend: Backend, inputs: Inputs | None = None) -> Outcome:
+    """Do the claim's task once, with `inputs` where what it gets is known already. Every failure becomes an outcome;
+    only cancellation and store errors get out."""
     begun_ns = shop.clock.now_ns()
     calls = _Calls()
     call: _Call | None = None
@@ -107,7 +113,9 @@ async def attempt(shop: Workshop, run: Run, claim: Claim, backend: Backend) -> O
     following: Expansion | None = None
     failure: BackendFailure | None = None
     try:
-        call = await _call(shop, run, claim, backend, calls)
+        if inputs is None:
+            inputs = await inputs_of(shop.database, claim.task.task_id)
+        call = await _call(_Work(shop, run, claim, backend, inputs, calls))
         text, failure = call.text, call.failure
         if text is not None and claim.task.expands:
             following = await anyio.to_thread.run_sync(shop.planner.expand, run, claim.task, text)
@@ -135,7 +143,19 @@ async def attempt(shop: Workshop, run: Run, claim: Claim, backend: Backend) -> O
 
 async def inputs_of(database: Database, task_id: str) -> Inputs:
     """What earlier tasks give to the task."""
-    found = await database.read_item(artefacts.upstreams, task_id)
+    return _inputs(await database.read_item(artefacts.upstreams, task_id))
+
+
+async def inputs_at_once(tx: Connection, claims: Sequence[Claim]) -> dict[str, Inputs]:
+    """The same for tasks just claimed, by task_id: read with the claim, the prompt waits for nothing. Only where it is
+    little all in all: others wait to write meanwhile."""
+    found = {claim.task.task_id: Inputs() for claim in claims if not claim.waited}
+    waited = [claim.task.task_id for claim in claims if claim.waited]
+    given = await artefacts.small_upstreams(tx, waited, READ_WITH_CLAIMS_BYTES) if waited else []
+    return found | dict(zip(waited, map(_inputs, given or ()), strict=False))
+
+
+def _inputs(found: Upstream) -> Inputs:
     return Inputs(found.needed, found.seen, found.missing, found.earlier)
 
 
@@ -151,15 +171,14 @@ class _Work:
     calls: _Calls
 
 
-async def _call(shop: Workshop, run: Run, claim: Claim, backend: Backend, calls: _Calls) -> _Call:
-    inputs = await inputs_of(shop.database, claim.task.task_id) if claim.waited else Inputs()
+async def _call(work: _Work) -> _Call:
+    shop, claim, inputs = work.shop, work.claim, work.inputs
     held_ns = shop.clock.now_ns()
-    work = _Work(shop, run, claim, backend, inputs, calls)
-    info = backend.info
+    info = work.backend.info
     budget = room_of(info).size_bytes
     for repack in range(REPACKS + 1):
         try:
-            prompt = await asking.packed(partial(pack, shop.packer, run, claim.task, inputs), budget, info)
+            prompt = await asking.packed(partial(pack, shop.packer, work.run, claim.task, inputs), budget, info)
         except ContextExceeded as error:
             kept = f"{info.max_output_tokens} of its {info.context_tokens} tokens are kept for the answer"
             raise ContextExceeded(f"{error}; {kept} (--max-output-tokens)") from error

@@ -15,9 +15,9 @@ from anyio import TaskHandle
 from anyio.abc import TaskGroup
 
 from swarmtally.core import claims, leases, results
-from swarmtally.core.attempt import Workshop, attempt
+from swarmtally.core.attempt import Workshop, attempt, inputs_at_once
 from swarmtally.core.claims import Demand, HeldRun
-from swarmtally.core.ports import Backend, Shelf
+from swarmtally.core.ports import Backend, Inputs, Shelf
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import StoreError, SwarmError
 from swarmtally.domain.ids import NewId
@@ -62,6 +62,8 @@ class _Turn:
     """What one transaction did."""
 
     claims: list[Claim]
+    inputs: dict[str, Inputs]
+    """By task_id, what the claimed tasks get, where that is not much; those not named read it themselves."""
     finished: list[Lease]
     waiting: list[str]
     """Runs with artefacts that do not lie in their out_dir yet."""
@@ -175,7 +177,7 @@ class Scheduler:
             held = self._runs.get(claim.task.run_id)
             if held is not None and held.held.lease.epoch == claim.epoch:
                 self._busy[id(held.backend)] += 1
-                call = group.start_soon(self._work, held, claim)
+                call = group.start_soon(self._work, held, claim, turn.inputs.get(claim.task.task_id))
                 held.calls[claim.task.task_id, claim.number] = call
         for lease in (*turn.finished, *turn.lost):
             self._drop_hold(lease)
@@ -195,13 +197,16 @@ class Scheduler:
         # Agents of packets that nobody reported in time are ours to use again.
         await packets.expire(tx, now_ns)
         started: list[Claim] = []
+        # Later than what was recorded: what is handed over now was not sent before.
+        now_ns = max(now_ns, self._shop.clock.now_ns())
         for demand in given.demands:
             left = tuple(item for item in demand.held if item.run.run_id not in finished)
             started += await claims.claim(tx, replace(demand, held=left), self._new_id, now_ns)
         due_ns = await ready.next_retry_ns(tx, list(held), now_ns)
         ours = await runs.still_held(tx, [item.lease for item in held.values()])
         lost = [item.lease for run_id, item in held.items() if run_id not in ours and run_id not in finished]
-        return _Turn(started, [held[run_id].lease for run_id in finished], waiting, lost, due_ns)
+        inputs = await inputs_at_once(tx, started)
+        return _Turn(started, inputs, [held[run_id].lease for run_id in finished], waiting, lost, due_ns)
 
     async def _record_singly(self, outcomes: list[Outcome]) -> None:
         """Record each outcome on its own; one that cannot be becomes a failure of its task."""
@@ -241,9 +246,9 @@ class Scheduler:
             if (info := group[0].backend.info).max_parallel > self._busy[key]
         ]
 
-    async def _work(self, held: _Held, claim: Claim) -> None:
+    async def _work(self, held: _Held, claim: Claim, inputs: Inputs | None) -> None:
         try:
-            outcome = await attempt(self._shop, held.held.run, claim, held.backend)
+            outcome = await attempt(self._shop, held.held.run, claim, held.backend, inputs)
             # Looked up only now: each turn takes the list away and leaves a new one.
             self._outcomes.append(outcome)
         except StoreError as error:

@@ -64,7 +64,7 @@ class Upstream:
 
 _GIVEN = "given (task_id)"
 _DIRECT = (
-    "SELECT given.task_id, key, artefact_id, sees FROM given JOIN dependency USING (task_id)"
+    "SELECT given.task_id, key, artefact_id, sees, size_bytes FROM given JOIN dependency USING (task_id)"
     " JOIN task ON task.task_id = depends_on LEFT JOIN artefact ON artefact.task_id = depends_on"
     " ORDER BY task.ordinal"
 )
@@ -72,7 +72,7 @@ _EARLIER = (
     ", chain (task_id, above) AS ("
     " SELECT given.task_id, depends_on FROM given JOIN dependency USING (task_id) WHERE NOT sees"
     " UNION SELECT chain.task_id, depends_on FROM chain JOIN dependency ON dependency.task_id = above WHERE NOT sees)"
-    " SELECT chain.task_id, artefact_id FROM chain JOIN artefact ON artefact.task_id = above"
+    " SELECT chain.task_id, artefact_id, size_bytes FROM chain JOIN artefact ON artefact.task_id = above"
     " WHERE above NOT IN (SELECT depends_on FROM dependency WHERE dependency.task_id = chain.task_id)"
     " ORDER BY ordinal"
 )
@@ -80,10 +80,19 @@ _EARLIER = (
 
 async def upstreams(tx: Connection, task_ids: Sequence[str]) -> list[Upstream]:
     """What each task's dependencies delivered, and those before them. What several build on is loaded once."""
+    found = await small_upstreams(tx, task_ids, limit_bytes=None)
+    assert found is not None, "there is no limit"
+    return found
+
+
+async def small_upstreams(tx: Connection, task_ids: Sequence[str], limit_bytes: int | None) -> list[Upstream] | None:
+    """The same; None when all of it together holds more than `limit_bytes`."""
     given = [(task_id,) for task_id in task_ids]
     direct = await tx.over(_GIVEN, given, _DIRECT)
     earlier = await tx.over(_GIVEN, given, _EARLIER)
-    wanted = {row["artefact_id"]: None for row in (*direct, *earlier) if row["artefact_id"] is not None}
+    wanted = {row["artefact_id"]: row["size_bytes"] for row in (*direct, *earlier) if row["artefact_id"] is not None}
+    if limit_bytes is not None and sum(wanted.values()) > limit_bytes:
+        return None
     loaded = await tx.rows(
         "SELECT * FROM artefact WHERE artefact_id IN (SELECT value FROM json_each(:ids))",
         {"ids": as_json(list(wanted))},
