@@ -16,6 +16,7 @@ from benchmarks import (
     memory_entries,
     memory_store,
     memory_use,
+    messages,
     recording,
     report,
     scaling,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "bookkeeping": bookkeeping.run,
     "tokens": tokens.run,
     "memory_use": memory_use.run,
+    "messages": messages.run,
     "soak": soak.run,
     "tool_calls": tool_calls.run,
 }
