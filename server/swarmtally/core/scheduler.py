@@ -30,6 +30,11 @@ from swarmtally.store.connection import Connection
 
 log = structlog.get_logger(__name__)
 
+
+AT_ONCE = 250
+"""The most results one turn records, and the most tasks it starts for one backend: while the next turn is written, those
+started already are worked on."""
+
 WATCH_S = 0.1
 """How often others' writes are looked for while runs are held."""
 
@@ -148,10 +153,12 @@ class Scheduler:
                 await self._take_turn(group)
 
     async def _take_turn(self, group: TaskGroup) -> None:
-        outcomes, self._outcomes = self._outcomes, []
+        outcomes, self._outcomes = self._outcomes[:AT_ONCE], self._outcomes[AT_ONCE:]
         # What the turn works on is what is held now: it runs in another thread.
         given = _Given(outcomes, self._held(), self._touched, dict(self._unshelved), self._demands())
-        self._touched = set()
+        self._touched = {outcome.claim.task.run_id for outcome in self._outcomes}
+        if self._outcomes:
+            self._wake.set()
         try:
             turn = await self._shop.database.write(lambda tx: self._turn(tx, given))
         except anyio.get_cancelled_exc_class():
@@ -173,6 +180,8 @@ class Scheduler:
     def _follow(self, group: TaskGroup, turn: _Turn) -> None:
         """Do what the turn decided."""
         self._shop.settled.tell()
+        if len(turn.claims) >= AT_ONCE:
+            self._wake.set()
         for claim in turn.claims:
             held = self._runs.get(claim.task.run_id)
             if held is not None and held.held.lease.epoch == claim.epoch:
@@ -241,7 +250,7 @@ class Scheduler:
         for item in self._runs.values():
             groups.setdefault(id(item.backend), []).append(item)
         return [
-            Demand(tuple(item.held for item in group), info.max_parallel - self._busy[key], info=info)
+            Demand(tuple(item.held for item in group), min(AT_ONCE, info.max_parallel - self._busy[key]), info=info)
             for key, group in groups.items()
             if (info := group[0].backend.info).max_parallel > self._busy[key]
         ]
