@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check docs bench bench-peers soak clean
+.PHONY: demo test check docs bench bench-peers bench-peers-npm soak clean
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit("swarmtally needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -54,6 +54,11 @@ bench-peers: .venv/.dev .venv-peers/.made
 # Hours: 10,000,000 tasks are a day at 116 a second.
 soak: .venv/.dev
 	$(BIN)/python -m benchmarks.soak $(TASKS)
+
+# Servers of others, from npm: a folder of their own, needed by nothing else.
+bench-peers-npm: .venv/.dev
+	npm install --prefix benchmarks/peers/npm --no-audit --no-fund --loglevel=error
+	$(BIN)/python -m benchmarks.npm_memory $(BENCH)
 
 clean:
 	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

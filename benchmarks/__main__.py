@@ -13,19 +13,24 @@ from benchmarks import (
     durable_tasks,
     ledger,
     load_balance,
+    memory_entries,
     memory_store,
     memory_use,
     recording,
     report,
+    serve_start,
     shell_start,
     soak,
     speed_multiplier,
     tokens,
+    tool_calls,
 )
 
 BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "shell_start": shell_start.run,
+    "serve_start": serve_start.run,
     "memory_store": memory_store.run,
+    "memory_entries": memory_entries.run,
     "durable_tasks": durable_tasks.run,
     "budgets": budgets.run,
     "speed_multiplier": speed_multiplier.run,
@@ -38,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "tokens": tokens.run,
     "memory_use": memory_use.run,
     "soak": soak.run,
+    "tool_calls": tool_calls.run,
 }
 
 

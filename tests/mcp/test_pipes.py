@@ -2,17 +2,41 @@
 
 import asyncio
 import os
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import anyio
 import pytest
+from blockbuster import BlockBuster
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCNotification, JSONRPCRequest
 
-from swarmtally.mcp.pipes import BACKLOG_BYTES, LineReader, LineWriter, LogStream, WireStream
+from swarmtally.mcp.pipes import (
+    BACKLOG_BYTES,
+    LineReader,
+    LineWriter,
+    LogStream,
+    ReadyReader,
+    ThreadReader,
+    read_lines,
+)
+from swarmtally.mcp.wire import Incoming, Outgoing
 
 Pipe = tuple[int, int]
+MakeReader = Callable[[int, Callable[[], None]], LineReader]
 PATIENCE_S = 10
+
+readers = pytest.mark.parametrize("make", [ThreadReader, ReadyReader])
+
+
+@pytest.fixture(autouse=True)
+def blocking_on_purpose(blockbuster: BlockBuster) -> None:
+    """What is ready does not block, and blockbuster cannot know that it is."""
+    blockbuster.functions["os.read"].can_block_in("mcp/pipes.py", "_read")
+    blockbuster.functions["os.write"].can_block_in("mcp/pipes.py", "_write_ready")
 
 
 @pytest.fixture
@@ -32,9 +56,10 @@ async def lines_of(reader: LineReader) -> list[str]:
         return [line async for line in reader]
 
 
-async def test_lines_arrive_whole_and_in_order(pipe: Pipe) -> None:
+@readers
+async def test_lines_arrive_whole_and_in_order(pipe: Pipe, make: MakeReader) -> None:
     ends = []
-    reader = LineReader(pipe[0], lambda: ends.append("end"))
+    reader = make(pipe[0], lambda: ends.append("end"))
     os.write(pipe[1], b"one\ntw")
     os.write(pipe[1], "o\ncafé\n".encode() + b"bad \xff\nlast")
     os.close(pipe[1])
@@ -42,14 +67,15 @@ async def test_lines_arrive_whole_and_in_order(pipe: Pipe) -> None:
     assert ends == ["end"]
 
 
-async def test_a_reader_does_not_run_ahead_of_its_taker(pipe: Pipe) -> None:
+@readers
+async def test_a_reader_does_not_run_ahead_of_its_taker(pipe: Pipe, make: MakeReader) -> None:
     writer = LineWriter(pipe[1])
     count = 500
     writer.put((b"x" * 2_000 + b"\n") * count)
     written = asyncio.Event()
     loop = asyncio.get_running_loop()
     writer.when_written(lambda: loop.call_soon_threadsafe(written.set))
-    lines = aiter(LineReader(pipe[0], nothing))
+    lines = aiter(make(pipe[0], nothing))
     await anext(lines)
     with anyio.move_on_after(0.5) as waited:
         await written.wait()
@@ -60,9 +86,10 @@ async def test_a_reader_does_not_run_ahead_of_its_taker(pipe: Pipe) -> None:
         await written.wait()
 
 
-async def test_the_end_is_told_even_when_nobody_takes_lines(pipe: Pipe) -> None:
+@readers
+async def test_the_end_is_told_even_when_nobody_takes_lines(pipe: Pipe, make: MakeReader) -> None:
     ended = threading.Event()
-    reader = LineReader(pipe[0], ended.set)
+    reader = make(pipe[0], ended.set)
     os.write(pipe[1], b"one\n")
     os.close(pipe[1])
     # On the event loop itself: the end is told even while that is blocked.
@@ -71,51 +98,142 @@ async def test_the_end_is_told_even_when_nobody_takes_lines(pipe: Pipe) -> None:
 
 
 async def test_a_descriptor_that_cannot_be_read_is_an_end(pipe: Pipe) -> None:
-    assert await lines_of(LineReader(pipe[1], nothing)) == []
+    assert await lines_of(ThreadReader(pipe[1], nothing)) == []
 
 
-async def test_what_is_written_goes_out_in_order(pipe: Pipe) -> None:
+@readers
+async def test_lines_of_any_length_and_number_arrive(pipe: Pipe, make: MakeReader) -> None:
+    sent = [b"x" * length + b"\n" for length in (0, 1, 65_535, 65_536, 300_000, *range(300))]
     writer = LineWriter(pipe[1])
-    stream = WireStream(writer)
-    for text in ("one\n", "zwei é\n"):
-        await stream.write(text)
-        await stream.flush()
+    writer.put(b"".join(sent))
+    reader = make(pipe[0], nothing)
+    with anyio.fail_after(PATIENCE_S):
+        assert [len(await anext(reader)) for _ in sent] == [len(line) for line in sent]
     await anyio.to_thread.run_sync(writer.close, PATIENCE_S)
-    assert os.read(pipe[0], 100).decode() == "one\nzwei é\n"
 
 
-async def test_a_sender_waits_while_the_client_is_far_behind(pipe: Pipe) -> None:
-    writer = LineWriter(pipe[1])
-    stream = WireStream(writer)
-    size = BACKLOG_BYTES + 100_000
-    await stream.write("x" * size)
-    sending = asyncio.create_task(stream.flush())
+@readers
+async def test_a_client_that_only_stops_sending_is_an_end(make: MakeReader) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ends = []
+        reader = make(ours.fileno(), lambda: ends.append("end"))
+        theirs.sendall(b"one\n")
+        theirs.shutdown(socket.SHUT_WR)
+        assert await lines_of(reader) == ["one\n"]
+        assert ends == ["end"]
+
+
+async def test_all_that_a_client_left_is_read_before_its_end_is_told(pipe: Pipe) -> None:
+    ends = []
+    count = 500
+    os.write(pipe[1], b"x" * 100 + b"\n" + b"y\n" * count)
+    os.close(pipe[1])
+    reader = ReadyReader(pipe[0], lambda: ends.append("end"))
+    assert await anext(reader)
+    # The other end is closed, but there are lines that nobody has taken yet.
+    assert not ends
+    assert len(await lines_of(reader)) == count
+    assert ends == ["end"]
+
+
+async def test_a_file_is_read_too(tmp_path: Path) -> None:
+    path = tmp_path / "requests"
+    path.write_text("one\ntwo\n")
+    descriptor = os.open(path, os.O_RDONLY)
+    assert await lines_of(read_lines(descriptor, nothing)) == ["one\n", "two\n"]
+    os.close(descriptor)
+
+
+async def test_no_pipe_is_made_non_blocking_for_whoever_shares_it(pipe: Pipe) -> None:
+    read_lines(pipe[0], nothing)
+    writer = LineWriter(pipe[1], eager=True)
+    writer.put(b"one\n")
+    assert os.get_blocking(pipe[0])
+    assert os.get_blocking(pipe[1])
+    os.close(pipe[1])
+
+
+async def test_a_message_is_read_and_what_is_none_is_told_as_an_error(pipe: Pipe) -> None:
+    os.write(pipe[1], b'{"jsonrpc":"2.0","id":1,"method":"ping"}\nnonsense\n')
+    os.close(pipe[1])
+    incoming = Incoming(read_lines(pipe[0], nothing))
+    first = await incoming.receive()
+    assert isinstance(first, SessionMessage)
+    assert first.message == JSONRPCRequest(jsonrpc="2.0", id=1, method="ping")
+    assert isinstance(await incoming.receive(), ValueError)
+    with pytest.raises(anyio.EndOfStream):
+        await incoming.receive()
+
+
+def message(text: str) -> SessionMessage:
+    return SessionMessage(JSONRPCNotification(jsonrpc="2.0", method=text))
+
+
+def line(text: str) -> bytes:
+    return f'{{"jsonrpc":"2.0","method":"{text}"}}\n'.encode()
+
+
+writers = pytest.mark.parametrize("eager", [False, True])
+
+
+@writers
+async def test_what_is_written_goes_out_in_order(pipe: Pipe, eager: bool) -> None:
+    writer = LineWriter(pipe[1], eager=eager)
+    texts = ["one", "zwei é", "x" * 200_000, "four"]
+    async with Outgoing(writer) as outgoing:
+        for text in texts:
+            await outgoing.send(message(text))
+    expected = b"".join(map(line, texts))
+    read = b""
+    with anyio.fail_after(PATIENCE_S):
+        while len(read) < len(expected):
+            read += await anyio.to_thread.run_sync(os.read, pipe[0], 65_536)
+    assert read == expected
+    with pytest.raises(anyio.ClosedResourceError):
+        await outgoing.send(message("after"))
+    await anyio.to_thread.run_sync(writer.close, PATIENCE_S)
+
+
+async def test_what_there_is_room_for_is_written_at_once(pipe: Pipe) -> None:
+    LineWriter(pipe[1], eager=True).put(b"one\n")
+    os.set_blocking(pipe[0], False)
+    assert os.read(pipe[0], 100) == b"one\n"
+
+
+@writers
+async def test_a_sender_waits_while_the_client_is_far_behind(pipe: Pipe, eager: bool) -> None:
+    outgoing = Outgoing(LineWriter(pipe[1], eager=eager))
+    text = "x" * (BACKLOG_BYTES + 100_000)
+    sending = asyncio.create_task(outgoing.send(message(text)))
     with anyio.move_on_after(0.05):
         await asyncio.shield(sending)
     assert not sending.done()
+    size = len(line(text))
     with anyio.fail_after(PATIENCE_S):
         while size:
             size -= len(await anyio.to_thread.run_sync(os.read, pipe[0], 65_536))
         await sending
 
 
-async def test_a_client_that_is_gone_is_told_to_the_sender(pipe: Pipe) -> None:
-    writer = LineWriter(pipe[1])
-    stream = WireStream(writer)
+@writers
+async def test_a_client_that_is_gone_is_told_to_the_sender(pipe: Pipe, eager: bool) -> None:
+    writer = LineWriter(pipe[1], eager=eager)
+    outgoing = Outgoing(writer)
     gone = asyncio.Event()
     loop = asyncio.get_running_loop()
     writer.when_broken(lambda: loop.call_soon_threadsafe(gone.set))
     os.close(pipe[0])
-    await stream.write("one\n")
+    await outgoing.send(message("one"))
     # Told without another word to send.
     with anyio.fail_after(PATIENCE_S):
         await gone.wait()
     with pytest.raises(anyio.ClosedResourceError):
-        await stream.flush()
+        await outgoing.send(message("two"))
     told = []
     writer.when_broken(lambda: told.append("at once"))
     assert told == ["at once"]
-    await stream.write("two\n")
+    writer.put(b"three")
     await anyio.to_thread.run_sync(writer.close, PATIENCE_S)
 
 

@@ -212,19 +212,65 @@ async def fill(tx, count):
 async def test_a_total_is_exact_to_the_limit_and_unknown_beyond(memory, database):
     await database.write(lambda tx: fill(tx, COUNT_LIMIT))
     for pattern in ("k*", "w"):
-        assert (await memory.search("p", pattern)).total == COUNT_LIMIT
+        page = await memory.search("p", pattern)
+        assert (page.total, page.inexact) == (COUNT_LIMIT, None)
     await memory.store("p", "n", "k", "w")
-    for pattern in ("k*", "w"):
-        assert (await memory.search("p", pattern)).total is None
+    for pattern, ranked in (("k*", False), ("w", True)):
+        page = await memory.search("p", pattern)
+        assert page.total is None
+        assert page.inexact.startswith("more than 10,000 entries match")
+        assert ("newest 10,000 were ranked" in page.inexact) == ranked
 
 
 async def test_text_pages_end_at_the_count_limit_and_glob_pages_do_not(memory, database):
     await database.write(lambda tx: fill(tx, COUNT_LIMIT + 500))
     text, _ = await all_pages(memory, "w", 1000)
-    assert len(text) == len(set(text)) == COUNT_LIMIT
+    # The newest ones: `fill` stores them in order of key.
+    assert sorted(text) == [f"k{number:06}" for number in range(501, COUNT_LIMIT + 501)]
     glob, totals = await all_pages(memory, "k*", 1000)
     assert len(glob) == len(set(glob)) == COUNT_LIMIT + 500
     assert set(totals) == {None}
+
+
+async def test_the_best_of_the_newest_comes_first_when_too_many_match(memory, database):
+    await database.write(lambda tx: fill(tx, COUNT_LIMIT))
+    await memory.store("p", "n", "long", "w and much else besides that is no match")
+    await memory.store("p", "n", "best", "w w w w w w")
+    hits = (await memory.search("p", "w", limit=3)).hits
+    assert hits[0].key == "best"
+    assert "long" not in [hit.key for hit in hits]
+
+
+@pytest.mark.parametrize("beside", ["another project", "something expired", "nothing else"])
+async def test_what_else_the_file_holds_is_neither_shown_nor_counted(memory, clock, beside):
+    for number in range(3):
+        await memory.store("p", "n", f"k{number}", "word")
+    if beside == "another project":
+        await memory.store("q", "n", "k", "word")
+    if beside == "something expired":
+        await memory.store("p", "n", "gone", "word", ttl_s=1)
+        clock.ns += 2 * 10**9
+    for pattern in ("word", "k*", "*", "*[a-z0-9]*"):
+        page = await memory.search("p", pattern)
+        assert page.total == 3
+        assert {hit.key for hit in page.hits} == {"k0", "k1", "k2"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "literal"),
+    [
+        ("*[?]nowhere*", "nowhere"),
+        ("prefix[ab]c*def?", "def"),
+        ("*[]x]y", "y"),
+        ("*[^]x]yz*", "yz"),
+        ("*[[]y", "y"),
+        ("*[0-9]", ""),
+        ("*a[b", ""),
+        ("*plain", ""),
+    ],
+)
+async def test_a_glob_with_sets_is_looked_for_by_its_longest_text(memory, pattern, literal):
+    assert entries.Query("p", None, "glob", pattern).literal == literal
 
 
 async def test_a_cursor_of_another_search_is_refused(memory):

@@ -81,6 +81,8 @@ class MemoryView(View):
     """For list and search."""
     total: int | None
     """Entries that match, for list and search; null beyond 10,000."""
+    inexact: str | None
+    """What that limit makes inexact; null when nothing is."""
     stats: StatsView | None
     """For stats."""
     next_step: str | None
@@ -92,6 +94,8 @@ class MemorySearchView(View):
     """This page."""
     total: int | None
     """Entries that match; exact to 10,000, else null."""
+    inexact: str | None
+    """What that limit makes inexact: beyond it only the newest 10,000 are ranked by words; null when nothing is."""
     next_cursor: str | None
     """Give it as cursor for the next page; null on the last. Pages of a search for words end after 10,000 entries."""
     mode: str
@@ -170,6 +174,7 @@ async def memory_search(
     return MemorySearchView(
         entries=[_hit(hit) for hit in page.hits],
         total=page.total,
+        inexact=page.inexact,
         next_cursor=page.next_cursor,
         mode=page.mode,
         project=app.settings.project,
@@ -232,6 +237,7 @@ def _view(
         expires_at=iso(entry.expires_ns) if entry and entry.expires_ns is not None else None,
         entries=[_hit(hit) for hit in page.hits] if page else None,
         total=page.total if page else None,
+        inexact=page.inexact if page else None,
         stats=stats,
         next_step="There is more: page on with memory_search." if page and page.next_cursor else None,
     )

@@ -79,6 +79,18 @@ class MemoryPage:
     next_cursor: str | None
     mode: str
 
+    @property
+    def inexact(self) -> str | None:
+        """What the limit of counting makes inexact, in one line; None when nothing is."""
+        if self.total is not None:
+            return None
+        more = f"more than {COUNT_LIMIT:,} entries match, so they were not all counted"
+        return (
+            f"{more}: only the newest {COUNT_LIMIT:,} were ranked, and the pages show those"
+            if self.mode == "text"
+            else more
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryStats:

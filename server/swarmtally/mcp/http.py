@@ -34,7 +34,7 @@ from swarmtally.mcp.connections import Connection, Connections
 from swarmtally.mcp.guard import Guard, UnderWay
 from swarmtally.mcp.listening import AT_ONCE, PATHS, QUEUE, Listening
 from swarmtally.mcp.opening import Opening
-from swarmtally.mcp.pipes import LineWriter, LogStream
+from swarmtally.mcp.pipes import LOG_LINGER_S, LineWriter, LogStream
 from swarmtally.mcp.process import STDERR, Watchdog, claim_streams, heed_signals, leave
 from swarmtally.mcp.server import OpenApp, make_server
 from swarmtally.settings import Settings
@@ -62,7 +62,7 @@ async def serve(settings: Settings, listening: Listening, log_level: str = "info
     """
     for wire in claim_streams():
         close(wire)
-    logs = LineWriter(STDERR)
+    logs = LineWriter(STDERR, linger_s=LOG_LINGER_S)
     configure_logging(log_level, LogStream(logs))
     try:
         await _serve(settings, listening)

@@ -7,14 +7,14 @@ reason.
 """
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import anyio
 import structlog
 
 from swarmtally.logs import configure_logging
-from swarmtally.mcp.pipes import LineReader, LineWriter, LogStream, WireStream
-from swarmtally.mcp.process import EXIT_S, STDERR, Watchdog, claim_streams, heed_signals, leave
+from swarmtally.mcp.pipes import LOG_LINGER_S, LineReader, LineWriter, LogStream, read_lines
+from swarmtally.mcp.process import EXIT_S, STDERR, Watchdog, claim_streams, heed_signals, keep_what_was_imported, leave
 from swarmtally.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ async def serve(settings: Settings, log_level: str = "info") -> None:
         InvalidInput: the log level is none.
     """
     wire_in, wire_out = claim_streams()
-    logs = LineWriter(STDERR)
+    logs = LineWriter(STDERR, linger_s=LOG_LINGER_S)
     configure_logging(log_level, LogStream(logs))
-    wire = LineWriter(wire_out)
+    wire = LineWriter(wire_out, eager=True)
     try:
         await _serve(settings, wire_in, wire)
     finally:
@@ -76,16 +76,15 @@ async def _serve(settings: Settings, wire_in: int, wire: LineWriter) -> None:
             wire.when_broken(client_gone)
             try:
                 with connection:
-                    await _converse(make_server(opening.app), LineReader(wire_in, client_gone), WireStream(wire))
+                    server = make_server(opening.app)
+                    keep_what_was_imported()
+                    await _converse(server, read_lines(wire_in, client_gone), wire)
             finally:
                 opening.close()
         listening.cancel_scope.cancel()
 
 
-async def _converse(server: "Server[object]", lines: LineReader, wire: WireStream) -> None:
-    from mcp.server.stdio import stdio_server
+async def _converse(server: "Server[object]", lines: LineReader, writer: LineWriter) -> None:
+    from swarmtally.mcp.wire import Incoming, Outgoing
 
-    # The transport only iterates the one and writes and flushes the other.
-    stdin, stdout = cast("anyio.AsyncFile[str]", lines), cast("anyio.AsyncFile[str]", wire)
-    async with stdio_server(stdin, stdout) as (received, sent):
-        await server.run(received, sent, server.create_initialization_options())
+    await server.run(Incoming(lines), Outgoing(writer), server.create_initialization_options())

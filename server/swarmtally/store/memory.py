@@ -28,7 +28,10 @@ Mode = Literal["list", "glob", "text"]
 _PURGE = 10
 _CURSOR_LIMIT = 1_000_000
 _LIVE = "(expires_ns IS NULL OR expires_ns > :now)"
+# The same, for a walk through an index of keys alone: what has expired is removed soon, so there is little of it.
+_UNEXPIRED = "memory.memory_id NOT IN (SELECT memory_id FROM memory WHERE expires_ns <= :now)"
 _NAMESPACE = "/* namespace */"
+_LITERAL = "/* literal */"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,21 @@ class Query:
 
     def sql(self, template: str) -> str:
         """`template`, restricted to the namespace. Left out when not asked for, so that the right index is used."""
-        return template.replace(_NAMESPACE, "" if self.namespace is None else "AND memory.namespace = :namespace")
+        asked = template.replace(_NAMESPACE, "" if self.namespace is None else "AND memory.namespace = :namespace")
+        return asked.replace(_LITERAL, "AND instr(memory.key, :literal)" if self.literal else "")
+
+    @property
+    def literal(self) -> str:
+        """The longest text that every key a glob with sets matches has behind the first wildcard; empty for others.
+
+        To look for it first takes a third of the time: GLOB tries a set behind `*` anew at each character of a key.
+        """
+        if self.mode != "glob" or "[" not in self.pattern:
+            return ""
+        _, *parts = re.split(r"\[\^?\]?[^\]]*\]|[*?]", self.pattern)
+        longest = max(parts, key=len, default="")
+        # A set without an end matches nothing.
+        return "" if "[" in longest else longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +203,13 @@ async def search(tx: Connection, query: Query, limit: int, cursor: str | None, n
     """One page of the entries that match.
 
     `glob` (and `list`, which matches every key) is in order of key and namespace; `text` has every word of the
-    pattern as the beginning of a word of key, value or tags, best first (bm25).
+    pattern as the beginning of a word of key, value or tags, best first (bm25). Where more than `COUNT_LIMIT` match,
+    the newest of them are ranked and the pages show only those: ranking them all takes a second for a million.
 
     What the pages of one search show together: every entry that matched when the first page was read, exactly once,
     unless it was deleted, expired or changed so as not to match any more; nothing stored since under a new key.
     `total` is that of the first page. This holds for text although each write changes every rank: the cursor names
-    the entries already shown, and so grows by a few characters for each. Text pages end after `COUNT_LIMIT` entries.
+    the entries already shown, and so grows by a few characters for each.
 
     Raises:
         InvalidInput: the cursor is none of this search's.
@@ -204,11 +222,20 @@ async def search(tx: Connection, query: Query, limit: int, cursor: str | None, n
 
 _GLOB_MATCHES = f"""
 memory.project = :project AND memory.key >= :low AND (:high IS NULL OR memory.key < :high)
-AND memory.key GLOB :pattern {_NAMESPACE} AND {_LIVE}
+{_LITERAL} AND memory.key GLOB :pattern {_NAMESPACE} AND {_UNEXPIRED}
 """
 
-_GLOB_COUNT = f"""
-SELECT COUNT(*) AS n FROM (SELECT 1 FROM memory WHERE {_GLOB_MATCHES} LIMIT :limit)
+# The first page counts while it walks, for a glob that begins with a wildcard walks through every key. Namespaces sort
+# the keys that are equal: without one, the index has that order too.
+_GLOB_FIRST = f"""
+WITH found AS MATERIALIZED (
+    SELECT memory.memory_id AS id FROM memory WHERE {_GLOB_MATCHES} ORDER BY memory.key, memory.namespace LIMIT :most
+)
+SELECT (SELECT COUNT(*) FROM found) AS found, memory.memory_id, memory.namespace, memory.key, memory.tags,
+       memory.version, memory.updated_ns, substr(memory_text.body, 1, {SNIPPET_LIMIT}) AS snippet
+FROM (SELECT id FROM found LIMIT :limit) AS page CROSS JOIN memory ON memory.memory_id = page.id
+    CROSS JOIN memory_text ON memory_text.rowid = page.id
+ORDER BY memory.key, memory.namespace
 """
 
 _GLOB_PAGE = f"""
@@ -230,48 +257,63 @@ async def _glob_page(tx: Connection, query: Query, limit: int, place: _Place | N
         "pattern": pattern,
         "low": prefix,
         "high": _successor(prefix),
+        "literal": query.literal,
         "now": now_ns,
+        "limit": limit + 1,
     }
     if place is None:
-        place = await _first_place(tx, query.sql(_GLOB_COUNT), parameters)
-    after_key, after_namespace = place.after
-    found = await tx.rows(
-        query.sql(_GLOB_PAGE),
-        {
-            **parameters,
-            "low": max(prefix, after_key),
-            "snapshot": place.snapshot,
-            "after_key": after_key,
-            "after_namespace": after_namespace,
-            "limit": limit + 1,
-        },
-    )
+        newest = await _newest(tx)
+        found = await tx.rows(query.sql(_GLOB_FIRST), {**parameters, "most": COUNT_LIMIT + 1})
+        place = _Place(newest, _total(found))
+    else:
+        after_key, after_namespace = place.after
+        after = {"after_key": after_key, "after_namespace": after_namespace}
+        found = await tx.rows(
+            query.sql(_GLOB_PAGE),
+            {**parameters, **after, "low": max(prefix, after_key), "snapshot": place.snapshot},
+        )
     page = found[:limit]
     following = replace(place, after=(page[-1]["key"], page[-1]["namespace"])) if len(found) > limit else None
     return _page(query, page, place.total, following)
 
 
+_TEXT_MATCHES = "/* matches */"
+
+_ALL_MATCHES = "memory_text WHERE memory_text MATCH :match"
+
 # CROSS JOIN keeps the full text index outermost; the planner knows nothing about it.
-_TEXT_MATCHES = f"""
+_OWN_MATCHES = f"""
 memory_text CROSS JOIN memory ON memory.memory_id = memory_text.rowid
 WHERE memory_text MATCH :match AND memory.project = :project {_NAMESPACE} AND {_LIVE}
 """
 
-_TEXT_COUNT = f"""
-SELECT COUNT(*) AS n FROM (SELECT 1 FROM {_TEXT_MATCHES} LIMIT :limit)
+# Where the file holds nothing else, and nothing that has expired, looking at each entry would find that all are the
+# project's own: it takes longer than ranking them.
+_ALL_ARE_OWN = """
+SELECT :namespace IS NULL AND (SELECT MIN(project) FROM memory) = :project
+    AND (SELECT MAX(project) FROM memory) = :project
+    AND NOT EXISTS (SELECT 1 FROM memory WHERE expires_ns <= :now) AS own
 """
 
-# The page is chosen first and its snippets are made after: a snippet costs more than a rank.
+# Counts and ranks in one walk, from the newest entry on; of more than `most`, those before are neither counted nor
+# ranked. The page is chosen first and its snippets are made after, for a snippet costs more than a rank: in one more
+# walk from its oldest entry to its newest (`+` keeps it so), for beginning one costs most where many entries match.
 _TEXT_PAGE = f"""
-WITH page AS MATERIALIZED (
-    SELECT memory.memory_id AS id, memory_text.rank AS score FROM {_TEXT_MATCHES}
-    AND memory.memory_id <= :snapshot AND memory.memory_id NOT IN (SELECT value FROM json_each(:shown))
+WITH found AS MATERIALIZED (
+    SELECT memory_text.rowid AS id, memory_text.rank AS score FROM {_TEXT_MATCHES} AND memory_text.rowid <= :snapshot
+    ORDER BY memory_text.rowid DESC LIMIT :most + 1
+), page AS MATERIALIZED (
+    SELECT id, score FROM found WHERE id NOT IN (SELECT value FROM json_each(:shown))
+    AND id > COALESCE((SELECT MIN(id) FROM found HAVING COUNT(*) > :most), 0)
     ORDER BY score, id LIMIT :limit
 )
-SELECT memory.memory_id, memory.namespace, memory.key, memory.tags, memory.version, memory.updated_ns,
-       snippet(memory_text, -1, '', '', '…', 24) AS snippet
-FROM page CROSS JOIN memory ON memory.memory_id = page.id CROSS JOIN memory_text ON memory_text.rowid = page.id
-WHERE memory_text MATCH :match ORDER BY page.score, page.id
+SELECT (SELECT COUNT(*) FROM found) AS found, memory.memory_id, memory.namespace, memory.key, memory.tags,
+       memory.version, memory.updated_ns, snippet(memory_text, -1, '', '', '…', 24) AS snippet
+FROM memory_text CROSS JOIN page ON page.id = +memory_text.rowid CROSS JOIN memory ON memory.memory_id = page.id
+WHERE memory_text MATCH :match
+  AND memory_text.rowid BETWEEN (SELECT MIN(id) FROM page) AND (SELECT MAX(id) FROM page)
+  AND +memory_text.rowid IN (SELECT id FROM page)
+ORDER BY page.score, page.id
 """
 
 
@@ -279,30 +321,40 @@ async def _text_page(tx: Connection, query: Query, limit: int, place: _Place | N
     match = _match(query.pattern)
     if match is None:
         return MemoryPage((), 0, None, query.mode)
-    parameters: dict[str, Any] = {
-        "match": match,
-        "project": query.project,
-        "namespace": query.namespace,
-        "now": now_ns,
-    }
-    if place is None:
-        place = await _first_place(tx, query.sql(_TEXT_COUNT), parameters)
+    snapshot = place.snapshot if place is not None else await _newest(tx)
+    parameters = {"match": match, "project": query.project, "namespace": query.namespace, "now": now_ns}
+    alone = await tx.row(_ALL_ARE_OWN, parameters)
+    assert alone is not None, "a comparison has one row"
+    matches = _ALL_MATCHES if alone["own"] else _OWN_MATCHES
     found = await tx.rows(
-        query.sql(_TEXT_PAGE),
-        {**parameters, "snapshot": place.snapshot, "shown": as_json(place.shown), "limit": limit + 1},
+        query.sql(_TEXT_PAGE.replace(_TEXT_MATCHES, matches)),
+        {
+            **parameters,
+            "snapshot": snapshot,
+            "shown": as_json(place.shown if place is not None else ()),
+            "most": COUNT_LIMIT,
+            "limit": limit + 1,
+        },
     )
+    if place is None:
+        place = _Place(snapshot, _total(found))
     page = found[:limit]
     shown = (*place.shown, *(row["memory_id"] for row in page))
     following = replace(place, shown=shown) if len(found) > limit and len(shown) < COUNT_LIMIT else None
     return _page(query, page, place.total, following)
 
 
-async def _first_place(tx: Connection, count: str, parameters: dict[str, Any]) -> _Place:
+async def _newest(tx: Connection) -> int:
     newest = await tx.row("SELECT COALESCE(MAX(memory_id), 0) AS id FROM memory")
-    counted = await tx.row(count, {**parameters, "limit": COUNT_LIMIT + 1})
     assert newest is not None, "an aggregate has one row"
-    assert counted is not None, "an aggregate has one row"
-    return _Place(newest["id"], counted["n"] if counted["n"] <= COUNT_LIMIT else None)
+    found: int = newest["id"]
+    return found
+
+
+def _total(found: list[Row]) -> int | None:
+    """How many entries a first page found; None when they are more than are counted."""
+    count: int = found[0]["found"] if found else 0
+    return count if count <= COUNT_LIMIT else None
 
 
 def _page(query: Query, rows: list[Row], total: int | None, following: _Place | None) -> MemoryPage:
