@@ -11,11 +11,13 @@ from benchmarks import (
     bottleneck,
     budgets,
     durable_tasks,
+    http_clients,
     ledger,
     load_balance,
     memory_entries,
     memory_store,
     memory_use,
+    processes,
     recording,
     report,
     serve_start,
@@ -44,6 +46,8 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "memory_use": memory_use.run,
     "soak": soak.run,
     "tool_calls": tool_calls.run,
+    "processes": processes.run,
+    "http_clients": http_clients.run,
 }
 
 

@@ -89,19 +89,22 @@ def run(smoke: bool) -> list[str]:
 
 def _report(measured: dict[str, _Rounds], missing: dict[str, int]) -> list[str]:
     ours, plain, alone = measured["together"], measured["plain"], measured["alone"]
+    uneven = {side: rounds.unevenness for side, rounds in (("ours", ours), ("plain", plain))}
+    worst, middle = ({side: pick(ratios) for side, ratios in uneven.items()} for pick in (max, statistics.median))
+    failed = {"ours": sum(ours.errors.values()), "plain": sum(plain.errors.values())}
+    fair = f"fastest process / slowest, worst round: {worst['ours']:.2f}   limit {FAIRNESS_LIMIT:.0f}"
+    others = f"median {middle['ours']:.2f}; plain {worst['plain']:.2f}, median {middle['plain']:.2f}"
+    beside = f"{ours.total / alone.total:.2f} of what one alone does, {ours.total / plain.total:.2f} of the plain ones"
     lines = [
         ours.line(f"{PROCESSES} servers, ours"),
         plain.line(f"{PROCESSES} plain sqlite3 programs"),
         alone.line("1 server, ours"),
-        f"fastest process / slowest, worst round: {ours.unevenness[-1]:.2f}   limit {FAIRNESS_LIMIT:.0f}"
-        f" {_held(ours.unevenness[-1] <= FAIRNESS_LIMIT)} (median {statistics.median(ours.unevenness):.2f};"
-        f" plain {plain.unevenness[-1]:.2f}, median {statistics.median(plain.unevenness):.2f})",
-        f"errors: {sum(ours.errors.values())}   limit 0 {_held(not ours.errors)} (plain {sum(plain.errors.values())})",
-        f"acknowledged and missing: {missing['ours']}   limit 0 {_held(not missing['ours'])} (plain {missing['plain']})",
-        f"{PROCESSES} servers do {ours.total / alone.total:.2f} of what one alone does, {ours.total / plain.total:.2f} of"
-        " what the plain programs do",
+        f"{fair} {_held(worst['ours'] <= FAIRNESS_LIMIT)} ({others})",
+        f"errors: {failed['ours']}   limit 0 {_held(not failed['ours'])} (plain {failed['plain']})",
+        f"acknowledged, missing: {missing['ours']}   limit 0 {_held(not missing['ours'])} (plain {missing['plain']})",
+        f"{PROCESSES} servers do {beside}",
     ]
-    return lines + [f"error, {count} times: {error}" for error, count in (ours.errors | plain.errors).items()]
+    return lines + [f"error, {count} times: {error}" for error, count in [*ours.errors.items(), *plain.errors.items()]]
 
 
 def _held(held: bool) -> str:
