@@ -161,6 +161,8 @@ class Connection:
     async def patiently(self, step: Callable[[], Awaitable[T]]) -> T:
         """Run `step` again after a jittered 0.2-2 ms while another connection holds the lock.
 
+        For what is seldom refused: each attempt goes to the connection's thread and back. Write transactions `begin`.
+
         Raises:
             DatabaseBusy: the lock could not be had within `LOCK_DEADLINE_S`.
         """
@@ -170,7 +172,7 @@ class Connection:
         except sqlite3.Error as error:
             if not faults.is_busy(error):
                 raise
-        # From the first refusal until the step is done; a refused `BEGIN IMMEDIATE`, our usual one, does nothing else.
+        # From the first refusal until the step is done.
         with self._timekeeper.lock_wait():
             while True:
                 await anyio.sleep(_jitter.uniform(*_RETRY_S))
