@@ -11,12 +11,14 @@ from benchmarks import (
     bottleneck,
     budgets,
     durable_tasks,
+    http_clients,
     ledger,
     load_balance,
     memory_entries,
     memory_store,
     memory_use,
     messages,
+    processes,
     recording,
     report,
     scaling,
@@ -50,6 +52,8 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "messages": messages.run,
     "soak": soak.run,
     "tool_calls": tool_calls.run,
+    "processes": processes.run,
+    "http_clients": http_clients.run,
 }
 
 

@@ -22,7 +22,7 @@ IN_FLIGHT = 64
 
 ERAS = {"2025-06-18": "the handshake of 2025", "2026-07-28": "the envelope of 2026"}
 
-_OURS = """
+OURS = """
 import sys
 from types import ModuleType
 
@@ -187,7 +187,7 @@ def _compare(era: str, smoke: bool) -> list[str]:
     rounds, calls, many = (3, 50, 300) if smoke else (9, 200, 2_000)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         database = str(Path(folder, "swarm.db"))
-        serve = [sys.executable, "-c", _OURS, "serve", "--db", database, "--project", "p"]
+        serve = [sys.executable, "-c", OURS, "serve", "--db", database, "--project", "p"]
         ours = stack.enter_context(_server(serve, era, folder))
         sdk = stack.enter_context(_server([sys.executable, "-c", _SDK], era, folder))
         sides = {"ours": (ours, "noop"), "SDK": (sdk, "noop"), "memory_usage": (ours, "memory_usage")}

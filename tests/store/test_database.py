@@ -357,3 +357,9 @@ async def test_the_log_that_grew_behind_a_reader_is_cut_again(path, clock, monke
             await database.write(write_much)
         assert grown > kept
         assert log.stat().st_size <= kept
+
+
+def test_who_has_waited_long_for_the_lock_asks_more_often_but_not_for_ever():
+    pauses = {waited: [connection._pause_s(waited) for _ in range(200)] for waited in (0.0, 0.1, 5.0)}
+    assert max(pauses[0.1]) <= min(pauses[0.0])
+    assert max(pauses[0.1]) <= min(pauses[5.0])

@@ -14,9 +14,9 @@ class Bounds:
     """How long the head of a request may take to arrive, and then its body; also how long a new connection may stay
     silent."""
 
-    connections: int = 512
-    """Open connections. One more closes the one that has waited longest without a call; when all have calls under way,
-    the new one is closed."""
+    connections: int = 2_048
+    """Open connections: about two for each of a thousand clients. One more closes the one that has waited longest
+    without a call; when all have calls under way, the new one is closed."""
 
     idle_s: int = 75
     """How long a connection may stay open between two requests."""
@@ -24,8 +24,9 @@ class Bounds:
     stalled_s: float = 30.0
     """How long a client may leave an answer unread."""
 
-    sessions: int = 1_000
-    """Sessions of the 2025 protocol; one more is answered 503."""
+    sessions: int = 4_000
+    """Sessions of the 2025 protocol, at about 45 kB; one more is answered 503. Clients that went without a word keep
+    theirs until `session_idle_s`, so there are more than clients."""
 
     session_idle_s: float = 30 * 60.0
     """How long a session may stay without a request or an open stream; after that its id is answered 404, and the

@@ -54,6 +54,57 @@ class Connections:
             connection.transport.abort()
 
 
+_GATHERED_BYTES = 32_768
+"""The most that waits for the end of a turn of the event loop."""
+
+
+class _Gathering(asyncio.Transport):
+    """Sends what is written in one turn of the event loop at once: an answer's head, body and end come separately, and
+    handing each to the system takes as long as making it."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._written: list[bytes | bytearray | memoryview] = []
+        self._size = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._written:
+            self._loop.call_soon(self._send)
+        self._written.append(data)
+        self._size += len(data)
+        if self._size > _GATHERED_BYTES:
+            # Now, so that who goes on writing is told when the client does not read.
+            self._send()
+
+    def _send(self) -> None:
+        if self._written:
+            data, self._written, self._size = b"".join(self._written), [], 0
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def abort(self) -> None:
+        # The end of an answer may have been written in this very turn.
+        self._send()
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+
 class Connection(H11Protocol):
     """A connection that is closed when its client takes too long. Between calls uvicorn's own time for that counts."""
 
@@ -64,6 +115,7 @@ class Connection(H11Protocol):
         self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's is so too
+        transport = _Gathering(transport, self.loop)
         super().connection_made(transport)
         if not self._connections.admit(self):
             transport.abort()

@@ -90,13 +90,14 @@ async def _serve(settings: Settings, listening: Listening) -> None:
 def _affordable(bounds: Bounds) -> Bounds:
     """`bounds` with as many connections as the process may have file descriptors for, which it may have more of first.
 
-    Beside the connections there are those that were only just taken, and as many for the database and the models.
+    Beside the connections there are those that were only just taken, in three turns of the event loop, and as many as
+    in one for the database and the models.
     """
     if sys.platform == "win32":
         return bounds
     import resource
 
-    others = 2 * AT_ONCE
+    others = 4 * AT_ONCE
     most, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = bounds.connections + others
     if 0 <= most < wanted:

@@ -16,9 +16,9 @@ PATHS: dict[Transport, str] = {"http": "/mcp", "sse": "/sse"}
 QUEUE = 1_024
 """Connections the system keeps until the server takes them; when it is full, clients try again a second later."""
 
-AT_ONCE = 128
-"""Connections the server takes at once, beyond those that `Bounds.connections` counts; each needs a file descriptor for
-that moment."""
+AT_ONCE = 64
+"""Connections the server takes in one turn of its event loop. Three turns later they are counted by
+`Bounds.connections`, or closed; until then each needs a file descriptor beyond those."""
 
 
 @dataclass(frozen=True, slots=True)

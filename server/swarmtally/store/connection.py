@@ -28,11 +28,14 @@ Row = Mapping[str, Any]
 LOCK_DEADLINE_S = 30.0
 """How long a locked database is waited for."""
 
-_RETRY_MIN_S = 0.0002
-_RETRY_MAX_S = 0.002
+_RETRY_S = (0.0002, 0.002)
+_WAIT_S = (0.0005, 0.004)
+_OVERDUE_S = (0.0001, 0.0005)
+_OVERDUE_FROM_S, _OVERDUE_TO_S = 0.008, 0.25
 _INTERRUPT_S = 0.005
 
-# SQLite's own busy_timeout starves processes that write at full speed; a short jittered pause does not.
+# SQLite's own busy_timeout starves processes that write at full speed, because it pauses longer the longer one has
+# waited; a short jittered pause does not.
 _jitter = random.Random()  # noqa: S311 - spreads retries, decides nothing
 
 
@@ -136,8 +139,29 @@ class Connection:
                 return self._raw.at_once(statement)
             return await self._raw.run(statement)
 
+    async def begin(self) -> None:
+        """Begin a write transaction, and wait for the lock in the connection's thread while another process holds it.
+
+        Raises:
+            DatabaseBusy: the lock could not be had within `LOCK_DEADLINE_S`.
+        """
+        await self._run(self._take_lock)
+
+    def _take_lock(self, raw: sqlite3.Connection) -> None:
+        if _locked(raw):
+            return
+        started = time.monotonic()
+        with self._timekeeper.lock_wait():
+            while not _locked(raw):
+                waited = time.monotonic() - started
+                if waited > LOCK_DEADLINE_S:
+                    raise DatabaseBusy(self.path, waited)
+                time.sleep(_pause_s(waited))
+
     async def patiently(self, step: Callable[[], Awaitable[T]]) -> T:
         """Run `step` again after a jittered 0.2-2 ms while another connection holds the lock.
+
+        For what is seldom refused: each attempt goes to the connection's thread and back. Write transactions `begin`.
 
         Raises:
             DatabaseBusy: the lock could not be had within `LOCK_DEADLINE_S`.
@@ -148,10 +172,10 @@ class Connection:
         except sqlite3.Error as error:
             if not faults.is_busy(error):
                 raise
-        # From the first refusal until the step is done; a refused `BEGIN IMMEDIATE`, our usual one, does nothing else.
+        # From the first refusal until the step is done.
         with self._timekeeper.lock_wait():
             while True:
-                await anyio.sleep(_jitter.uniform(_RETRY_MIN_S, _RETRY_MAX_S))
+                await anyio.sleep(_jitter.uniform(*_RETRY_S))
                 try:
                     return await step()
                 except sqlite3.Error as error:
@@ -199,6 +223,24 @@ def _set_statement(given: str, width: int, statement: str, rows: int) -> str:
 def _table(width: int, rows: int) -> str:
     row = f"({', '.join('?' * width)})"
     return f"VALUES {', '.join([row] * rows)}"
+
+
+def _pause_s(waited_s: float) -> float:
+    """How long to wait before asking for the lock again. Who has waited longer than a few transactions take asks more
+    often, and so comes first; not for ever, since it takes processor time from whoever holds the lock."""
+    overdue = _OVERDUE_FROM_S < waited_s < _OVERDUE_TO_S
+    return _jitter.uniform(*(_OVERDUE_S if overdue else _WAIT_S))
+
+
+def _locked(raw: sqlite3.Connection) -> bool:
+    """Begin a write transaction, unless another connection is in one."""
+    try:
+        raw.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        if faults.is_busy(error):
+            return False
+        raise
+    return True
 
 
 def _fetched(statement: str, values: Sequence[Any], raw: sqlite3.Connection) -> list[Row]:

@@ -193,7 +193,7 @@ class Database:
         writer = self._writer
         assert writer is not None, "closed while writing"
         try:
-            await writer.patiently(lambda: writer.work(lambda tx: self._transaction(tx, batch)))
+            await writer.work(lambda tx: self._transaction(tx, batch))
         except BaseException as error:
             # It never began, or could not be rolled back.
             for pending in batch:
@@ -209,7 +209,7 @@ class Database:
 
     async def _transaction(self, tx: Connection, batch: list[_Pending[Any]]) -> None:
         """Run the units of `batch` and commit; raises only where that did not begin, because the file is locked."""
-        await tx.rows("BEGIN IMMEDIATE")
+        await tx.begin()
         try:
             await self._check_schema(tx)
             groups = _together(batch)
