@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 import structlog
-from anyio import TaskHandle
 from anyio.abc import TaskGroup
 
 from swarmtally.core import claims, leases, results
 from swarmtally.core.attempt import Workshop, attempt, inputs_at_once
+from swarmtally.core.calls import Calls
 from swarmtally.core.claims import Demand, HeldRun
 from swarmtally.core.ports import Backend, Inputs, Shelf
 from swarmtally.domain.clock import NS_PER_S, Clock
@@ -45,7 +45,7 @@ class _Held:
 
     held: HeldRun
     backend: Backend
-    calls: dict[tuple[str, int], TaskHandle[None]] = field(default_factory=dict)
+    calls: dict[tuple[str, int], anyio.CancelScope] = field(default_factory=dict)
     """By task_id and number of the attempt."""
     shelving: bool = False
 
@@ -95,6 +95,8 @@ class Scheduler:
         self._rested = anyio.Event()
         self._faults: dict[str, StoreError] = {}
         self._lost: set[str] = set()
+        self._calls = Calls(self._call_ended)
+        self._broken: BaseException | None = None
 
     def hold(self, run: Run, lease: Lease, backend: Backend) -> None:
         """Take a run whose lease is ours into the loop."""
@@ -143,11 +145,19 @@ class Scheduler:
                     await self._next_turn(group)
         finally:
             with anyio.CancelScope(shield=True):
+                await self._calls.aclose()
                 await self._let_go()
+
+    def _call_ended(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._broken = error
+            self._wake.set()
 
     async def _next_turn(self, group: TaskGroup) -> None:
         await self._wake.wait()
         self._wake = anyio.Event()
+        if self._broken is not None:
+            raise self._broken
         if self._runs or self._outcomes:
             with self._shop.database.timekeeper.time(Part.SCHEDULING):
                 await self._take_turn(group)
@@ -186,7 +196,7 @@ class Scheduler:
             held = self._runs.get(claim.task.run_id)
             if held is not None and held.held.lease.epoch == claim.epoch:
                 self._busy[id(held.backend)] += 1
-                call = group.start_soon(self._work, held, claim, turn.inputs.get(claim.task.task_id))
+                call = self._calls.start(self._work(held, claim, turn.inputs.get(claim.task.task_id)))
                 held.calls[claim.task.task_id, claim.number] = call
         for lease in (*turn.finished, *turn.lost):
             self._drop_hold(lease)
