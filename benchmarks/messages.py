@@ -30,8 +30,8 @@ from swarmtally.store.database import open_database
 DURABLE_LIMIT_MS, IN_PROCESS_LIMIT_MS = 5.0, 0.5
 
 TASK_S = 0.75
-"""What a task takes on average: with an agent to each chain of tasks, a few more messages a second than agents (where an
-agent goes on with what it made itself, there is none)."""
+"""What a task takes on average: with an agent to each chain of tasks, a few more messages a second than agents (where
+an agent goes on with what it made itself, there is none)."""
 
 
 class WaitingBackend:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from swarmtally.core.assignment import assign
 from swarmtally.domain.retry import RetryPolicy
-from swarmtally.domain.swarm import Agent, AgentStatus, Strategy, Topology
+from swarmtally.domain.swarm import IdleAgent, Strategy, Topology
 from swarmtally.domain.task import NewTask, Task, TaskStatus, remaining_paths
 from swarmtally.domain.topology import neighbours
 
@@ -21,8 +21,8 @@ def a_task(number: int, role: str) -> Task:
     )  # fmt: skip
 
 
-def an_agent(number: int, role: str) -> Agent:
-    return Agent(f"a{number}", "s", role, "n", (), AgentStatus.IDLE, False, None, number, 0, 0, 0)
+def an_agent(number: int, role: str) -> IdleAgent:
+    return IdleAgent(f"a{number}", role, number)
 
 
 roles = st.lists(st.sampled_from(ROLES), max_size=8)

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from swarmtally.domain.swarm import Agent, Strategy
+from swarmtally.domain.swarm import IdleAgent, Strategy
 from swarmtally.domain.task import Task
 
 
@@ -13,7 +13,7 @@ class Assignment:
     """`agent` takes `task`; with None a new agent of the task's role is spawned for it."""
 
     task: Task
-    agent: Agent | None
+    agent: IdleAgent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def out_of_reach(task: Task, bound: Bound, idle: Container[str]) -> bool:
 
 
 def assign(
-    tasks: Sequence[Task], idle: Sequence[Agent], room: int, strategy: Strategy, bound: Bound = Bound()
+    tasks: Sequence[Task], idle: Sequence[IdleAgent], room: int, strategy: Strategy, bound: Bound = Bound()
 ) -> list[Assignment]:
     """Match tasks (in the order they should start) with idle agents (idle longest first).
 
@@ -59,7 +59,7 @@ def assign(
             unbound.append(task)
         elif agent_id in free:
             chosen[task.task_id] = Assignment(task, free.pop(agent_id))
-    by_role: dict[str, deque[Agent]] = {}
+    by_role: dict[str, deque[IdleAgent]] = {}
     for agent in free.values():
         by_role.setdefault(agent.role, deque()).append(agent)
     over = []

@@ -10,7 +10,7 @@ from swarmtally.core.router import hand_over
 from swarmtally.core.spawning import add_agents, new_agents
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import Lease, Run
-from swarmtally.domain.swarm import Agent, AgentStatus, Strategy, Swarm
+from swarmtally.domain.swarm import AgentStatus, IdleAgent, Strategy, Swarm
 from swarmtally.domain.task import Claim, Task
 from swarmtally.store import agents, events, ready, runs, swarms, tasks
 from swarmtally.store.connection import Connection
@@ -100,7 +100,7 @@ async def _assign(
     waiting = await _waiting(tx, asked, demand.slots, now_ns, made_ns if specialized else None)
     if not waiting:
         return []
-    idle: dict[str, Agent] = {}
+    idle: dict[str, IdleAgent] = {}
     for role, wanted in Counter(task.role for task in waiting).items():
         idle |= {agent.agent_id: agent for agent in await agents.idle(tx, swarm.swarm_id, role, wanted)}
     if not specialized and len(idle) < len(waiting):

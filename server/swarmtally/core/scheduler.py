@@ -32,8 +32,8 @@ log = structlog.get_logger(__name__)
 
 
 AT_ONCE = 250
-"""The most results one turn records, and the most tasks it starts for one backend: while the next turn is written, those
-started already are worked on."""
+"""The most results one turn records, and the most tasks it starts for one backend: while the next turn is written,
+those started already are worked on."""
 
 WATCH_S = 0.1
 """How often others' writes are looked for while runs are held."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_AGENTS_LIMIT = 10_000
 """The most agents one swarm may hold."""
@@ -68,6 +68,14 @@ class Swarm:
             model=row["model"],
             created_ns=row["created_ns"],
         )
+
+
+class IdleAgent(NamedTuple):
+    """What matters of an agent that could take a task."""
+
+    agent_id: str
+    role: str
+    idle_since_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from swarmtally.core.assignment import Bound, assign, out_of_reach, precedence
-from swarmtally.domain.swarm import Agent, AgentStatus, Strategy
+from swarmtally.domain.swarm import IdleAgent, Strategy
 from swarmtally.domain.task import Task, TaskStatus
 from swarmtally.insight.jobs import Job, Member, Pool, Recording, Step
 
@@ -101,7 +101,7 @@ class _Replay:
     dependents: dict[str, list[str]]
     events: list[tuple[int, int, str, str, int]] = field(default_factory=list)
     ready: list[dict[str, list[_Key]]] = field(default_factory=list)
-    idle: dict[str, Agent] = field(default_factory=dict)
+    idle: dict[str, IdleAgent] = field(default_factory=dict)
     present: dict[str, int] = field(default_factory=dict)
     """Agents in the swarm, with the order in which they joined."""
     holder: dict[str, str] = field(default_factory=dict)
@@ -193,9 +193,7 @@ class _Replay:
         if agent_id in self.leaving:
             self._leave(agent_id)
             return
-        self.idle[agent_id] = Agent(
-            agent_id, "", self.roles[agent_id], "", (), AgentStatus.IDLE, False, None, since_ns, 0, 0, 0
-        )
+        self.idle[agent_id] = IdleAgent(agent_id, self.roles[agent_id], since_ns)
 
     def _leave(self, agent_id: str) -> None:
         self.idle.pop(agent_id, None)

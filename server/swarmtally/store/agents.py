@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from swarmtally.domain.swarm import Agent
+from swarmtally.domain.swarm import Agent, IdleAgent
 from swarmtally.store import events
 from swarmtally.store.connection import Connection, Row, as_json
 from swarmtally.store.events import Event
@@ -76,25 +76,28 @@ async def roles(tx: Connection, swarm_id: str) -> dict[str, int]:
     return {row["role"]: row["n"] for row in rows}
 
 
-async def idle(tx: Connection, swarm_id: str, role: str | None, limit: int) -> list[Agent]:
+async def idle(tx: Connection, swarm_id: str, role: str | None, limit: int) -> list[IdleAgent]:
     """Idle agents of the swarm, idle longest first; of one role, or of any when `role` is None."""
     rows = await tx.rows(
-        "SELECT * FROM agent WHERE swarm_id = :swarm_id AND status = 'idle' AND (:role IS NULL OR role = :role)"
+        f"{_IDLE} swarm_id = :swarm_id AND status = 'idle' AND (:role IS NULL OR role = :role)"
         " ORDER BY idle_since_ns, joined LIMIT :limit",
         {"swarm_id": swarm_id, "role": role, "limit": limit},
     )
-    return [Agent.from_row(row) for row in rows]
+    return [IdleAgent(row["agent_id"], row["role"], row["idle_since_ns"]) for row in rows]
 
 
-async def idle_among(tx: Connection, agent_ids: Sequence[str]) -> list[Agent]:
+async def idle_among(tx: Connection, agent_ids: Sequence[str]) -> list[IdleAgent]:
     """Those of `agent_ids` that are idle."""
     if not agent_ids:
         return []
     rows = await tx.rows(
-        "SELECT * FROM agent WHERE agent_id IN (SELECT value FROM json_each(:ids)) AND status = 'idle'",
+        f"{_IDLE} agent_id IN (SELECT value FROM json_each(:ids)) AND status = 'idle'",
         {"ids": as_json(agent_ids)},
     )
-    return [Agent.from_row(row) for row in rows]
+    return [IdleAgent(row["agent_id"], row["role"], row["idle_since_ns"]) for row in rows]
+
+
+_IDLE = f"SELECT {', '.join(IdleAgent._fields)} FROM agent WHERE"
 
 
 async def hub(tx: Connection, swarm_id: str) -> Agent | None:

@@ -1,14 +1,12 @@
 """One row for each change of state: what the timelines and, later, the figures are made of."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from operator import attrgetter
+from typing import NamedTuple
 
 from swarmtally.store.connection import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A change of state of a run, task, agent or swarm; `kind` is `{what}.{new state}`."""
 
     at_ns: int
@@ -21,11 +19,9 @@ class Event:
     detail: str | None = None
 
 
-_COLUMNS = tuple(field.name for field in fields(Event))
-_INTO = f"event ({', '.join(_COLUMNS)})"
-_values = attrgetter(*_COLUMNS)
+_INTO = f"event ({', '.join(Event._fields)})"
 
 
 async def record(tx: Connection, events: Iterable[Event]) -> None:
     """Write `events` in the given order."""
-    await tx.insert(_INTO, [_values(event) for event in events])
+    await tx.insert(_INTO, list(events))

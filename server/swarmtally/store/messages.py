@@ -1,14 +1,12 @@
 """Messages between agents: one row for each edge travelled."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from operator import attrgetter
+from typing import NamedTuple
 
 from swarmtally.store.connection import Connection, Row, as_json
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One hop from agent to agent; `about` is the task that delivered what it carries, `task_id` the one it is for.
 
     It is sent when that task starts, and received when its agent holds it.
@@ -28,13 +26,11 @@ class Message:
     received_ns: int | None = None
 
 
-_COLUMNS = tuple(field.name for field in fields(Message))
-_INTO = f"message ({', '.join(_COLUMNS)})"
-_values = attrgetter(*_COLUMNS)
+_INTO = f"message ({', '.join(Message._fields)})"
 
 
 async def insert(tx: Connection, messages: Sequence[Message]) -> None:
-    await tx.insert(_INTO, [_values(message) for message in messages])
+    await tx.insert(_INTO, messages)
 
 
 async def receive(tx: Connection, arrivals: Sequence[tuple[str, int, int]]) -> None:

@@ -1,8 +1,9 @@
 """A row for each model call, opened before it is sent, so that money spent is always seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.usage import TokenUsage, UsageStatus, UsageTotals
@@ -16,8 +17,7 @@ _FIGURES = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_t
 HALF = "its input or its output tokens were not reported"
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedCall:
+class OpenedCall(NamedTuple):
     """A call about to be sent. `digested` counts artefacts that went in as digests."""
 
     run_id: str
@@ -43,9 +43,7 @@ class OpenedCall:
     reserved_nanousd: int | None = None
 
 
-_COLUMNS = tuple(field.name for field in fields(OpenedCall))
-_INTO = f"usage (usage_id, status, opened_ns, {', '.join(_COLUMNS)})"
-_values = attrgetter(*_COLUMNS)
+_INTO = f"usage (usage_id, status, opened_ns, {', '.join(OpenedCall._fields)})"
 
 
 async def open_calls(tx: Connection, calls: Sequence[OpenedCall], now_ns: int) -> list[int | None]:
@@ -60,7 +58,7 @@ async def open_calls(tx: Connection, calls: Sequence[OpenedCall], now_ns: int) -
     under_way = {(row["task_id"], row["number"]) for row in rows}
     sent = [call for call in calls if (call.task_id, call.number) in under_way]
     first = rows[0]["next"] if rows else 0
-    await tx.insert(_INTO, [(first + place, "open", now_ns, *_values(call)) for place, call in enumerate(sent)])
+    await tx.insert(_INTO, [(first + place, "open", now_ns, *call) for place, call in enumerate(sent)])
     ids = iter(range(first, first + len(sent)))
     return [next(ids) if (call.task_id, call.number) in under_way else None for call in calls]
 
