@@ -30,6 +30,7 @@ from benchmarks import (
     tokens,
     tool_calls,
 )
+from swarmtally.mcp.process import keep_what_was_imported
 
 BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "shell_start": shell_start.run,
@@ -62,6 +63,7 @@ def main() -> int:
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     options = parser.parse_args()
+    keep_what_was_imported()  # as a server does
     unknown = [name for name in options.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")

@@ -93,7 +93,7 @@ async def finish_runs(
     """
     ours = await runs.still_held(tx, [item.lease for item in held])
     done = await tasks.ended_runs(tx, sorted(ours))
-    counts = await tasks.counts(tx, done)
+    counts = await tasks.counts(tx, done) if done else {}
     finished, waiting = [], []
     for item in held:
         run = item.run

@@ -13,11 +13,12 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from swarmtally.core import claims, leases, results
-from swarmtally.core.attempt import Workshop, attempt, inputs_at_once
+from swarmtally.core import leases, results, turns
+from swarmtally.core.attempt import Workshop, attempt
 from swarmtally.core.calls import Calls
 from swarmtally.core.claims import Demand, HeldRun
 from swarmtally.core.ports import Backend, Inputs, Shelf
+from swarmtally.core.turns import Given, Turn
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import StoreError, SwarmError
 from swarmtally.domain.ids import NewId
@@ -25,7 +26,7 @@ from swarmtally.domain.run import HEARTBEAT_S, LEASE_NS, Lease, Run
 from swarmtally.domain.task import Claim, Outcome
 from swarmtally.domain.timekeeping import Part
 from swarmtally.domain.usage import TokenUsage
-from swarmtally.store import artefacts, packets, ready, runs
+from swarmtally.store import artefacts, runs
 from swarmtally.store.connection import Connection
 
 log = structlog.get_logger(__name__)
@@ -48,33 +49,6 @@ class _Held:
     calls: dict[tuple[str, int], anyio.CancelScope] = field(default_factory=dict)
     """By task_id and number of the attempt."""
     shelving: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """What one transaction works on."""
-
-    outcomes: list[Outcome]
-    held: dict[str, HeldRun]
-    touched: set[str]
-    """Runs that may be finished."""
-    unshelved: dict[str, str]
-    demands: list[Demand]
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """What one transaction did."""
-
-    claims: list[Claim]
-    inputs: dict[str, Inputs]
-    """By task_id, what the claimed tasks get, where that is not much; those not named read it themselves."""
-    finished: list[Lease]
-    waiting: list[str]
-    """Runs with artefacts that do not lie in their out_dir yet."""
-    lost: list[Lease]
-    """Those of runs that are not ours any more: cancelled, or taken over."""
-    due_ns: int | None
 
 
 class Scheduler:
@@ -165,12 +139,12 @@ class Scheduler:
     async def _take_turn(self, group: TaskGroup) -> None:
         outcomes, self._outcomes = self._outcomes[:AT_ONCE], self._outcomes[AT_ONCE:]
         # What the turn works on is what is held now: it runs in another thread.
-        given = _Given(outcomes, self._held(), self._touched, dict(self._unshelved), self._demands())
+        given = Given(outcomes, self._held(), self._touched, dict(self._unshelved), self._demands())
         self._touched = {outcome.claim.task.run_id for outcome in self._outcomes}
         if self._outcomes:
             self._wake.set()
         try:
-            turn = await self._shop.database.write(lambda tx: self._turn(tx, given))
+            turn = await self._shop.database.write(lambda tx: turns.take(tx, given, self._new_id, self._shop.clock))
         except anyio.get_cancelled_exc_class():
             # Not recorded, or recorded already and refused the second time: `_let_go` keeps what came in.
             self._outcomes = outcomes + self._outcomes
@@ -187,7 +161,7 @@ class Scheduler:
             return
         self._follow(group, turn)
 
-    def _follow(self, group: TaskGroup, turn: _Turn) -> None:
+    def _follow(self, group: TaskGroup, turn: Turn) -> None:
         """Do what the turn decided."""
         self._shop.settled.tell()
         if len(turn.claims) >= AT_ONCE:
@@ -206,26 +180,6 @@ class Scheduler:
             self._timers.add(turn.due_ns)
             group.start_soon(self._wake_at, turn.due_ns)
         self._tell()
-
-    async def _turn(self, tx: Connection, given: _Given) -> _Turn:
-        now_ns = self._shop.clock.now_ns()
-        held = given.held
-        await results.record(tx, held, given.outcomes, now_ns)
-        checked = [held[run_id] for run_id in held if run_id in given.touched]
-        finished, waiting = await results.finish_runs(tx, checked, given.unshelved, now_ns)
-        # Agents of packets that nobody reported in time are ours to use again.
-        await packets.expire(tx, now_ns)
-        started: list[Claim] = []
-        # Later than what was recorded: what is handed over now was not sent before.
-        now_ns = max(now_ns, self._shop.clock.now_ns())
-        for demand in given.demands:
-            left = tuple(item for item in demand.held if item.run.run_id not in finished)
-            started += await claims.claim(tx, replace(demand, held=left), self._new_id, now_ns)
-        due_ns = await ready.next_retry_ns(tx, list(held), now_ns)
-        ours = await runs.still_held(tx, [item.lease for item in held.values()])
-        lost = [item.lease for run_id, item in held.items() if run_id not in ours and run_id not in finished]
-        inputs = await inputs_at_once(tx, started)
-        return _Turn(started, inputs, [held[run_id].lease for run_id in finished], waiting, lost, due_ns)
 
     async def _record_singly(self, outcomes: list[Outcome]) -> None:
         """Record each outcome on its own; one that cannot be becomes a failure of its task."""

@@ -75,7 +75,7 @@ class Connection:
         uri = f"{path.as_uri()}?mode={'ro' if read_only else 'rwc'}"
         # Shielded: a connection opened for a caller that is gone would have nobody to close it.
         with faults.translated(str(path)), anyio.CancelScope(shield=True):
-            connect = partial(sqlite3.connect, uri, uri=True, timeout=0, isolation_level=None, cached_statements=512)
+            connect = partial(sqlite3.connect, uri, uri=True, timeout=0, isolation_level=None, cached_statements=1024)
             raw = _Threaded(connect, iter_chunk_size=64)
             await raw
         raw.row_factory = sqlite3.Row
@@ -205,17 +205,17 @@ class Connection:
             closing.result()
 
 
-_AT_ONCE = (250, 25, 5, 1)
+_AT_ONCE = (250, 100, 40, 16, 8, 4, 2, 1)
 """How many rows one statement writes: each statement costs as much as three rows, and lets go of the interpreter, which
 a busy event loop gives back only after milliseconds."""
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)
 def _insertion(into: str, width: int, rows: int) -> str:
     return f"INSERT INTO {into} {_table(width, rows)}"
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=512)
 def _set_statement(given: str, width: int, statement: str, rows: int) -> str:
     return f"WITH RECURSIVE {given} AS ({_table(width, rows)}) {statement}"
 
