@@ -68,7 +68,7 @@ class TimedScheduler(Scheduler):
 
 
 def run(smoke: bool) -> list[str]:
-    agents, length = (100, 4) if smoke else (1_000, 9)
+    agents, length = (100, 6) if smoke else (1_000, 9)
     lines = []
     for task_s, load in ((TASK_S, "a message a second each"), (0.0, "as fast as it goes")):
         with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +113,8 @@ def _figures(path: Path, committed: dict[str, int], what: str, *, limits: bool) 
     durable = [(received - sent) / 1e6 for _, sent, received in rows]
     in_process = [(received - committed[task_id]) / 1e6 for task_id, _, received in rows]
     first, last = rows[len(rows) // 4][1], rows[len(rows) * 3 // 4][1]
-    lines = [f"{what}: {len(rows)} messages, {len(rows) / 2 / (last - first) * 1e9:.0f} a second in the middle half"]
+    rate = len(rows) / 2 / max(1, last - first) * 1e9
+    lines = [f"{what}: {len(rows)} messages, {rate:.0f} a second in the middle half"]
     for name, found, limit in (
         ("sent to received, committed", durable, DURABLE_LIMIT_MS),
         ("committed to received", in_process, IN_PROCESS_LIMIT_MS),
