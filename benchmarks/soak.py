@@ -163,7 +163,7 @@ class Soak:
     async def _read_long(self, database: Database) -> None:
         async def unit(tx: Connection) -> None:
             await tx.rows("SELECT COUNT(*) FROM run")
-            time.sleep(_READ_S)  # in the connection's thread
+            time.sleep(_READ_S)  # noqa: ASYNC251 - it runs in a thread of the connection
 
         while True:
             await database.read(unit)
