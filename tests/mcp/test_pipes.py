@@ -12,8 +12,17 @@ import anyio
 import pytest
 from blockbuster import BlockBuster
 from mcp.shared.message import SessionMessage
-from mcp_types import JSONRPCNotification, JSONRPCRequest
+from mcp_types import (
+    INVALID_REQUEST,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    jsonrpc_message_adapter,
+)
+from structlog.typing import EventDict
 
+from swarmtally.mcp.lines import LineTooLong
 from swarmtally.mcp.pipes import (
     BACKLOG_BYTES,
     LineReader,
@@ -26,8 +35,10 @@ from swarmtally.mcp.pipes import (
 from swarmtally.mcp.wire import Incoming, Outgoing
 
 Pipe = tuple[int, int]
-MakeReader = Callable[[int, Callable[[], None]], LineReader]
+MakeReader = Callable[[int, int, Callable[[], None]], LineReader]
 PATIENCE_S = 10
+MOST = 1 << 20
+"""The bytes that a line may have, where nothing else is said."""
 
 readers = pytest.mark.parametrize("make", [ThreadReader, ReadyReader])
 
@@ -51,7 +62,7 @@ def pipe() -> Iterator[Pipe]:
 def nothing() -> None: ...
 
 
-async def lines_of(reader: LineReader) -> list[str]:
+async def lines_of(reader: LineReader) -> list[str | LineTooLong]:
     with anyio.fail_after(PATIENCE_S):
         return [line async for line in reader]
 
@@ -59,7 +70,7 @@ async def lines_of(reader: LineReader) -> list[str]:
 @readers
 async def test_lines_arrive_whole_and_in_order(pipe: Pipe, make: MakeReader) -> None:
     ends = []
-    reader = make(pipe[0], lambda: ends.append("end"))
+    reader = make(pipe[0], MOST, lambda: ends.append("end"))
     os.write(pipe[1], b"one\ntw")
     os.write(pipe[1], "o\ncafé\n".encode() + b"bad \xff\nlast")
     os.close(pipe[1])
@@ -75,7 +86,7 @@ async def test_a_reader_does_not_run_ahead_of_its_taker(pipe: Pipe, make: MakeRe
     written = asyncio.Event()
     loop = asyncio.get_running_loop()
     writer.when_written(lambda: loop.call_soon_threadsafe(written.set))
-    lines = aiter(make(pipe[0], nothing))
+    lines = aiter(make(pipe[0], MOST, nothing))
     await anext(lines)
     with anyio.move_on_after(0.5) as waited:
         await written.wait()
@@ -89,7 +100,7 @@ async def test_a_reader_does_not_run_ahead_of_its_taker(pipe: Pipe, make: MakeRe
 @readers
 async def test_the_end_is_told_even_when_nobody_takes_lines(pipe: Pipe, make: MakeReader) -> None:
     ended = threading.Event()
-    reader = make(pipe[0], ended.set)
+    reader = make(pipe[0], MOST, ended.set)
     os.write(pipe[1], b"one\n")
     os.close(pipe[1])
     # On the event loop itself: the end is told even while that is blocked.
@@ -97,8 +108,30 @@ async def test_the_end_is_told_even_when_nobody_takes_lines(pipe: Pipe, make: Ma
     assert await lines_of(reader) == ["one\n"]
 
 
+@readers
+async def test_a_line_that_is_too_long_is_not_read_and_the_next_one_is(pipe: Pipe, make: MakeReader) -> None:
+    most = 100_000
+    writer = LineWriter(pipe[1])
+    fits, longer = b"y" * most + b"\n", b"x" * (most + 1) + b"\n"
+    writer.put(fits + longer + b"one\n" + longer * 3 + b"two\n" + b"z" * 10 * most)
+    reader = make(pipe[0], most, nothing)
+    with anyio.fail_after(PATIENCE_S):
+        read = [await anext(reader) for _ in range(7)]
+        await anyio.to_thread.run_sync(writer.close, PATIENCE_S)
+    os.close(pipe[1])
+    read += await lines_of(reader)
+    assert [line.length if isinstance(line, LineTooLong) else line for line in read] == [
+        fits.decode(),
+        most + 1,
+        "one\n",
+        *[most + 1] * 3,
+        "two\n",
+        10 * most,
+    ]
+
+
 async def test_a_descriptor_that_cannot_be_read_is_an_end(pipe: Pipe) -> None:
-    assert await lines_of(ThreadReader(pipe[1], nothing)) == []
+    assert await lines_of(ThreadReader(pipe[1], MOST, nothing)) == []
 
 
 @readers
@@ -106,9 +139,9 @@ async def test_lines_of_any_length_and_number_arrive(pipe: Pipe, make: MakeReade
     sent = [b"x" * length + b"\n" for length in (0, 1, 65_535, 65_536, 300_000, *range(300))]
     writer = LineWriter(pipe[1])
     writer.put(b"".join(sent))
-    reader = make(pipe[0], nothing)
+    reader = make(pipe[0], MOST, nothing)
     with anyio.fail_after(PATIENCE_S):
-        assert [len(await anext(reader)) for _ in sent] == [len(line) for line in sent]
+        assert [await anext(reader) for _ in sent] == [line.decode() for line in sent]
     await anyio.to_thread.run_sync(writer.close, PATIENCE_S)
 
 
@@ -117,7 +150,7 @@ async def test_a_client_that_only_stops_sending_is_an_end(make: MakeReader) -> N
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ends = []
-        reader = make(ours.fileno(), lambda: ends.append("end"))
+        reader = make(ours.fileno(), MOST, lambda: ends.append("end"))
         theirs.sendall(b"one\n")
         theirs.shutdown(socket.SHUT_WR)
         assert await lines_of(reader) == ["one\n"]
@@ -129,7 +162,7 @@ async def test_all_that_a_client_left_is_read_before_its_end_is_told(pipe: Pipe)
     count = 500
     os.write(pipe[1], b"x" * 100 + b"\n" + b"y\n" * count)
     os.close(pipe[1])
-    reader = ReadyReader(pipe[0], lambda: ends.append("end"))
+    reader = ReadyReader(pipe[0], MOST, lambda: ends.append("end"))
     assert await anext(reader)
     # The other end is closed, but there are lines that nobody has taken yet.
     assert not ends
@@ -141,12 +174,12 @@ async def test_a_file_is_read_too(tmp_path: Path) -> None:
     path = tmp_path / "requests"
     path.write_text("one\ntwo\n")
     descriptor = os.open(path, os.O_RDONLY)
-    assert await lines_of(read_lines(descriptor, nothing)) == ["one\n", "two\n"]
+    assert await lines_of(read_lines(descriptor, MOST, nothing)) == ["one\n", "two\n"]
     os.close(descriptor)
 
 
 async def test_no_pipe_is_made_non_blocking_for_whoever_shares_it(pipe: Pipe) -> None:
-    read_lines(pipe[0], nothing)
+    read_lines(pipe[0], MOST, nothing)
     writer = LineWriter(pipe[1], eager=True)
     writer.put(b"one\n")
     assert os.get_blocking(pipe[0])
@@ -157,13 +190,51 @@ async def test_no_pipe_is_made_non_blocking_for_whoever_shares_it(pipe: Pipe) ->
 async def test_a_message_is_read_and_what_is_none_is_told_as_an_error(pipe: Pipe) -> None:
     os.write(pipe[1], b'{"jsonrpc":"2.0","id":1,"method":"ping"}\nnonsense\n')
     os.close(pipe[1])
-    incoming = Incoming(read_lines(pipe[0], nothing))
+    incoming = Incoming(read_lines(pipe[0], MOST, nothing), Outgoing(LineWriter(pipe[1])))
     first = await incoming.receive()
     assert isinstance(first, SessionMessage)
     assert first.message == JSONRPCRequest(jsonrpc="2.0", id=1, method="ping")
     assert isinstance(await incoming.receive(), ValueError)
     with pytest.raises(anyio.EndOfStream):
         await incoming.receive()
+
+
+async def test_a_request_that_is_too_long_is_refused_and_any_other_line_is_warned_of(
+    pipe: Pipe, logged: list[EventDict]
+) -> None:
+    ours, theirs = os.pipe()
+    value = "x" * 10_000
+    requests = [
+        f'{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"secret":"{value}"}}}}',
+        f'{{"method":"m","params":{{"secret":"{value}","id":4}},"jsonrpc":"2.0","id":"two"}}',
+        f'{{"jsonrpc":"2.0","method":"notifications/m","params":{{"secret":"{value}","id":3}}}}',
+        '{"jsonrpc":"2.0","id":5,"method":"ping"}',
+    ]
+    os.write(pipe[1], "".join(line + "\n" for line in requests).encode())
+    writer = LineWriter(theirs, eager=True)
+    incoming = Incoming(read_lines(pipe[0], 1_000, nothing), Outgoing(writer))
+    read = await incoming.receive()
+    assert isinstance(read, SessionMessage)
+    assert read.message == JSONRPCRequest(jsonrpc="2.0", id=5, method="ping")
+    answers = [jsonrpc_message_adapter.validate_json(line) for line in os.read(ours, 65_536).splitlines()]
+    assert [answer.id for answer in answers if isinstance(answer, JSONRPCError)] == [1, "two"]
+    told = f"The request has {len(requests[0]):,} bytes and was not read; send at most 1,000 bytes in a line."
+    assert isinstance(answers[0], JSONRPCError)
+    assert answers[0].error == ErrorData(code=INVALID_REQUEST, message=told)
+    assert [entry["log_level"] for entry in logged] == ["info", "info", "warning"]
+    assert [entry["bytes"] for entry in logged] == [len(line) for line in requests[:3]]
+    assert "secret" not in str(logged)
+    await anyio.to_thread.run_sync(writer.close, PATIENCE_S)
+    for end in (ours, theirs):
+        os.close(end)
+
+
+async def test_a_client_that_has_gone_is_not_told_that_its_request_was_too_long(pipe: Pipe) -> None:
+    outgoing = Outgoing(LineWriter(pipe[1]))
+    outgoing.stop()
+    os.write(pipe[1], b'{"jsonrpc":"2.0","id":1,"method":"a-long-name"}\n{"jsonrpc":"2.0","method":"m"}\n')
+    incoming = Incoming(read_lines(pipe[0], 40, nothing), outgoing)
+    assert isinstance(await incoming.receive(), SessionMessage)
 
 
 def message(text: str) -> SessionMessage:

@@ -1,4 +1,4 @@
-"""The bounds of the HTTP transports: what one client, or a thousand, can take of the server."""
+"""The bounds of the transports: what one client, or a thousand, can take of the server."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,8 @@ class Bounds:
     """The defaults are what `swarmtally serve` uses."""
 
     body_bytes: int = 8 << 20
-    """The largest request body. A memory value may be 1 MiB of JSON, a report of work several MiB."""
+    """The largest request body, and over stdio the longest line. A memory value may be 1 MiB of JSON, a report of
+    work several MiB."""
 
     request_s: float = 10.0
     """How long the head of a request may take to arrive, and then its body; also how long a new connection may stay

@@ -11,7 +11,6 @@ No descriptor is made non-blocking: that would hold for every process that share
 
 import asyncio
 import os
-import re
 import select
 import threading
 import time
@@ -21,6 +20,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Self
+
+from swarmtally.mcp.lines import Line, Lines, LineTooLong, text_of
 
 _READ_AHEAD = 64
 """Lines read and not taken yet, before reading stops."""
@@ -40,32 +41,28 @@ _LAST_READ_S = 0.1
 _HANG_UP = getattr(select, "POLLRDHUP", 0)
 """Told when the other end is closed, even before all it sent was read: Linux."""
 
-_SURROGATES = re.compile(
-    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-)
-"""Escaped backslashes, escaped pairs, and halves of pairs."""
-
 
 class LineReader(ABC):
-    """The lines of JSON that arrive on a descriptor, as text; bytes that are no UTF-8, and halves of surrogate pairs,
-    become U+FFFD: JavaScript sends such halves, and no answer can be given to what cannot be parsed. Iterate once.
+    """The lines that arrive on a descriptor, as text, and what is left of those that are too long. Iterate once.
 
     Args:
         fd: read until its end.
+        most: the bytes that a line may have; of a longer one no more is held.
         on_end: called once, as soon as the end is seen, perhaps in a thread, even when nobody takes lines just then.
     """
 
-    def __init__(self, fd: int, on_end: Callable[[], None]) -> None:
+    def __init__(self, fd: int, most: int, on_end: Callable[[], None]) -> None:
         self._fd = fd
+        self._arriving = Lines(most)
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        self._lines: deque[bytes | None] = deque()
+        self._lines: deque[Line | None] = deque()
         self._arrived = asyncio.Event()
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> str:
+    async def __anext__(self) -> str | LineTooLong:
         while not self._lines:
             self._arrived.clear()
             await self._arrived.wait()
@@ -74,27 +71,27 @@ class LineReader(ABC):
             self._lines.append(None)
             raise StopAsyncIteration
         self._taken()
-        return _whole(line.decode(errors="replace"))
+        return line if isinstance(line, LineTooLong) else text_of(line)
 
     @abstractmethod
     def _taken(self) -> None:
         """A line was taken: there is room for another."""
 
 
-def read_lines(fd: int, on_end: Callable[[], None]) -> LineReader:
+def read_lines(fd: int, most: int, on_end: Callable[[], None]) -> LineReader:
     """The best reader there is for `fd`; see `LineReader`."""
     if _HANG_UP:
         # A file, which is never waited for, is refused.
         with suppress(PermissionError, NotImplementedError):
-            return ReadyReader(fd, on_end)
-    return ThreadReader(fd, on_end)
+            return ReadyReader(fd, most, on_end)
+    return ThreadReader(fd, most, on_end)
 
 
 class ThreadReader(LineReader):
     """Reads in a thread."""
 
-    def __init__(self, fd: int, on_end: Callable[[], None]) -> None:
-        super().__init__(fd, on_end)
+    def __init__(self, fd: int, most: int, on_end: Callable[[], None]) -> None:
+        super().__init__(fd, most, on_end)
         self._room = threading.Semaphore(_READ_AHEAD)
         threading.Thread(target=self._read, name=f"reads {fd}", daemon=True).start()
 
@@ -105,14 +102,19 @@ class ThreadReader(LineReader):
         # A closed loop raises RuntimeError: then nobody takes lines any more.
         with suppress(RuntimeError):
             # A client that broke off in the middle of a line has gone all the same.
-            with suppress(OSError), open(self._fd, "rb", closefd=False) as stream:
-                for line in stream:
-                    self._room.acquire()
-                    self._loop.call_soon_threadsafe(self._take, line)
+            with suppress(OSError), open(self._fd, "rb", buffering=0, closefd=False) as stream:
+                while data := stream.read(_READ_BYTES):
+                    self._hand_over(self._arriving.add(data))
+            self._hand_over(self._arriving.end())
             self._on_end()
             self._loop.call_soon_threadsafe(self._take, None)
 
-    def _take(self, line: bytes | None) -> None:
+    def _hand_over(self, lines: list[Line]) -> None:
+        for line in lines:
+            self._room.acquire()
+            self._loop.call_soon_threadsafe(self._take, line)
+
+    def _take(self, line: Line | None) -> None:
         self._lines.append(line)
         self._arrived.set()
 
@@ -125,9 +127,8 @@ class ReadyReader(LineReader):
         PermissionError: the descriptor is no pipe, socket or terminal.
     """
 
-    def __init__(self, fd: int, on_end: Callable[[], None]) -> None:
-        super().__init__(fd, on_end)
-        self._unfinished: list[bytes] = []
+    def __init__(self, fd: int, most: int, on_end: Callable[[], None]) -> None:
+        super().__init__(fd, most, on_end)
         self._read_bytes = 0
         self._ended = threading.Event()
         self._telling = threading.Lock()
@@ -151,26 +152,17 @@ class ReadyReader(LineReader):
             data = b""
         if data:
             self._read_bytes += len(data)
-            self._split(data)
+            self._lines.extend(self._arriving.add(data))
         else:
             self._end()
         if self._reading and len(self._lines) >= _READ_AHEAD:
             self._pause()
         self._arrived.set()
 
-    def _split(self, data: bytes) -> None:
-        if b"\n" not in data:
-            self._unfinished.append(data)
-            return
-        *lines, rest = (b"".join(self._unfinished) + data).split(b"\n")
-        self._lines.extend(line + b"\n" for line in lines)
-        self._unfinished = [rest] if rest else []
-
     def _end(self) -> None:
         self._pause()
         self._ended.set()
-        if self._unfinished:
-            self._lines.append(b"".join(self._unfinished))
+        self._lines.extend(self._arriving.end())
         self._lines.append(None)
         self._tell_end()
 
@@ -197,12 +189,6 @@ class ReadyReader(LineReader):
             told, self._told = self._told, True
         if not told:
             self._on_end()
-
-
-def _whole(line: str) -> str:
-    if "\\ud" not in line and "\\uD" not in line:
-        return line
-    return _SURROGATES.sub(lambda found: "\\ufffd" if found["half"] else found[0], line)
 
 
 class LineWriter:

@@ -13,6 +13,7 @@ import anyio
 import structlog
 
 from swarmtally.logs import configure_logging
+from swarmtally.mcp.bounds import Bounds
 from swarmtally.mcp.pipes import LOG_LINGER_S, LineReader, LineWriter, LogStream, read_lines
 from swarmtally.mcp.process import EXIT_S, STDERR, Watchdog, claim_streams, heed_signals, keep_what_was_imported, leave
 from swarmtally.settings import Settings
@@ -78,7 +79,7 @@ async def _serve(settings: Settings, wire_in: int, wire: LineWriter) -> None:
                 with connection:
                     server = make_server(opening.app)
                     keep_what_was_imported()
-                    await _converse(server, read_lines(wire_in, client_gone), wire)
+                    await _converse(server, read_lines(wire_in, Bounds().body_bytes, client_gone), wire)
             finally:
                 opening.close()
         listening.cancel_scope.cancel()
@@ -90,5 +91,5 @@ async def _converse(server: "Server[object]", lines: LineReader, writer: LineWri
     outgoing = Outgoing(writer)
     async with anyio.create_task_group() as running:
         running.start_soon(outgoing.stop_when_cancelled)
-        await server.run(Incoming(lines), outgoing, server.create_initialization_options())
+        await server.run(Incoming(lines, outgoing), outgoing, server.create_initialization_options())
         running.cancel_scope.cancel()

@@ -11,10 +11,14 @@ from types import TracebackType
 from typing import Self
 
 import anyio
+import structlog
 from mcp.shared.message import SessionMessage
-from mcp_types import jsonrpc_message_adapter
+from mcp_types import INVALID_REQUEST, ErrorData, JSONRPCError, jsonrpc_message_adapter
 
+from swarmtally.mcp.lines import LineTooLong
 from swarmtally.mcp.pipes import BACKLOG_BYTES, LineReader, LineWriter
+
+log = structlog.get_logger(__name__)
 
 
 class _Stream:
@@ -34,16 +38,19 @@ class _Stream:
 
 
 class Incoming(_Stream):
-    """Messages read from `lines`. What is none comes as the error that says why; the server drops it."""
+    """Messages read from `lines`. What is none comes as the error that says why; the server drops it. A request that
+    is too long is refused through `outgoing`."""
 
-    def __init__(self, lines: LineReader) -> None:
+    def __init__(self, lines: LineReader, outgoing: "Outgoing") -> None:
         self._lines = lines
+        self._outgoing = outgoing
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> SessionMessage | Exception:
-        line = await anext(self._lines)
+        while isinstance(line := await anext(self._lines), LineTooLong):
+            await self._refuse(line)
         try:
             return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
         except ValueError as error:
@@ -59,6 +66,19 @@ class Incoming(_Stream):
             return await anext(self)
         except StopAsyncIteration:
             raise anyio.EndOfStream from None
+
+    async def _refuse(self, line: LineTooLong) -> None:
+        # Nothing of the line is logged: it may hold a secret.
+        request = line.request_id
+        if request is None:
+            log.warning("stdio.line_dropped", reason="size", bytes=line.length, at_most_bytes=line.most)
+            return
+        log.info("stdio.refused", reason="size", bytes=line.length, at_most_bytes=line.most)
+        told = f"The request has {line.length:,} bytes and was not read; send at most {line.most:,} bytes in a line."
+        error = ErrorData(code=INVALID_REQUEST, message=told)
+        # A client that has gone is nobody to tell.
+        with suppress(anyio.ClosedResourceError):
+            await self._outgoing.send(SessionMessage(JSONRPCError(jsonrpc="2.0", id=request, error=error)))
 
 
 class Outgoing(_Stream):
