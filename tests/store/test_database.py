@@ -213,6 +213,17 @@ async def test_a_read_sees_one_state_of_the_database(database):
     assert await names(database) == ["meanwhile"]
 
 
+async def test_who_asks_a_shared_read_that_fails_is_told_and_the_next_is_answered(database):
+    async def too_few(tx, items):
+        return items if items == ["good"] else []
+
+    async with asyncio.timeout(10):
+        for _ in range(2):
+            with pytest.raises(ValueError, match="zip"):
+                await database.read_item(too_few, "bad")
+        assert await database.read_item(too_few, "good") == "good"
+
+
 async def test_a_reader_cannot_write(database):
     with pytest.raises(Exception, match="read-only"):
         await database.read(adding("a"))

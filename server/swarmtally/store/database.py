@@ -160,16 +160,19 @@ class Database:
             batch = list(islice(asking, _ITEMS_READ))
             try:
                 answers = await self.read(lambda tx: unit(tx, [item for item, _ in batch]))  # noqa: B023 - run at once
+                told = list(zip(batch, answers, strict=True))
             except Exception as error:  # noqa: BLE001 - each who asked is told
                 for _, answer in batch:
                     if not answer.done():
                         answer.set_exception(error)
             else:
-                for (_, answer), found in zip(batch, answers, strict=True):
+                for (_, answer), found in told:
                     if not answer.done():
                         answer.set_result(found)
-            for _ in batch:
-                asking.popleft()
+            finally:
+                # Also when broken off: whoever asks next must find nobody ahead that will never be answered.
+                for _ in batch:
+                    asking.popleft()
 
     async def _open_reader(self) -> Connection:
         # `mode=ro` is all that makes it read-only: nothing is left to do that could fail and leak the connection.
