@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 
 from benchmarks import (
-    bookkeeping,
     bottleneck,
     budgets,
     durable_tasks,
@@ -47,7 +46,6 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "bottleneck": bottleneck.run,
     "report": report.run,
     "ledger": ledger.run,
-    "bookkeeping": bookkeeping.run,
     "tokens": tokens.run,
     "memory_use": memory_use.run,
     "messages": messages.run,

@@ -15,7 +15,7 @@ def run(smoke: bool) -> list[str]:
         for tasks in (100, 200) if smoke else (1_000, 10_000):
             taken = []
             for name, budget in (("without", UNLIMITED), ("with", Budget(10**12))):
-                taken.append(anyio.run(through, Path(folder, f"{name}{tasks}.db"), tasks, 100, (), budget))
+                taken.append(anyio.run(through, Path(folder, f"{name}{tasks}.db"), tasks, 100, budget))
             without, held = taken
             lines.append(
                 f"{tasks:6} tasks, 100 agents: {1 / without:6.0f} tasks/s without a budget, {1 / held:6.0f} with one;"

@@ -5,7 +5,8 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,10 +122,12 @@ class NoShelf:
         raise AssertionError("no out_dir")
 
 
-async def through(
-    path: Path, tasks: int, agents: int, beside: tuple[Beside, ...] = (), budget: Budget = UNLIMITED
-) -> float:
-    """Seconds a task, with whatever is to go on `beside`."""
+@asynccontextmanager
+async def doing_nothing(
+    path: Path, agents: int, beside: tuple[Beside, ...] = (), budget: Budget = UNLIMITED
+) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """A swarm on a database of its own, with whatever is to go on `beside`: has a run of so many tasks done to its
+    end."""
     clock, new_id, backend = SystemClock(), id_factory(), NullBackend(agents)
 
     async def open_backend(choice: BackendChoice) -> NullBackend:
@@ -134,15 +137,24 @@ async def through(
         shop = Workshop(database, clock, TextPacker(), NoPlanner(), RetryPolicy(), lambda: 0.5)
         scheduler = Scheduler(shop, NoShelf(), new_id)
         group.start_soon(scheduler.run)
-        for other in beside:
-            group.start_soon(other, database, scheduler)
         swarms = Swarms(database, clock, new_id, "p")
         swarm = (await swarms.init(Topology.STAR, Strategy.BALANCED, agents, None, None)).swarm
         runs = Runs(database, clock, new_id, "p", owner.this_process(), scheduler, open_backend)
-        plan = [NewTask(f"k{number}", "work", "coder", "coder", "text") for number in range(tasks)]
-        started = time.perf_counter()
-        run_id = await runs.start(NewRun(RunKind.BATCH, "t", (), None, CHOICE, budget=budget), plan, swarm, ["coder"])
-        await runs.wait(run_id, None)
-        elapsed = time.perf_counter() - started
+        for other in beside:
+            group.start_soon(other, database, scheduler)
+
+        async def done(tasks: int) -> None:
+            plan = [NewTask(f"k{number}", "work", "coder", "coder", "text") for number in range(tasks)]
+            new = NewRun(RunKind.BATCH, "t", (), None, CHOICE, budget=budget)
+            await runs.wait(await runs.start(new, plan, swarm, ["coder"]), None)
+
+        yield done
         group.cancel_scope.cancel()
-    return elapsed / tasks
+
+
+async def through(path: Path, tasks: int, agents: int, budget: Budget = UNLIMITED) -> float:
+    """Seconds a task."""
+    async with doing_nothing(path, agents, budget=budget) as done:
+        started = time.perf_counter()
+        await done(tasks)
+        return (time.perf_counter() - started) / tasks

@@ -159,6 +159,18 @@ async def test_only_work_is_sampled_and_its_last_shorter_interval_too(tmp_path: 
     assert row.spent.scheduling_ns > 0
 
 
+async def test_runs_that_follow_each_other_at_once_share_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As soon as the machine likes, which may be late.
+    monkeypatch.setattr("swarmtally.core.sampling.GAP_S", 20)
+    monkeypatch.setattr("swarmtally.core.sampling.EVERY_S", 3600)
+    async with sampled(tmp_path) as (swarm, sampler):
+        sampler._every_s = 3600
+        for key in "abc":
+            await swarm.run(task(key))
+    (row,) = await until_closed(tmp_path)
+    assert row.spent.scheduling_ns > 0
+
+
 async def test_a_long_run_has_a_row_for_each_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swarmtally.core.sampling.EVERY_S", 0.01)
     backend = ScriptedBackend(gate=anyio.Event())
@@ -217,16 +229,19 @@ async def test_an_interval_that_could_not_be_written_is_part_of_the_next(tmp_pat
     async with swarmed(tmp_path) as swarm:
         probe = await anyio.to_thread.run_sync(ResourceProbe)
         sampler = Sampler(swarm.database, swarm.database.clock, swarm.scheduler, "test", OWNER, probe)
-        first = await sampler._read()
+        first = await sampler._read(sampler._moment())
         assert swarm.database._writer is not None
         await swarm.database._writer.rows("PRAGMA query_only = 1")
-        second = await sampler._keep(first)
+        second = await sampler._keep(first, sampler._moment())
         assert second is first
         await swarm.database._writer.rows("PRAGMA query_only = 0")
-        third = await sampler._keep(second)
-        last = await sampler._keep(third)
+        third = await sampler._keep(second, sampler._moment())
+        last = await sampler._keep(third, sampler._moment())
         rows = await recorded(swarm.database)
-        assert [row.spent for row in rows] == [third.spent.since(first.spent), last.spent.since(third.spent)]
+        assert [row.spent for row in rows] == [
+            third.moment.spent.since(first.moment.spent),
+            last.moment.spent.since(third.moment.spent),
+        ]
 
 
 async def test_where_reading_is_slow_rows_come_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +250,7 @@ async def test_where_reading_is_slow_rows_come_less_often(tmp_path: Path, monkey
     async with swarmed(tmp_path) as swarm:
         probe = await anyio.to_thread.run_sync(ResourceProbe)
         sampler = Sampler(swarm.database, swarm.database.clock, swarm.scheduler, "test", OWNER, probe)
-        await sampler._read()
+        await sampler._read(sampler._moment())
         assert sampler._every_s == 50
 
 

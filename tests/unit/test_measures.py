@@ -20,7 +20,7 @@ from swarmtally.domain.measures import (
 
 
 def call(*prefix: tuple[int, str], tokens: int | None = 100, cached: int | None = 0, task_id: str = "t") -> CallFacts:
-    return CallFacts(task_id, 1, tokens, 10, cached, 5, prefix[-1][0] if prefix else 100, prefix)
+    return CallFacts(task_id, 1, tokens, 10, cached, 5, prefix[-1][0] if prefix else 100, prefix=prefix)
 
 
 def attempt(task_id: str = "t", status: str = "succeeded", **given: int | None) -> AttemptFacts:
@@ -63,7 +63,7 @@ def test_a_prompt_sent_again_is_read_from_the_cache_whole() -> None:
 
 
 def test_an_empty_prompt_divides_by_nothing() -> None:
-    assert fresh_tokens([CallFacts("t", 1, 7, 1, 3, 5, 0, ())]) == 4
+    assert fresh_tokens([CallFacts("t", 1, 7, 1, 3, 5, 0)]) == 4
 
 
 @given(

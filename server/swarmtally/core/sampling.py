@@ -1,8 +1,8 @@
 """Resource samples while this process executes runs: what it used, where its time went, how late its event loop was.
 
 A row each second and one for the shorter interval at the end, written like everything else. While nothing is executed
-nothing is sampled. Taking a sample never takes more than `SHARE` of the time: on a machine where reading the process
-table is slow, rows come less often and cover more.
+nothing is sampled; a gap of up to `GAP_S` between two runs is part of the work. Taking a sample never takes more than
+`SHARE` of the time: on a machine where reading the process table is slow, rows come less often and cover more.
 """
 
 import time
@@ -29,18 +29,28 @@ EVERY_S = 1.0
 SHARE = 0.02
 """The most of an interval that reading the totals may take, in processor time."""
 
+GAP_S = 0.02
+"""How soon the next run must begin for the interval to go on: a row for each of many short runs would cost too much."""
+
 LAG_EVERY_S = 0.05
 """How often a timer is set to see how late it fires."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """When an interval ends or begins: Unix ns, where the time went until then, and how many calls are under way."""
+
+    at_ns: int
+    spent: TimeSpent
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """The state at one moment; two of them make a sample."""
 
-    at_ns: int
-    spent: TimeSpent
+    moment: _Moment
     totals: Totals
-    calls: int
 
 
 class Sampler:
@@ -88,45 +98,55 @@ class Sampler:
     async def _cover(self) -> None:
         """Sample from now until nothing is executed any more."""
         self._lag_ns = 0
-        before = await self._read()
+        before = await self._read(self._moment())
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch_lag)
             try:
                 while True:
-                    await self._interval()
-                    before = await self._keep(before)
+                    before = await self._keep(before, await self._interval())
                     if not await self._works():
                         break
             except anyio.get_cancelled_exc_class():
                 # The program ends; so does the last interval. What is kept is kept whole, so `before` is right.
-                await self._keep(before)
+                await self._keep(before, self._moment())
                 raise
             group.cancel_scope.cancel()
 
-    async def _interval(self) -> None:
-        """Wait for the end of the interval: when it is over, or nothing is executed any more."""
-        rest = self._scheduler.next_rest()
-        if not self._scheduler.held():
-            return
+    async def _interval(self) -> _Moment:
+        """Wait for the end of the interval: when it is over, or nothing is executed any more; returns that moment."""
         due_ns = self._clock.monotonic_ns() + round(self._every_s * NS_PER_S)
-        with anyio.move_on_after(self._every_s) as timer:
-            await rest.wait()
-        if timer.cancelled_caught:
-            self._note_lag(due_ns)
+        while True:
+            rest = self._scheduler.next_rest()
+            if self._scheduler.held():
+                with anyio.move_on_after((due_ns - self._clock.monotonic_ns()) / NS_PER_S) as timer:
+                    await rest.wait()
+                if timer.cancelled_caught:
+                    self._note_lag(due_ns)
+                    return self._moment()
+            ended = self._moment()
+            if not await self._goes_on():
+                return ended
 
-    async def _keep(self, before: _Reading) -> _Reading:
-        """Write the row from `before` until now; returns what the next one begins with: `before` again when this could
+    async def _goes_on(self) -> bool:
+        """Whether the next run begins within `GAP_S`."""
+        with anyio.move_on_after(GAP_S):
+            while not self._scheduler.held():
+                await self._scheduler.next_change().wait()
+        return bool(self._scheduler.held())
+
+    async def _keep(self, before: _Reading, until: _Moment) -> _Reading:
+        """Write the row from `before` to `until`; returns what the next one begins with: `before` again when this could
         not be written, so that the next covers its time too."""
         with anyio.CancelScope(shield=True):
-            now = await self._read()
+            now = await self._read(until)
             sample = ResourceSample(
-                at_ns=now.at_ns,
+                at_ns=until.at_ns,
                 project=self._project,
                 owner=self._owner,
                 use=now.totals.since(before.totals),
-                spent=now.spent.since(before.spent),
+                spent=until.spent.since(before.moment.spent),
                 lag_ns=self._lag_ns,
-                calls=now.calls,
+                calls=until.calls,
             )
             try:
                 await self._database.write(lambda tx: samples.insert(tx, sample))
@@ -135,13 +155,15 @@ class Sampler:
                 log.warning("sample.failed", error=str(error))
         return before
 
-    async def _read(self) -> _Reading:
+    def _moment(self) -> _Moment:
         keeper = self._database.timekeeper
-        # Before the totals, which take some milliseconds that belong to the next interval.
-        at_ns, spent, calls = self._clock.now_ns(), keeper.read(), keeper.under_way(Part.BACKENDS)
+        return _Moment(self._clock.now_ns(), keeper.read(), keeper.under_way(Part.BACKENDS))
+
+    async def _read(self, moment: _Moment) -> _Reading:
+        """The totals too: they are those of some milliseconds after the moment."""
         totals, took_s = await anyio.to_thread.run_sync(_timed, self._probe)
         self._every_s = max(EVERY_S, took_s / SHARE)
-        return _Reading(at_ns, spent, totals, calls)
+        return _Reading(moment, totals)
 
     async def _watch_lag(self) -> None:
         while True:

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from graphlib import TopologicalSorter
-from typing import Any
+from typing import NamedTuple
 
 KINDS = ("task_assignment", "status_update", "error_handling", "data_transfer", "coordination")
 """The kinds of messages. The first three are timed with their attempts; the others have rows of their own."""
@@ -17,9 +17,8 @@ WITH_ROWS = ("data_transfer", "coordination")
 """The kinds that have rows of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFacts:
-    """An attempt's recorded times; None: not recorded, or not yet."""
+class AttemptFacts(NamedTuple):
+    """An attempt's recorded times; None: not recorded, or not yet. A tuple: many are made at once."""
 
     task_id: str
     number: int
@@ -33,11 +32,6 @@ class AttemptFacts:
     committed_ns: int | None
     exec_ns: int | None
     expires_ns: int | None
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "AttemptFacts":
-        given = {field.name: row[field.name] for field in fields(cls)}
-        return cls(**{**given, "final": bool(row["final"])})
 
     @property
     def has_result(self) -> bool:
@@ -57,16 +51,15 @@ class AttemptFacts:
 
     def busy_until_ns(self, as_of_ns: int) -> int:
         """Until when it kept its agent busy: a packet's agent is free again when its lease ends."""
-        ends = [as_of_ns]
-        if self.committed_ns is not None:
-            ends.append(self.committed_ns)
-        if self.expires_ns is not None:
-            ends.append(self.expires_ns)
-        return min(ends)
+        until_ns = as_of_ns
+        if self.committed_ns is not None and self.committed_ns < until_ns:
+            until_ns = self.committed_ns
+        if self.expires_ns is not None and self.expires_ns < until_ns:
+            until_ns = self.expires_ns
+        return until_ns
 
 
-@dataclass(frozen=True, slots=True)
-class CallFacts:
+class CallFacts(NamedTuple):
     """A model call of an attempt. `prefix` are the prompt's beginnings, (bytes, hash), shortest first."""
 
     task_id: str
@@ -76,11 +69,11 @@ class CallFacts:
     cache_read_tokens: int | None
     exec_ns: int | None
     prompt_bytes: int
-    prefix: tuple[tuple[int, str], ...]
     delivered: bool | None = False
     """Its answer is what its task delivered; None: an earlier version made it, which did not note that."""
     baseline_bytes: int | None = None
     """Of the prompt of a separate request; None: there would be none."""
+    prefix: tuple[tuple[int, str], ...] = ()
 
     @property
     def raw_tokens(self) -> int | None:
@@ -128,29 +121,28 @@ LATENCY_OF = dict(zip(KINDS, ("assignments", "updates", "errors", "transfers", "
 
 def durations(attempts: Iterable[AttemptFacts], messages: Iterable[MessageFacts]) -> Durations:
     """The durations of attempts that were committed, and the latencies of messages that arrived."""
-    found = Durations([], [], [], [], [], [], [], [])
-    for attempt in attempts:
-        if attempt.committed_ns is None:
-            continue
-        _add(found.waits, attempt.wait_ns)
-        if not attempt.has_result:
-            continue
-        _add(found.execs, attempt.exec_ns)
-        _add(found.overheads, attempt.overhead_ns)
-        if attempt.begun_ns is not None and attempt.ended_ns is not None and attempt.committed_ns is not None:
-            _add(found.assignments, attempt.begun_ns - attempt.claimed_ns)
-            told = found.updates if attempt.status == "succeeded" else found.errors
-            _add(told, attempt.committed_ns - attempt.ended_ns)
+    committed = [attempt for attempt in attempts if attempt.committed_ns is not None]
+    with_result = [attempt for attempt in committed if attempt.has_result]
+    latencies: dict[str, list[int | None]] = {kind: [] for kind in KINDS}
+    for _, _, status, _, claimed_ns, _, begun_ns, _, ended_ns, committed_ns, _, _ in with_result:
+        if begun_ns is not None and ended_ns is not None and committed_ns is not None:
+            latencies["task_assignment"].append(begun_ns - claimed_ns)
+            told = "status_update" if status == "succeeded" else "error_handling"
+            latencies[told].append(committed_ns - ended_ns)
     for message in messages:
         if message.received_ns is not None:
-            getattr(found, LATENCY_OF[message.kind]).append(max(0, message.received_ns - message.sent_ns))
-    return found
+            latencies[message.kind].append(message.received_ns - message.sent_ns)
+    return Durations(
+        waits=_recorded([attempt.wait_ns for attempt in committed]),
+        execs=_recorded([attempt.exec_ns for attempt in with_result]),
+        overheads=_recorded([attempt.overhead_ns for attempt in with_result]),
+        **{LATENCY_OF[kind]: _recorded(values) for kind, values in latencies.items()},
+    )
 
 
-def _add(to: list[int], value: int | None) -> None:
+def _recorded(values: Iterable[int | None]) -> list[int]:
     # The wall clock may be set back between two readings: no latency is below nothing.
-    if value is not None:
-        to.append(max(0, value))
+    return [max(0, value) for value in values if value is not None]
 
 
 def packed(values: Sequence[int]) -> bytes | None:
@@ -168,13 +160,15 @@ _BIG_ENDIAN = array("q", [1]).tobytes()[0] == 0
 
 def critical_path_ns(exec_ns: Mapping[str, int], dependencies: Iterable[tuple[str, str]]) -> int:
     """The longest dependent chain of `exec_ns` (task_id → ns), over (task_id, depends_on)."""
-    before: dict[str, set[str]] = {task_id: set() for task_id in exec_ns}
+    before: dict[str, set[str]] = {}
     for task_id, depends_on in dependencies:
-        if task_id in before and depends_on in before:
-            before[task_id].add(depends_on)
-    longest: dict[str, int] = {}
+        if task_id in exec_ns and depends_on in exec_ns:
+            before.setdefault(task_id, set()).add(depends_on)
+    longest = dict(exec_ns)
+    # Tasks that depend on nothing and that nothing depends on are no chain.
     for task_id in TopologicalSorter(before).static_order():
-        longest[task_id] = exec_ns[task_id] + max((longest[other] for other in before[task_id]), default=0)
+        if task_id in before:
+            longest[task_id] += max(longest[other] for other in before[task_id])
     return max(longest.values(), default=0)
 
 
@@ -185,17 +179,16 @@ def fresh_tokens(calls: Sequence[CallFacts]) -> int:
     its prompt begins with; never more is counted than it really left uncached, so what a cache did beyond that is not
     turned into a speed-up.
     """
-    caches = any(call.cache_read_tokens for call in calls)
+    if not any(call.cache_read_tokens for call in calls):
+        return sum(call.input_tokens or 0 for call in calls)
     seen: set[tuple[int, str]] = set()
     fresh = 0
     for call in calls:
         tokens = call.input_tokens or 0
         shared = max((size for size, digest in call.prefix if (size, digest) in seen), default=0)
         seen.update(call.prefix)
-        if caches:
-            alone = round(tokens * (1 - min(shared, call.prompt_bytes) / max(1, call.prompt_bytes)))
-            tokens = min(alone, max(0, tokens - (call.cache_read_tokens or 0)))
-        fresh += tokens
+        alone = round(tokens * (1 - min(shared, call.prompt_bytes) / max(1, call.prompt_bytes)))
+        fresh += min(alone, max(0, tokens - (call.cache_read_tokens or 0)))
     return fresh
 
 

@@ -53,7 +53,7 @@ class _Span:
 
     def __init__(self, keeper: "Timekeeper", part: Part) -> None:
         self._keeper = keeper
-        self._part = part
+        self._part = int(part)  # an enum is slower to look up by
 
     def __enter__(self) -> None:
         self._keeper.begin(self._part)
@@ -88,6 +88,18 @@ class Timekeeper:
     for each thing that is timed.
     """
 
+    __slots__ = (
+        "_lock",
+        "_lock_wait",
+        "_monotonic_ns",
+        "_settled_ns",
+        "_spans",
+        "_spent",
+        "_under_way",
+        "_waited",
+        "_waiting",
+    )
+
     def __init__(self, monotonic_ns: Callable[[], int]) -> None:
         self._monotonic_ns = monotonic_ns
         self._under_way = [0, 0, 0]
@@ -111,18 +123,20 @@ class Timekeeper:
         """How many things of `part` are under way now."""
         return self._under_way[part]
 
-    def begin(self, part: Part) -> None:
+    def begin(self, part: int) -> None:
         with self._lock:
+            under_way = self._under_way
             # Where others of its kind are under way, nothing changes for the time.
-            if not self._under_way[part]:
+            if not under_way[part]:
                 self._settle()
-            self._under_way[part] += 1
+            under_way[part] += 1
 
-    def end(self, part: Part) -> None:
+    def end(self, part: int) -> None:
         with self._lock:
-            if self._under_way[part] == 1:
+            under_way = self._under_way
+            if under_way[part] == 1:
                 self._settle()
-            self._under_way[part] -= 1
+            under_way[part] -= 1
 
     def begin_waiting(self) -> None:
         with self._lock:

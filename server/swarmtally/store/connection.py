@@ -25,6 +25,12 @@ T = TypeVar("T")
 
 Row = Mapping[str, Any]
 
+
+def values(row: Row) -> tuple[Any, ...]:
+    """The values of a row in the order of its columns: what it gives when it is gone through, being a `sqlite3.Row`."""
+    return tuple(row)
+
+
 LOCK_DEADLINE_S = 30.0
 """How long a locked database is waited for."""
 

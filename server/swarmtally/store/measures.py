@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from swarmtally.domain.measures import (
@@ -15,7 +16,7 @@ from swarmtally.domain.measures import (
     packed,
 )
 from swarmtally.domain.run import RunKind
-from swarmtally.store.connection import Connection, Row, as_json
+from swarmtally.store.connection import Connection, Row, as_json, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,7 @@ async def unmeasured(tx: Connection, limit: int, run_id: str | None = None) -> l
 _ENDED = "COALESCE(attempt.committed_ns, CASE attempt.status WHEN 'expired' THEN attempt.expires_ns END)"
 """When an attempt was over: a packet that nobody reported is over with its lease."""
 
-_ATTEMPT = (
-    "attempt.task_id, attempt.number, attempt.status, attempt.final, attempt.claimed_ns, attempt.ready_ns,"
-    " attempt.begun_ns, attempt.started_ns, attempt.ended_ns, attempt.committed_ns, attempt.exec_ns, attempt.expires_ns"
-)
+_ATTEMPT = ", ".join(f"attempt.{name}" for name in AttemptFacts._fields)
 
 
 async def facts(tx: Connection, ended: EndedRun) -> RunFacts:
@@ -84,8 +82,7 @@ async def facts(tx: Connection, ended: EndedRun) -> RunFacts:
         bound,
     )
     calls = await tx.rows(
-        "SELECT usage.task_id, usage.number, input_tokens, output_tokens, cache_read_tokens, usage.exec_ns,"
-        " prompt_bytes, prefix, delivered, baseline_bytes FROM usage JOIN task ON task.task_id = usage.task_id"
+        f"SELECT {_CALL} FROM usage JOIN task ON task.task_id = usage.task_id"
         " WHERE usage.run_id = :run_id AND closed_ns > :since AND closed_ns <= :until ORDER BY task.ordinal, usage_id",
         bound,
     )
@@ -101,20 +98,26 @@ async def facts(tx: Connection, ended: EndedRun) -> RunFacts:
     )
     assert cancelled is not None
     return RunFacts(
-        attempts=tuple(AttemptFacts.from_row(row) for row in attempts),
+        attempts=tuple(AttemptFacts._make(values(row)) for row in attempts),
         dependencies=tuple((row["task_id"], row["depends_on"]) for row in edges),
-        calls=tuple(_call(row) for row in calls),
+        calls=_calls(calls),
         messages=tuple(MessageFacts(row["kind"], row["sent_ns"], row["received_ns"]) for row in messages),
         cancelled=cancelled["n"],
         places=await _places(tx, ended),
     )
 
 
-def _call(row: Row) -> CallFacts:
-    prefix = tuple((size, digest) for size, digest in json.loads(row["prefix"] or "[]"))
-    given = {name: row[name] for name in CallFacts.__slots__ if name != "prefix"}
-    delivered = None if row["delivered"] is None else bool(row["delivered"])
-    return CallFacts(**{**given, "prefix": prefix, "delivered": delivered})
+_CALL = ", ".join(f"usage.{name}" for name in CallFacts._fields)
+
+
+def _calls(rows: Sequence[Row]) -> tuple[CallFacts, ...]:
+    # Many calls of a run begin alike.
+    read = lru_cache(maxsize=64)(_prefix)
+    return tuple(CallFacts._make((*values(row)[:-1], read(row["prefix"]))) for row in rows)
+
+
+def _prefix(text: str | None) -> tuple[tuple[int, str], ...]:
+    return tuple((size, digest) for size, digest in json.loads(text)) if text else ()
 
 
 async def _places(tx: Connection, ended: EndedRun) -> int | None:
@@ -253,7 +256,7 @@ async def raw(tx: Connection, run_ids: Sequence[str]) -> RawRows:
     """All attempts, messages and cancellations of `run_ids`."""
     bound = {"ids": as_json(run_ids)}
     attempts = await tx.rows(
-        f"SELECT run.swarm_id, {_ATTEMPT} FROM run JOIN task ON task.run_id = run.run_id"
+        f"SELECT {_ATTEMPT}, run.swarm_id FROM run JOIN task ON task.run_id = run.run_id"
         " JOIN attempt ON attempt.task_id = task.task_id WHERE run.run_id IN (SELECT value FROM json_each(:ids))",
         bound,
     )
@@ -267,7 +270,7 @@ async def raw(tx: Connection, run_ids: Sequence[str]) -> RawRows:
         bound,
     )
     return RawRows(
-        tuple((row["swarm_id"], AttemptFacts.from_row(row)) for row in attempts),
+        tuple((row["swarm_id"], AttemptFacts._make(values(row)[:-1])) for row in attempts),
         tuple(MessageFacts(row["kind"], row["sent_ns"], row["received_ns"]) for row in messages),
         tuple(row["at_ns"] for row in cancelled),
     )
