@@ -404,8 +404,9 @@ class MadeUp:
         """The attempt's call and a message to it, as far as they have come."""
         draw = self.draw
         sent_ns, received_ns, closed_ns = moments
-        if closed_ns <= NOW_NS:
-            unknown = draw.random() < 0.1
+        # A prompt that does not fit is sent again.
+        for again in range(draw.choice([1, 1, 1, 2]) if closed_ns <= NOW_NS else 0, 0, -1):
+            unknown = again > 1 or draw.random() < 0.1
             stretch.history.call(
                 stretch.run_id,
                 task_id,
@@ -415,8 +416,10 @@ class MadeUp:
                 status="unknown" if unknown else "reported",
                 input_tokens=None if unknown else draw.randint(0, 1_000),
                 exec_ns=draw.randint(1, 10**10),
-                delivered=int(draw.random() < 0.6),
+                delivered=draw.choice([*[0] * 8, *[1] * 11, None]),
                 baseline_bytes=draw.choice([None, 100, 250, 1_000]),
+                cache_read_tokens=draw.choice([None, 0, 0, draw.randint(0, 90)]),
+                prefix=as_json([(50, draw.choice("ab")), (100, task_id)]),
             )
         stretch.history.message(
             draw.choice(["data_transfer", "coordination", "hand_over"]),

@@ -1,8 +1,5 @@
 """What a run's rows add up to."""
 
-from dataclasses import replace
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,17 +7,15 @@ from swarmtally.domain.measures import (
     AttemptFacts,
     CallFacts,
     MessageFacts,
-    RunFacts,
     critical_path_ns,
     durations,
     fresh_tokens,
-    measure,
     packed,
 )
 
 
-def call(*prefix: tuple[int, str], tokens: int | None = 100, cached: int | None = 0, task_id: str = "t") -> CallFacts:
-    return CallFacts(task_id, 1, tokens, 10, cached, 5, prefix[-1][0] if prefix else 100, prefix=prefix)
+def call(*prefix: tuple[int, str], tokens: int | None = 100, cached: int | None = 0) -> CallFacts:
+    return CallFacts(tokens, cached, prefix[-1][0] if prefix else 100, prefix)
 
 
 def attempt(task_id: str = "t", status: str = "succeeded", **given: int | None) -> AttemptFacts:
@@ -63,7 +58,7 @@ def test_a_prompt_sent_again_is_read_from_the_cache_whole() -> None:
 
 
 def test_an_empty_prompt_divides_by_nothing() -> None:
-    assert fresh_tokens([CallFacts("t", 1, 7, 1, 3, 5, 0)]) == 4
+    assert fresh_tokens([CallFacts(7, 3, 0, ())]) == 4
 
 
 @given(
@@ -103,23 +98,3 @@ def test_attempts_without_a_result_have_waited_and_no_more() -> None:
 def test_packed_durations_ascend() -> None:
     assert packed([3, 1]) == (1).to_bytes(8, "little") + (3).to_bytes(8, "little")
     assert packed([]) is None
-
-
-FACTS = RunFacts((attempt(),), (), (call((100, "a")),), (), 0, 1)
-
-
-def test_a_run_one_of_whose_calls_has_no_figures_says_so() -> None:
-    known = measure(FACTS, 20)
-    assert (known.calls, known.calls_unknown, known.fresh_tokens, known.output_tokens) == (1, 0, 100, 10)
-    # A prompt that did not fit and was sent again, shorter.
-    twice = measure(replace(FACTS, calls=(call((100, "a"), tokens=None), *FACTS.calls)), 20)
-    assert (twice.calls, twice.calls_unknown) == (1, 1)
-    assert measure(replace(FACTS, calls=()), 20).calls_unknown == 1
-
-
-@pytest.mark.parametrize(
-    ("given", "busy"), [({}, 10), ({"expires_ns": 15}, 5), ({"committed_ns": None}, 20), ({"committed_ns": 10}, 0)]
-)
-def test_an_attempt_keeps_its_agent_busy_until_it_or_its_lease_is_over(given: dict[str, int | None], busy: int) -> None:
-    sums = measure(replace(FACTS, attempts=(attempt(**given),)), 30)
-    assert (sums.busy_ns, sums.attempts) == (busy, int(busy > 0))

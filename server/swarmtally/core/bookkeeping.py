@@ -8,17 +8,16 @@ writer's time: it has to keep up with what is written, or the file would grow wi
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
-import anyio.to_thread
 import structlog
 
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import StoreError
-from swarmtally.domain.measures import RunFacts, RunSums, measure
+from swarmtally.domain.measures import RunSums
 from swarmtally.domain.retention import Retention
 from swarmtally.store import measures, retention
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
-from swarmtally.store.measures import EndedRun
+from swarmtally.store.run_sums import EndedRun, run_sums
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +29,6 @@ RETENTION_EVERY_S = 600.0
 
 BATCH = 50
 """The most runs looked up at once."""
-
-LARGE_RUN = 500
-"""From so many attempts on a run is measured in a worker thread: it would hold up the event loop."""
 
 HELD_ATTEMPTS = 5_000
 """From so many attempts on, the measures at hand are written: they hold several durations of each."""
@@ -52,7 +48,7 @@ Step = Callable[[Connection, int], Awaitable[int]]
 async def measure_end(tx: Connection, run_id: str) -> None:
     """Measure the run's end if nobody has yet: once it goes on again, that can no longer be told from what follows."""
     for ended in await measures.unmeasured(tx, 1, run_id):
-        await measures.insert(tx, ended, measure(await measures.facts(tx, ended), ended.ended_ns))
+        await measures.insert(tx, ended, await run_sums(tx, ended))
 
 
 class Bookkeeper:
@@ -101,25 +97,20 @@ class Bookkeeper:
         held: list[tuple[EndedRun, RunSums]] = []
         attempts = 0
         for ended in found:
-            rows = await self._facts(ended)
-            held.append((ended, await self._sums(ended, rows)))
-            attempts += len(rows.attempts)
+            sums = await self._sums(ended)
+            held.append((ended, sums))
+            attempts += sums.attempts
             if attempts >= HELD_ATTEMPTS:
                 await self._keep(held)
                 held, attempts = [], 0
         if held:
             await self._keep(held)
 
-    async def _facts(self, ended: EndedRun) -> RunFacts:
-        async def unit(tx: Connection) -> RunFacts:
-            return await measures.facts(tx, ended)
+    async def _sums(self, ended: EndedRun) -> RunSums:
+        async def unit(tx: Connection) -> RunSums:
+            return await run_sums(tx, ended)
 
         return await self._database.read(unit)
-
-    async def _sums(self, ended: EndedRun, rows: RunFacts) -> RunSums:
-        if len(rows.attempts) < LARGE_RUN:
-            return measure(rows, ended.ended_ns)
-        return await anyio.to_thread.run_sync(measure, rows, ended.ended_ns)
 
     async def _keep(self, held: Sequence[tuple[EndedRun, RunSums]]) -> None:
         async def unit(tx: Connection) -> None:

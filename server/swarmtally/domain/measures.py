@@ -60,34 +60,13 @@ class AttemptFacts(NamedTuple):
 
 
 class CallFacts(NamedTuple):
-    """A model call of an attempt. `prefix` are the prompt's beginnings, (bytes, hash), shortest first."""
+    """What of a call's prompt was read from a cache. `prefix` are the prompt's beginnings, (bytes, hash), shortest
+    first."""
 
-    task_id: str
-    number: int
     input_tokens: int | None
-    output_tokens: int | None
     cache_read_tokens: int | None
-    exec_ns: int | None
     prompt_bytes: int
-    delivered: bool | None = False
-    """Its answer is what its task delivered; None: an earlier version made it, which did not note that."""
-    baseline_bytes: int | None = None
-    """Of the prompt of a separate request; None: there would be none."""
-    prefix: tuple[tuple[int, str], ...] = ()
-
-    @property
-    def raw_tokens(self) -> int | None:
-        if self.input_tokens is None or self.output_tokens is None:
-            return None
-        return self.input_tokens + self.output_tokens
-
-    @property
-    def separate_tokens(self) -> float | None:
-        """What a separate request for the same task would have used: its prompt by the same counter, as many bytes a
-        token as this one's had, and the same answer. None where there would be none, or that is not known."""
-        if not self.delivered or self.baseline_bytes is None or self.input_tokens is None or self.output_tokens is None:
-            return None
-        return self.input_tokens / max(1, self.prompt_bytes) * self.baseline_bytes + self.output_tokens
+    prefix: tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +82,14 @@ class MessageFacts:
 class Durations:
     """All durations of one kind each, in nanoseconds and in no order."""
 
-    waits: list[int]
-    execs: list[int]
-    overheads: list[int]
-    assignments: list[int]
-    updates: list[int]
-    errors: list[int]
-    transfers: list[int]
-    coordinations: list[int]
+    waits: Sequence[int]
+    execs: Sequence[int]
+    overheads: Sequence[int]
+    assignments: Sequence[int]
+    updates: Sequence[int]
+    errors: Sequence[int]
+    transfers: Sequence[int]
+    coordinations: Sequence[int]
 
 
 DURATIONS = tuple(field.name for field in fields(Durations))
@@ -193,21 +172,6 @@ def fresh_tokens(calls: Sequence[CallFacts]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class RunFacts:
-    """What happened in a run since `since_ns` (when it ended before; 0 at first), up to its end.
-
-    `attempts` are those committed since; `calls` stand in the plan's order.
-    """
-
-    attempts: tuple[AttemptFacts, ...]
-    dependencies: tuple[tuple[str, str], ...]
-    calls: tuple[CallFacts, ...]
-    messages: tuple[MessageFacts, ...]
-    cancelled: int
-    places: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class RunSums:
     """A run's sums, the columns of `run_measure` that are computed."""
 
@@ -232,59 +196,3 @@ class RunSums:
     separate_tokens: float | None
     """What separate requests for the tasks that succeeded would have used."""
     durations: Durations
-
-
-def measure(facts: RunFacts, ended_ns: int) -> RunSums:
-    """The sums of a run that ended at `ended_ns`."""
-    attempts = facts.attempts
-    final = {attempt.task_id: attempt for attempt in attempts if attempt.final and attempt.has_result}
-    exec_ns = {task_id: attempt.exec_ns or 0 for task_id, attempt in final.items()}
-    ended = [attempt.committed_ns for attempt in attempts if attempt.committed_ns is not None]
-    begun_ns = min((attempt.claimed_ns for attempt in attempts), default=ended_ns)
-    counted = [call for call in facts.calls if _final(call, final)]
-    known = [call for call in counted if _known(call)]
-    unknown = {call.task_id for call in counted if not _known(call)}
-    without = set(final) - {call.task_id for call in known}
-    raw, separate = _compared(facts.calls)
-    busy = [max(0, attempt.busy_until_ns(ended_ns) - attempt.claimed_ns) for attempt in attempts]
-    critical_ns = critical_path_ns(exec_ns, facts.dependencies)
-    return RunSums(
-        begun_ns=begun_ns,
-        succeeded=sum(attempt.status == "succeeded" for attempt in final.values()),
-        failed=sum(attempt.status == "failed" for attempt in final.values()),
-        cancelled=facts.cancelled,
-        attempts=sum(spent > 0 for spent in busy),
-        results=sum(attempt.has_result for attempt in attempts),
-        retried=sum(attempt.status == "failed" and not attempt.final for attempt in attempts),
-        busy_ns=sum(busy),
-        work_ns=sum(exec_ns.values()),
-        critical_path_ns=critical_ns,
-        # Execs are monotonic: where the wall clock was set back, they say how long it took at least.
-        makespan_ns=max(max(ended) - begun_ns, critical_ns) if ended else None,
-        places=facts.places,
-        calls=len(known),
-        calls_unknown=sum(
-            attempt.status == "succeeded" and attempt.task_id in (unknown | without) for attempt in final.values()
-        ),
-        fresh_tokens=fresh_tokens(known),
-        output_tokens=sum(call.output_tokens or 0 for call in known),
-        raw_tokens=raw,
-        separate_tokens=separate,
-        durations=durations(attempts, facts.messages),
-    )
-
-
-def _compared(calls: Sequence[CallFacts]) -> tuple[int, float] | tuple[None, None]:
-    """What the calls used, and what separate requests would have; None unless both are known."""
-    raw = [tokens for call in calls if (tokens := call.raw_tokens) is not None]
-    separate = [theirs for call in calls if (theirs := call.separate_tokens) is not None]
-    whole = len(raw) == len(calls) and all(call.delivered is not None for call in calls)
-    return (sum(raw), sum(separate)) if separate and whole else (None, None)
-
-
-def _final(call: CallFacts, final: Mapping[str, AttemptFacts]) -> bool:
-    return call.task_id in final and final[call.task_id].number == call.number
-
-
-def _known(call: CallFacts) -> bool:
-    return call.exec_ns is not None and call.input_tokens is not None and call.output_tokens is not None

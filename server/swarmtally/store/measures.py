@@ -1,31 +1,19 @@
-"""What runs add up to: the rows a run is measured by, and the measures that are kept of runs that ended."""
+"""The measures that are kept of runs that ended, and the rows of runs that go on."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from swarmtally.domain.measures import (
     DURATIONS,
     AttemptFacts,
-    CallFacts,
     MessageFacts,
-    RunFacts,
     RunSums,
     packed,
 )
 from swarmtally.domain.run import RunKind
 from swarmtally.store.connection import Connection, Row, as_json, values
-
-
-@dataclass(frozen=True, slots=True)
-class EndedRun:
-    """A run that ended at `ended_ns` and was not measured for that yet; it ended before at `since_ns`, or never (0)."""
-
-    run_id: str
-    ended_ns: int
-    since_ns: int
+from swarmtally.store.run_sums import EndedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,77 +50,7 @@ async def unmeasured(tx: Connection, limit: int, run_id: str | None = None) -> l
     return [EndedRun(row["run_id"], row["finished_ns"], row["since"]) for row in rows]
 
 
-_ENDED = "COALESCE(attempt.committed_ns, CASE attempt.status WHEN 'expired' THEN attempt.expires_ns END)"
-"""When an attempt was over: a packet that nobody reported is over with its lease."""
-
 _ATTEMPT = ", ".join(f"attempt.{name}" for name in AttemptFacts._fields)
-
-
-async def facts(tx: Connection, ended: EndedRun) -> RunFacts:
-    """The rows that `ended` is measured by."""
-    bound = {"run_id": ended.run_id, "since": ended.since_ns, "until": ended.ended_ns}
-    attempts = await tx.rows(
-        f"SELECT {_ATTEMPT} FROM task JOIN attempt ON attempt.task_id = task.task_id"
-        f" WHERE task.run_id = :run_id AND {_ENDED} > :since AND {_ENDED} <= :until",
-        bound,
-    )
-    edges = await tx.rows(
-        "SELECT dependency.task_id, dependency.depends_on FROM task JOIN dependency"
-        " ON dependency.task_id = task.task_id WHERE task.run_id = :run_id",
-        bound,
-    )
-    calls = await tx.rows(
-        f"SELECT {_CALL} FROM usage JOIN task ON task.task_id = usage.task_id"
-        " WHERE usage.run_id = :run_id AND closed_ns > :since AND closed_ns <= :until ORDER BY task.ordinal, usage_id",
-        bound,
-    )
-    messages = await tx.rows(
-        "SELECT kind, sent_ns, received_ns FROM message WHERE run_id = :run_id AND hop = hops"
-        " AND kind IN ('data_transfer', 'coordination') AND received_ns > :since AND received_ns <= :until",
-        bound,
-    )
-    cancelled = await tx.row(
-        "SELECT COUNT(*) AS n FROM event WHERE run_id = :run_id AND kind = 'task.cancelled'"
-        " AND at_ns > :since AND at_ns <= :until",
-        bound,
-    )
-    assert cancelled is not None
-    return RunFacts(
-        attempts=tuple(AttemptFacts._make(values(row)) for row in attempts),
-        dependencies=tuple((row["task_id"], row["depends_on"]) for row in edges),
-        calls=_calls(calls),
-        messages=tuple(MessageFacts(row["kind"], row["sent_ns"], row["received_ns"]) for row in messages),
-        cancelled=cancelled["n"],
-        places=await _places(tx, ended),
-    )
-
-
-_CALL = ", ".join(f"usage.{name}" for name in CallFacts._fields)
-
-
-def _calls(rows: Sequence[Row]) -> tuple[CallFacts, ...]:
-    # Many calls of a run begin alike.
-    read = lru_cache(maxsize=64)(_prefix)
-    return tuple(CallFacts._make((*values(row)[:-1], read(row["prefix"]))) for row in rows)
-
-
-def _prefix(text: str | None) -> tuple[tuple[int, str], ...]:
-    return tuple((size, digest) for size, digest in json.loads(text)) if text else ()
-
-
-async def _places(tx: Connection, ended: EndedRun) -> int | None:
-    """The most tasks that agents, roles and backend allowed at once: one in a solo run; in a specialized swarm no more
-    than it had agents of the roles the run's tasks want."""
-    row = await tx.row(
-        "SELECT CASE WHEN run.shape = 'solo' THEN 1 WHEN swarm.strategy = 'specialized' THEN"
-        "   MIN(run.places, MAX(1, (SELECT COUNT(*) FROM agent WHERE agent.swarm_id = run.swarm_id"
-        "     AND agent.created_ns <= :until AND (agent.left_ns IS NULL OR agent.left_ns > :since)"
-        "     AND agent.role IN (SELECT role FROM task WHERE task.run_id = run.run_id))))"
-        " ELSE run.places END AS places"
-        " FROM run LEFT JOIN swarm ON swarm.swarm_id = run.swarm_id WHERE run.run_id = :run_id",
-        {"run_id": ended.run_id, "since": ended.since_ns, "until": ended.ended_ns},
-    )
-    return row["places"] if row else None
 
 
 async def insert(tx: Connection, ended: EndedRun, sums: RunSums) -> None:
