@@ -43,6 +43,8 @@ class TrainingRow:
     """Of the run."""
     text: str = ""
     """What was asked for. Only counts are taken from it: no model holds any of its words."""
+    run_id: str | None = None
+    """The run it is of, or is: rows of one run share their surroundings, and say less than as many apart."""
 
 
 def known(rows: Sequence[TrainingRow], target: Target) -> list[TrainingRow]:
