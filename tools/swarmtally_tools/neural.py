@@ -159,7 +159,7 @@ def _training_reasons(trained: Trained, epochs: int | None) -> Iterator[tuple[st
         yield "accepted", "these rows had been given to this model before, so they were not added again"
     skills = (each for one in trained.sections for each in one.targets.values() if not isinstance(each, Insufficient))
     if any(each.skill is None for each in skills):
-        yield "skill", "a group median is what others are compared with, and has none"
+        yield "skill", NO_SKILL
 
 
 class IgnoredView(View):
@@ -172,6 +172,8 @@ class IgnoredView(View):
 class RecommendedView(View):
     agents: ChoiceView
     """The smallest number whose next agent no longer pays, within the budget."""
+    curve: AgentsView
+    """What that rests on."""
     topology: ChoiceView
     """The one with the shortest expected duration, of those that were tried."""
     strategy: ChoiceView
@@ -231,6 +233,8 @@ class PredictedView(View):
     """When it was asked (UTC)."""
 
 
+NO_SKILL = "where it is null, the group's own rate is what is said, with which others are compared"
+
 OBSERVATIONAL = (
     "history is observational: settings were chosen for reasons that may have mattered more than the settings themselves"
 )
@@ -272,6 +276,7 @@ def _predicted_view(app: App, predicted: Predicted) -> PredictedView:
         cost_usd=_cost(predicted, expected),
         recommended=RecommendedView(
             agents=choice_view(advice.agents),
+            curve=agents_view(advice.section.curve),
             **{name: choice_view(choice) for name, choice in advice.choices.items()},
             memory_mb=significant(predicted.memory.rss_bytes / _MB) if predicted.memory else None,
             memory_n=predicted.memory.samples if predicted.memory else 0,
@@ -307,7 +312,7 @@ def _reasons(predicted: Predicted, expected: list[ExpectedView]) -> Iterator[tup
     if not predicted.coverage.n:
         yield "coverage_last", "nothing that this model predicted of a run or task has ended yet"
     if any(one.skill is None and one.kind for one in expected):
-        yield "skill", "a group median is what others are compared with, and has none"
+        yield "skill", NO_SKILL
     if any(one.coverage is None and one.kind for one in expected):
         yield "coverage", "too few later rows to tell"
 
