@@ -147,10 +147,10 @@ def _of_amount(bare: Predictor, material: Material) -> Predictor:
 def _learners(n: int) -> Learners:
     if n < LEAST_RIDGE:
         return (MediansLearner(),)
-    memories = (None, max(20, n // 5))
-    penalties = (1.0, 10.0, 100.0) if n < MANY else (10.0,)
+    memories = (None, max(20, n // 5), max(20, n // 20))
+    penalties = (1.0, 20.0) if n < MANY else (10.0,)
     ridges = [RidgeLearner(penalty, memory) for memory in memories for penalty in penalties]
-    return (*ridges, *(TreesLearner(memory) for memory in memories)) if n >= LEAST_TREES else ridges
+    return (*ridges, *(TreesLearner(memory) for memory in memories[:2])) if n >= LEAST_TREES else ridges
 
 
 def _of_success(bare: Predictor, material: Material) -> Predictor:
