@@ -18,8 +18,11 @@ from swarmtally.learning.learners import Learner, Learners, Material
 FIRST = 0.4
 """The share of the rows that the first models learn from."""
 
-FEW = 50
-"""Of fewer rows the first models learn from half."""
+FEW = 300
+"""Of fewer rows the first models learn from half, so that what they miss is not much more than the last one does."""
+
+SINGLE = 50
+"""Fewer rows are predicted one by one."""
 
 LEAST_RESIDUALS = 15
 """Fewer of them give no interval of 90 %."""
@@ -88,7 +91,7 @@ class Tested:
 def edges(n: int) -> list[int]:
     """Where blocks begin and end in `n` rows: the fewer rows, the smaller the blocks."""
     first = int(n * (FIRST if n >= FEW else 0.5))
-    blocks = n - first if n < FEW else 20 if n < 1_000 else 8 if n < 20_000 else 4
+    blocks = n - first if n < SINGLE else 20 if n < 1_000 else 8 if n < 20_000 else 4
     return [first + (n - first) * k // blocks for k in range(blocks + 1)]
 
 
