@@ -105,13 +105,14 @@ class Cells:
         """Each cell's share of its kind's rows; shape (cells, kinds)."""
         shares = np.zeros((self.count, self.kinds))
         shares[np.arange(self.count), self.kind] = self.weight
-        return shares / shares.sum(axis=0)
+        shares /= shares.sum(axis=0)
+        return shares
 
 
 @dataclass(frozen=True, slots=True)
 class BoundedFit:
-    """One fit a row: sigma, kappa and the sum of squares left, shape (fits,); log lambda of each kind, shape (fits, kinds);
-    the curve at each cell, shape (fits, cells)."""
+    """One fit a row: sigma, kappa and the sum of squares left, shape (fits,); log lambda of each kind, shape
+    (fits, kinds); the curve at each cell, shape (fits, cells)."""
 
     sigma: Floats
     kappa: Floats

@@ -1,14 +1,15 @@
 """How throughput grows with the number that work at once, by the Universal Scalability Law.
 
-X(n) = lambda n / (1 + sigma (n - 1) + kappa n (n - 1)) (N. J. Gunther, *Guerrilla Capacity Planning*, 2007): sigma is the
-share of the work that only one can do at a time, kappa what keeping each other up to date costs. X is greatest at
-n* = sqrt((1 - sigma) / kappa). Fitted by least squares on log X with 0 <= sigma <= 1 and kappa >= 0; lambda is each kind of
-work's own, since kinds differ in size. Intervals are of a parametric bootstrap around the fit, whose noise is as uncertain
-as few rows make it; where sizes scatter more than the rows within them, their scatter counts.
+X(n) = lambda n / (1 + sigma (n - 1) + kappa n (n - 1)) (N. J. Gunther, *Guerrilla Capacity Planning*, 2007): sigma is
+the share of the work that only one can do at a time, kappa what keeping each other up to date costs. X is greatest at
+n* = sqrt((1 - sigma) / kappa). Fitted by least squares on log X with 0 <= sigma <= 1 and kappa >= 0; lambda is each
+kind of work's own, since kinds differ in size. Intervals are of a parametric bootstrap around the fit, whose noise is
+as uncertain as few rows make it; where sizes scatter more than the rows within them, their scatter counts.
 """
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, exp, floor, isfinite, log, sqrt
 
 import numpy as np
@@ -182,7 +183,7 @@ def _next_sizes(cells: Cells) -> tuple[int, list[int]]:
     if at_least == sizes[-1]:
         return at_least, tried
     # More is not known to be faster: what lies between the sizes says where the curve turns.
-    gaps = sorted(zip(sizes, sizes[1:], strict=False), key=lambda gap: gap[0] - gap[1])
+    gaps = sorted(pairwise(sizes), key=lambda gap: gap[0] - gap[1])
     between = [(low + high) // 2 for low, high in gaps if high - low > 1]
     return at_least, sorted({*between[:wanted], *tried[: max(0, wanted - len(between))]})
 
@@ -230,7 +231,8 @@ def _best(sigma: Floats, kappa: Floats) -> Floats:
     """n*; without kappa there is none, and one alone is the least there can be."""
     squares = np.full(kappa.shape, np.inf)
     np.divide(1 - sigma, kappa, out=squares, where=kappa > 0)
-    return np.maximum(1.0, np.sqrt(squares))
+    found: Floats = np.maximum(1.0, np.sqrt(squares))
+    return found
 
 
 def _interval(value: float, draws: Floats) -> Interval:
