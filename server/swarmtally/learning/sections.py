@@ -1,0 +1,151 @@
+"""A model as it is stored: for each kind of rows (own or given, tasks or runs) what was learned and what was seen.
+
+Plain JSON. Own and given rows are never mixed: they were measured by different people in different ways.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from swarmtally.learning.answers import Insufficient
+from swarmtally.learning.predict import Predictor, from_json, to_json, train
+from swarmtally.learning.rows import AMOUNTS, CATEGORIES, Level, Target, TrainingRow
+
+FORMAT = 1
+"""Of the document; others are refused."""
+
+LEVELS_KEPT = 100
+"""Of each factor the values seen most often."""
+
+Source: TypeAlias = Literal["own", "given"]
+
+TARGETS: tuple[Target, ...] = get_args(Target)
+
+PATTERNS: Mapping[str, tuple[Level, ...]] = {
+    "prediction": ("task",),
+    "coordination": ("run",),
+    "optimization": ("task", "run"),
+}
+"""What each pattern learns from: how tasks go, how runs go, or both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """The values of a factor that is a number."""
+
+    quartiles: tuple[float, float, float]
+    seen: Mapping[int, int]
+    """How many rows had each value; of those seen most often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What rows of one source and level taught."""
+
+    source: Source
+    level: Level
+    rows: int
+    categories: Mapping[str, Mapping[str, int]]
+    """By factor: how many rows had each value."""
+    amounts: Mapping[str, Amounts]
+    targets: Mapping[Target, Predictor | Insufficient]
+
+
+Told: TypeAlias = Callable[[Section], None]
+
+
+def learn(rows: Sequence[TrainingRow], pattern: str, seed: int, tell: Told) -> list[Section]:
+    """Train a model on `rows`, section by section; `tell` hears of each when it is done."""
+    found = []
+    for source in get_args(Source):
+        for level in PATTERNS[pattern]:
+            mine = [row for row in rows if row.source == source and row.level == level]
+            if mine or source == "own":
+                section = _section(source, level, mine, seed)
+                found.append(section)
+                tell(section)
+    return found
+
+
+def _section(source: Source, level: Level, rows: Sequence[TrainingRow], seed: int) -> Section:
+    categories = {name: _seen(rows, name) for name in CATEGORIES}
+    amounts = {name: made for name in AMOUNTS if (made := _amounts(rows, name)) is not None}
+    targets = {target: train(rows, target, seed) for target in TARGETS}
+    return Section(source, level, len(rows), {name: seen for name, seen in categories.items() if seen}, amounts, targets)
+
+
+def _seen(rows: Sequence[TrainingRow], name: str) -> dict[Any, int]:
+    values = (getattr(row, name) for row in rows)
+    return dict(Counter(value for value in values if value is not None).most_common(LEVELS_KEPT))
+
+
+def _amounts(rows: Sequence[TrainingRow], name: str) -> Amounts | None:
+    values = sorted(value for row in rows if (value := getattr(row, name)) is not None)
+    if not values:
+        return None
+    first, middle, third = (float(values[(len(values) - 1) * quarter // 4]) for quarter in (1, 2, 3))
+    return Amounts((first, middle, third), _seen(rows, name))
+
+
+def to_document(sections: Sequence[Section]) -> dict[str, Any]:
+    """The JSON of a model."""
+    return {"format": FORMAT, "sections": [_section_json(section) for section in sections]}
+
+
+def from_document(document: Mapping[str, Any]) -> list[Section]:
+    """The model that a document holds.
+
+    Raises:
+        ValueError: it is of another format.
+    """
+    if document.get("format") != FORMAT:
+        raise ValueError(f"a model of format {document.get('format')!r}; this program reads {FORMAT}")
+    return [_section_of(each) for each in document["sections"]]
+
+
+def _section_json(section: Section) -> dict[str, Any]:
+    return {
+        "source": section.source,
+        "level": section.level,
+        "rows": section.rows,
+        "categories": section.categories,
+        "amounts": {
+            # As a list: the keys of JSON objects are texts.
+            name: {"quartiles": list(made.quartiles), "seen": [list(pair) for pair in made.seen.items()]}
+            for name, made in section.amounts.items()
+        },
+        "targets": {target: _learned_json(learned) for target, learned in section.targets.items()},
+    }
+
+
+def _learned_json(learned: Predictor | Insufficient) -> dict[str, Any]:
+    if isinstance(learned, Insufficient):
+        return {"insufficient": [learned.what, learned.reason, list(learned.runs_to_make)]}
+    return {"predictor": to_json(learned)}
+
+
+def _section_of(each: Mapping[str, Any]) -> Section:
+    return Section(
+        source=each["source"],
+        level=each["level"],
+        rows=each["rows"],
+        categories=each["categories"],
+        amounts={
+            name: Amounts(_three(made["quartiles"]), {int(value): n for value, n in made["seen"]})
+            for name, made in each["amounts"].items()
+        },
+        targets={target: _learned_of(learned) for target, learned in each["targets"].items()},
+    )
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    first, middle, third = values
+    return first, middle, third
+
+
+def _learned_of(learned: Mapping[str, Any]) -> Predictor | Insufficient:
+    if "predictor" in learned:
+        return from_json(learned["predictor"])
+    what, reason, runs = learned["insufficient"]
+    return Insufficient(what, reason, tuple(runs))

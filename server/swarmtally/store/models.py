@@ -1,0 +1,267 @@
+"""What models were given and became, and what was predicted with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from swarmtally.store.connection import Connection, Row
+from swarmtally.store.swarms import ensure_project
+
+VERSIONS_KEPT = 10
+"""Of each model the newest."""
+
+GIVEN_KEPT = 100_000
+"""Of each model the rows given last."""
+
+
+class GivenRow(NamedTuple):
+    """A row that somebody gave; None where it does not say."""
+
+    line: int
+    """From 1: line of the text, element of the list."""
+    at_ns: int | None
+    level: str
+    duration_s: float
+    success: bool | None
+    tokens: int | None
+    mode: str | None
+    topology: str | None
+    strategy: str | None
+    backend: str | None
+    model: str | None
+    agents: int | None
+    concurrency: int | None
+    prompt_bytes: int | None
+    tasks: int | None
+    text: str
+
+
+_COLUMNS = ", ".join(GivenRow._fields)
+
+
+async def give(
+    tx: Connection, project: str, model_id: str, batch: str, rows: Sequence[GivenRow], now_ns: int
+) -> bool:
+    """Keep rows given for a model, and forget the oldest of more than `GIVEN_KEPT`; False, and nothing is changed,
+    where the same `batch` was given before."""
+    asked = {"project": project, "model_id": model_id, "batch": batch, "kept": GIVEN_KEPT}
+    before = await tx.row(
+        "SELECT 1 FROM given_row WHERE project = :project AND model_id = :model_id AND batch = :batch LIMIT 1", asked
+    )
+    if before is not None:
+        return False
+    await ensure_project(tx, project, now_ns)
+    await tx.insert(
+        f"given_row (project, model_id, batch, given_ns, {_COLUMNS})",
+        [(project, model_id, batch, now_ns, *row) for row in rows],
+    )
+    await tx.rows(
+        "DELETE FROM given_row WHERE project = :project AND model_id = :model_id AND given_id <= (SELECT given_id"
+        " FROM given_row WHERE project = :project AND model_id = :model_id ORDER BY given_id DESC LIMIT 1"
+        " OFFSET :kept)",
+        asked,
+    )
+    return True
+
+
+async def given(tx: Connection, project: str, model_id: str, limit: int) -> list[GivenRow]:
+    """The rows given for a model, in the order they were given; of more than `limit` the last."""
+    rows = await tx.rows(
+        f"SELECT {_COLUMNS} FROM given_row WHERE project = :project AND model_id = :model_id"
+        " ORDER BY given_id DESC LIMIT :limit",
+        {"project": project, "model_id": model_id, "limit": limit},
+    )
+    found = [GivenRow._make(row[name] for name in GivenRow._fields) for row in reversed(rows)]
+    return [row._replace(success=None if row.success is None else bool(row.success)) for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model as it was trained; `document` is JSON."""
+
+    model_id: str
+    version: int
+    trained_ns: int
+    pattern: str
+    seed: int
+    rows_sha256: str
+    document: str
+
+    @classmethod
+    def from_row(cls, row: Row) -> "StoredModel":
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
+
+
+async def keep(tx: Connection, project: str, model: StoredModel) -> int:
+    """Keep `model` as the next version of its name, and forget all but the newest; returns the version."""
+    await ensure_project(tx, project, model.trained_ns)
+    row = await tx.row(
+        "INSERT INTO model (project, model_id, version, trained_ns, pattern, seed, rows_sha256, document)"
+        " SELECT :project, :model_id, COALESCE(MAX(version), 0) + 1, :trained_ns, :pattern, :seed, :rows_sha256,"
+        " :document FROM model WHERE project = :project AND model_id = :model_id RETURNING version",
+        {
+            "project": project,
+            "model_id": model.model_id,
+            "trained_ns": model.trained_ns,
+            "pattern": model.pattern,
+            "seed": model.seed,
+            "rows_sha256": model.rows_sha256,
+            "document": model.document,
+        },
+    )
+    assert row is not None, "an insertion returns its row"
+    await tx.rows(
+        "DELETE FROM model WHERE project = :project AND model_id = :model_id AND version <= :version - :kept",
+        {"project": project, "model_id": model.model_id, "version": row["version"], "kept": VERSIONS_KEPT},
+    )
+    return int(row["version"])
+
+
+async def newest(tx: Connection, project: str, model_id: str) -> StoredModel | None:
+    """The newest version of a model; None: there is none of that name."""
+    row = await tx.row(
+        "SELECT * FROM model WHERE project = :project AND model_id = :model_id ORDER BY version DESC LIMIT 1",
+        {"project": project, "model_id": model_id},
+    )
+    return StoredModel.from_row(row) if row else None
+
+
+async def names(tx: Connection, project: str) -> list[str]:
+    """The names of the project's models, the one trained last first."""
+    rows = await tx.rows(
+        "SELECT model_id FROM model WHERE project = :project GROUP BY model_id ORDER BY MAX(trained_ns) DESC, model_id",
+        {"project": project},
+    )
+    return [row["model_id"] for row in rows]
+
+
+class NewPrediction(NamedTuple):
+    """What a model says of a run, or (`task_id` not empty) of a task, that has not ended."""
+
+    run_id: str
+    task_id: str
+    target: str
+    value: float
+    low: float
+    high: float
+    level: float
+
+
+_UNENDED = (
+    "SELECT 1 FROM run WHERE run.run_id = :run_id AND run.project = :project AND finished_ns IS NULL"
+    " AND (:task_id = '' OR EXISTS (SELECT 1 FROM task WHERE task.task_id = :task_id AND task.run_id = :run_id"
+    "                               AND task.finished_ns IS NULL))"
+)
+
+
+async def predict(
+    tx: Connection, project: str, model: StoredModel, predictions: Sequence[NewPrediction], now_ns: int
+) -> int:
+    """Record what was predicted, of each run and task what was said first; returns how many rows were written. What is
+    said of something that has ended is no prediction and is left out."""
+    written = 0
+    for prediction in predictions:
+        rows = await tx.rows(
+            "INSERT INTO prediction (project, model_id, version, made_ns, run_id, task_id, target, value, low, high,"
+            " level) SELECT :project, :model_id, :version, :now, :run_id, :task_id, :target, :value, :low, :high,"
+            f" :level WHERE EXISTS ({_UNENDED}) ON CONFLICT DO NOTHING RETURNING 1",
+            {
+                "project": project,
+                "model_id": model.model_id,
+                "version": model.version,
+                "now": now_ns,
+                **prediction._asdict(),
+            },
+        )
+        written += len(rows)
+    return written
+
+
+_OF_TASK = (
+    " FROM attempt WHERE attempt.task_id = prediction.task_id AND attempt.final"
+    " AND attempt.status IN ('succeeded', 'failed')"
+)
+_OF_CALLS = (
+    "SELECT CASE WHEN COUNT(*) = COUNT(input_tokens + output_tokens) THEN SUM(input_tokens + output_tokens) END"
+    " FROM usage WHERE usage.run_id = prediction.run_id"
+)
+_FIRST_END = (
+    " FROM run_measure WHERE run_measure.run_id = prediction.run_id AND run_measure.status <> 'cancelled'"
+    " ORDER BY run_measure.ended_ns LIMIT 1"
+)
+# As `store.observations` counts what models are trained on.
+_HAPPENED = {
+    ("task", "duration_s"): f"(SELECT exec_ns / 1e9{_OF_TASK})",
+    ("task", "success"): f"(SELECT attempt.status = 'succeeded'{_OF_TASK})",
+    ("task", "tokens"): f"({_OF_CALLS} AND usage.task_id = prediction.task_id"
+    f" AND usage.number = (SELECT number{_OF_TASK}))",
+    ("run", "duration_s"): f"(SELECT makespan_ns / 1e9{_FIRST_END})",
+    ("run", "success"): f"(SELECT status = 'succeeded'{_FIRST_END})",
+    ("run", "tokens"): f"({_OF_CALLS} AND usage.opened_ns <= (SELECT ended_ns{_FIRST_END}))",
+}
+_ENDED = {
+    "task": "EXISTS (SELECT 1 FROM task WHERE task.task_id = prediction.task_id AND task.finished_ns IS NOT NULL)",
+    "run": "EXISTS (SELECT 1 FROM run_measure WHERE run_measure.run_id = prediction.run_id)",
+}
+
+
+async def score(tx: Connection, project: str, now_ns: int) -> int:
+    """Look up what became of the runs and tasks that predictions are about; returns of how many it is known now that
+    they ended. Runs must have been measured."""
+    scored = 0
+    for (level, target), happened in _HAPPENED.items():
+        rows = await tx.rows(
+            f"UPDATE prediction SET actual = {happened}, scored_ns = :now"
+            " WHERE project = :project AND scored_ns IS NULL AND target = :target"
+            f" AND (task_id = '') = :whole AND {_ENDED[level]} RETURNING 1",
+            {"project": project, "now": now_ns, "target": target, "whole": level == "run"},
+        )
+        scored += len(rows)
+    return scored
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Of the newest scored predictions: how many there are, and how many of what happened lay in their intervals."""
+
+    n: int
+    inside: int
+
+
+async def coverage(tx: Connection, project: str, model_id: str | None, target: str, most: int) -> Coverage:
+    """Of the newest `most` predictions of `target` by one model (None: by any) of which it is known what happened."""
+    row = await tx.row(
+        "SELECT COUNT(*) AS n, TOTAL(actual BETWEEN low AND high) AS inside FROM (SELECT actual, low, high"
+        " FROM prediction WHERE project = :project AND (:model_id IS NULL OR model_id = :model_id)"
+        " AND target = :target AND actual IS NOT NULL ORDER BY scored_ns DESC, prediction_id DESC LIMIT :most)",
+        {"project": project, "model_id": model_id, "target": target, "most": most},
+    )
+    return Coverage(row["n"], int(row["inside"])) if row else Coverage(0, 0)
+
+
+async def subject(tx: Connection, project: str, run_id: str, task_id: str | None) -> dict[str, Any] | None:
+    """What is known of a run, or of its task, before it has ended, by the names of `store.observations.Observation`;
+    None: the project has none."""
+    row = await tx.row(
+        "SELECT run.kind, run.task AS run_text, LENGTH(CAST(run.task AS BLOB)) + LENGTH(CAST(run.context AS BLOB))"
+        "  AS run_bytes, COALESCE(run.shape, swarm.topology) AS topology, swarm.strategy,"
+        " run.backend ->> 'name' AS backend, run.backend ->> 'model' AS model, run.max_parallel AS concurrency,"
+        " (SELECT COUNT(*) FROM agent WHERE agent.swarm_id = run.swarm_id AND agent.left_ns IS NULL) AS agents,"
+        " (SELECT MAX(ordinal) + 1 FROM task WHERE task.run_id = run.run_id) AS tasks, task.mode, task.text"
+        " FROM run LEFT JOIN swarm ON swarm.swarm_id = run.swarm_id"
+        " LEFT JOIN task ON task.run_id = run.run_id AND task.task_id = :task_id"
+        " WHERE run.run_id = :run_id AND run.project = :project",
+        {"project": project, "run_id": run_id, "task_id": task_id},
+    )
+    if row is None or (task_id is not None and row["mode"] is None):
+        return None
+    whole = task_id is None
+    return {
+        "level": "run" if whole else "task",
+        "mode": row["kind"] if whole else row["mode"],
+        "text": row["run_text"] if whole else row["text"],
+        "prompt_bytes": row["run_bytes"] if whole else None,
+        **{name: row[name] for name in ("topology", "strategy", "backend", "model", "concurrency", "tasks")},
+        "agents": row["agents"] or None,
+    }
+

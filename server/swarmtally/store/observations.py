@@ -1,0 +1,205 @@
+"""What runs and tasks that ended took, with what they were: the rows that models are trained on."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from swarmtally.domain.clock import NS_PER_S
+from swarmtally.domain.run import RunKind
+from swarmtally.domain.timeframe import Timeframe
+from swarmtally.store.connection import Connection, Row, as_json
+
+TEXT_LIMIT = 2_000
+"""The most that is read of a task's text, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A task or a run that ended; None where that was not recorded or cannot be told any more.
+
+    Of a task it is about the attempt that ended it: `duration_s` is its exec, `tokens` and `prompt_bytes` those of its
+    calls and of the first of them. Of a run it is about what came before it ended first: `duration_s` is its makespan,
+    `mode` its kind, `prompt_bytes` the size of its task and shared context.
+    """
+
+    at_ns: int
+    level: str
+    duration_s: float
+    success: bool
+    tokens: int | None
+    """Input and output."""
+    mode: str
+    topology: str | None
+    strategy: str | None
+    backend: str | None
+    model: str | None
+    agents: int | None
+    """That were in the swarm: when the task was claimed, or at any time of the run."""
+    concurrency: int | None
+    prompt_bytes: int | None
+    tasks: int
+    """Of the run."""
+    text: str
+
+
+_USED = (
+    "(SELECT CASE WHEN COUNT(*) = COUNT(input_tokens + output_tokens) THEN SUM(input_tokens + output_tokens) END"
+    " FROM usage WHERE usage.run_id = run.run_id"
+)
+"""Tokens of calls; NULL where those of one of them are not known."""
+
+_OF_RUN = (
+    "run.swarm_id, COALESCE(run.shape, swarm.topology) AS topology, swarm.strategy, run.backend ->> 'name' AS backend,"
+    " run.backend ->> 'model' AS model, run.max_parallel AS concurrency"
+)
+
+
+async def of_tasks(tx: Connection, project: str, timeframe: Timeframe, limit: int) -> list[Observation]:
+    """The project's tasks that succeeded or failed in the timeframe, those of the newest runs first; calibrations left
+    out."""
+    rows = await tx.rows(
+        # CROSS JOIN keeps this order of loops: runs by their index, newest first, until there are enough.
+        f"SELECT attempt.committed_ns AS at_ns, attempt.claimed_ns AS since_ns, attempt.claimed_ns AS until_ns,"
+        " attempt.exec_ns AS took_ns, attempt.status = 'succeeded' AS success, task.mode,"
+        f" substr(task.text, 1, {TEXT_LIMIT}) AS text, {_OF_RUN},"
+        f" {_USED} AND usage.task_id = task.task_id AND usage.number = attempt.number) AS tokens,"
+        " (SELECT prompt_bytes FROM usage WHERE usage.run_id = run.run_id AND usage.task_id = task.task_id"
+        "  AND usage.number = attempt.number ORDER BY usage_id LIMIT 1) AS prompt_bytes,"
+        " (SELECT MAX(ordinal) + 1 FROM task AS other WHERE other.run_id = run.run_id) AS tasks"
+        " FROM run LEFT JOIN swarm ON swarm.swarm_id = run.swarm_id"
+        " CROSS JOIN task ON task.run_id = run.run_id"
+        " CROSS JOIN attempt ON attempt.task_id = task.task_id AND attempt.final"
+        "  AND attempt.status IN ('succeeded', 'failed')"
+        " WHERE run.project = :project AND run.kind <> :calibration AND attempt.exec_ns > 0"
+        " AND attempt.committed_ns BETWEEN :since AND :until"
+        " ORDER BY run.created_ns DESC, run.run_id DESC, task.ordinal DESC LIMIT :limit",
+        _bound(project, timeframe, limit),
+    )
+    return await _observed(tx, "task", rows)
+
+
+async def of_runs(tx: Connection, project: str, timeframe: Timeframe, limit: int) -> list[Observation]:
+    """The project's runs that succeeded or failed in the timeframe, the newest first, each as it ended first; what
+    somebody cancelled says nothing. They must have been measured."""
+    rows = await tx.rows(
+        "SELECT run_measure.ended_ns AS at_ns, run_measure.begun_ns AS since_ns, run_measure.ended_ns AS until_ns,"
+        " run_measure.makespan_ns AS took_ns, run_measure.status = 'succeeded' AS success, run.kind AS mode,"
+        f" substr(run.task, 1, {TEXT_LIMIT}) AS text, {_OF_RUN},"
+        f" {_USED} AND usage.opened_ns <= run_measure.ended_ns) AS tokens,"
+        " LENGTH(CAST(run.task AS BLOB)) + LENGTH(CAST(run.context AS BLOB)) AS prompt_bytes,"
+        " run_measure.succeeded + run_measure.failed + run_measure.cancelled AS tasks"
+        " FROM run_measure JOIN run ON run.run_id = run_measure.run_id"
+        " LEFT JOIN swarm ON swarm.swarm_id = run.swarm_id"
+        " WHERE run_measure.project = :project AND run_measure.kind <> :calibration AND makespan_ns > 0"
+        " AND run_measure.status IN ('succeeded', 'failed') AND run_measure.ended_ns BETWEEN :since AND :until"
+        " AND NOT EXISTS (SELECT 1 FROM run_measure AS earlier WHERE earlier.run_id = run_measure.run_id"
+        "                 AND earlier.ended_ns < run_measure.ended_ns)"
+        " ORDER BY run_measure.ended_ns DESC, run_measure.run_id DESC LIMIT :limit",
+        _bound(project, timeframe, limit),
+    )
+    return await _observed(tx, "run", rows)
+
+
+def _bound(project: str, timeframe: Timeframe, limit: int) -> dict[str, Any]:
+    return {
+        "project": project,
+        "calibration": RunKind.CALIBRATION,
+        "since": timeframe.since_ns,
+        "until": timeframe.until_ns,
+        "limit": limit,
+    }
+
+
+async def _observed(tx: Connection, level: str, rows: Sequence[Row]) -> list[Observation]:
+    presences = await _presences(tx, sorted({row["swarm_id"] for row in rows}))
+    return [_observation(level, row, presences.get(row["swarm_id"])) for row in rows]
+
+
+def _observation(level: str, row: Row, presence: "_Presence | None") -> Observation:
+    return Observation(
+        at_ns=row["at_ns"],
+        level=level,
+        duration_s=row["took_ns"] / NS_PER_S,
+        success=bool(row["success"]),
+        tokens=row["tokens"],
+        mode=row["mode"],
+        topology=row["topology"],
+        strategy=row["strategy"],
+        backend=row["backend"],
+        model=row["model"],
+        # Agents that were deleted with their swarm are not known; nobody worked without any.
+        agents=(presence.during(row["since_ns"], row["until_ns"]) or None) if presence else None,
+        concurrency=row["concurrency"],
+        prompt_bytes=row["prompt_bytes"],
+        tasks=row["tasks"],
+        text=row["text"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Presence:
+    """When a swarm's agents joined and left, ascending."""
+
+    joined_ns: Sequence[int]
+    left_ns: Sequence[int]
+
+    def during(self, since_ns: int, until_ns: int) -> int:
+        """How many were in the swarm at some time from `since_ns` to `until_ns`."""
+        return bisect_right(self.joined_ns, until_ns) - bisect_left(self.left_ns, since_ns)
+
+
+async def _presences(tx: Connection, swarm_ids: Sequence[str]) -> Mapping[str, _Presence]:
+    rows = await tx.rows(
+        "SELECT swarm_id, created_ns, left_ns FROM agent WHERE swarm_id IN (SELECT value FROM json_each(:ids))",
+        {"ids": as_json(swarm_ids)},
+    )
+    joined: dict[str, list[int]] = {}
+    left: dict[str, list[int]] = {}
+    for row in rows:
+        joined.setdefault(row["swarm_id"], []).append(row["created_ns"])
+        if row["left_ns"] is not None:
+            left.setdefault(row["swarm_id"], []).append(row["left_ns"])
+    return {
+        swarm_id: _Presence(sorted(times), sorted(left.get(swarm_id, ()))) for swarm_id, times in joined.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What the calls of a model that have a price cost, and the tokens they used."""
+
+    cost_nanousd: int
+    tokens: int
+    calls: int
+
+
+async def price(tx: Connection, project: str, model: str | None, timeframe: Timeframe) -> Price | None:
+    """Of the project's calls to `model` (None: to any) that were answered in the timeframe; None: none has a price."""
+    row = await tx.row(
+        "SELECT SUM(cost_nanousd) AS cost_nanousd, SUM(input_tokens + output_tokens) AS tokens, COUNT(*) AS calls"
+        " FROM run JOIN usage ON usage.run_id = run.run_id WHERE run.project = :project"
+        " AND (:model IS NULL OR usage.model = :model) AND usage.closed_ns BETWEEN :since AND :until"
+        " AND cost_nanousd IS NOT NULL AND input_tokens + output_tokens > 0",
+        {"project": project, "model": model, "since": timeframe.since_ns, "until": timeframe.until_ns},
+    )
+    return Price(row["cost_nanousd"], row["tokens"], row["calls"]) if row and row["calls"] else None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The most resident memory of 95 % of the samples of processes that executed runs, their children included."""
+
+    rss_bytes: int
+    samples: int
+
+
+async def memory(tx: Connection, project: str) -> Memory | None:
+    """Of the project's samples that are kept; None: there are none."""
+    row = await tx.row(
+        "WITH known AS (SELECT rss_bytes, ROW_NUMBER() OVER (ORDER BY rss_bytes) AS place, COUNT(*) OVER () AS n"
+        "  FROM resource_sample WHERE project = :project AND rss_bytes IS NOT NULL)"
+        " SELECT rss_bytes, n FROM known WHERE place * 100 >= n * 95 ORDER BY place LIMIT 1",
+        {"project": project},
+    )
+    return Memory(row["rss_bytes"], row["n"]) if row else None
