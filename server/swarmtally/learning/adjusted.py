@@ -44,10 +44,9 @@ def regress(values: Floats, target: Floats, runs: Sequence[str]) -> Coefficients
         # Otherwise the directions that no row shows would be left out of the decomposition.
         scaled = np.vstack([scaled, np.zeros((len(length) - len(scaled), len(length)))])
     basis, strength, directions = np.linalg.svd(scaled, full_matrices=False)
-    basis = basis[: len(values)]
     rank = int((strength > _RANK * strength[0]).sum())
     hidden = directions[rank:]
-    basis, weights = basis[:, :rank], (directions[:rank].T / strength[:rank]) / length[:, None]
+    basis, weights = basis[: len(values), :rank], (directions[:rank].T / strength[:rank]) / length[:, None]
     found = basis.T @ target
     pulls, carried, alone = _jackknife(basis, target - basis @ found, runs, weights)
     value = weights @ found
@@ -82,7 +81,7 @@ def _jackknife(
             only = axes[:, held > _ALONE]
             alone |= (np.abs(weights @ only) > _APART * np.abs(weights).max(axis=1, keepdims=True)).any(axis=1)
             inverse = np.where(held > _ALONE, 0, 1 / np.maximum(1 - held, 1e-12))
-            change = axes @ (inverse * (axes.T @ (own.T @ left)))
+            change: Floats = axes @ (inverse * (axes.T @ (own.T @ left)))
         elif len(left) == 1:
             change = own[0] * (left[0] / (1 - np.trace(share)))
         else:

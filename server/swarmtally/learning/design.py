@@ -7,6 +7,7 @@ from math import log2
 
 import numpy as np
 
+from swarmtally.domain.clock import NS_PER_S
 from swarmtally.learning.fitting import Floats
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, TrainingRow
 
@@ -50,7 +51,8 @@ class Design:
     values: Floats
     runs: tuple[str, ...]
     levels: dict[str, tuple[Level, ...]]
-    """Of each factor that is a name, most common first; the first is what the others are compared with."""
+    """Of each factor that is a name, most common first, those too rare for an effect last; the others are compared with
+    the first."""
 
     def at(self, factor: str) -> list[int]:
         """The columns whose effects are that factor's."""
@@ -64,7 +66,7 @@ def design(rows: Sequence[TrainingRow]) -> Design:
     levels = {factor: _levels(rows, runs, factor) for factor in CATEGORIES}
     for factor in CATEGORIES:
         own = [getattr(row, factor) for row in rows]
-        usual = [level.name for level in levels[factor] if _usable(level)][:MAX_LEVELS]
+        usual = [level.name for level in levels[factor] if usable(level)][:MAX_LEVELS]
         for level in usual[1:]:
             columns.append(Column(factor, level))
             values.append(np.array([value == level for value in own], dtype=np.float64))
@@ -79,7 +81,8 @@ def design(rows: Sequence[TrainingRow]) -> Design:
             columns.append(Column(factor))
             values.append(np.array([middle if value is None else log2(max(1, value)) for value in amounts]))
             _add_rest(columns, values, factor, [not each for each in known])
-    if rows[0].at_ns != rows[-1].at_ns:
+    # Rows without a time have their place instead, and who wrote them down in that order may have sorted them.
+    if NS_PER_S < rows[0].at_ns < rows[-1].at_ns:
         columns.append(Column(WHEN, shown=False))
         values.append(np.linspace(-1, 1, len(rows)))
     return Design(tuple(columns), np.column_stack(values), runs, levels)
@@ -91,7 +94,8 @@ def _add_rest(columns: list[Column], values: list[Floats], factor: str, marked: 
         values.append(np.array(marked, dtype=np.float64))
 
 
-def _usable(level: Level) -> bool:
+def usable(level: Level) -> bool:
+    """Whether there are rows and runs enough for an effect."""
     return level.rows >= MIN_LEVEL_ROWS and level.runs >= MIN_LEVEL_RUNS
 
 
@@ -99,5 +103,5 @@ def _levels(rows: Sequence[TrainingRow], runs: Sequence[str], factor: str) -> tu
     named = [(getattr(row, factor), run) for row, run in zip(rows, runs, strict=True)]
     counts = Counter(name for name, _ in named if name is not None)
     apart = Counter(name for name, _ in set(named) if name is not None)
-    ordered = sorted(counts, key=lambda name: (-counts[name], name))
-    return tuple(Level(name, counts[name], apart[name]) for name in ordered)
+    found = [Level(name, counts[name], apart[name]) for name in counts]
+    return tuple(sorted(found, key=lambda level: (not usable(level), -level.rows, level.name)))

@@ -15,7 +15,7 @@ from swarmtally.domain.swarm import Strategy, Topology
 from swarmtally.domain.text import counted
 from swarmtally.learning.adjusted import Coefficients, regress
 from swarmtally.learning.answers import Insufficient, Interval
-from swarmtally.learning.design import MIN_LEVEL_ROWS, MIN_LEVEL_RUNS, Column, Design, design
+from swarmtally.learning.design import MAX_LEVELS, MIN_LEVEL_ROWS, MIN_LEVEL_RUNS, Column, Design, design, usable
 from swarmtally.learning.fitting import Floats
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, Target, TrainingRow, known
 
@@ -132,6 +132,10 @@ class _Telling:
             number = told.get(level.name)
             if number is not None:
                 yield self._effect(factor, level.rows, self._answer(number), level.name, against)
+                continue
+            if usable(level):
+                beyond = Insufficient("rows", f"beyond the {MAX_LEVELS} most common", ())
+                yield self._effect(factor, level.rows, beyond, level.name, against)
                 continue
             short = max(MIN_LEVEL_RUNS - level.runs, MIN_LEVEL_ROWS - level.rows, 1)
             more = f"make at least {counted(short, 'more run')} with {factor} {level.name}"

@@ -72,7 +72,9 @@ def _section(source: Source, level: Level, rows: Sequence[TrainingRow], seed: in
     categories = {name: _seen(rows, name) for name in CATEGORIES}
     amounts = {name: made for name in AMOUNTS if (made := _amounts(rows, name)) is not None}
     targets = {target: train(rows, target, seed) for target in TARGETS}
-    return Section(source, level, len(rows), {name: seen for name, seen in categories.items() if seen}, amounts, targets)
+    return Section(
+        source, level, len(rows), {name: seen for name, seen in categories.items() if seen}, amounts, targets
+    )
 
 
 def _seen(rows: Sequence[TrainingRow], name: str) -> dict[Any, int]:

@@ -160,9 +160,7 @@ async def _presences(tx: Connection, swarm_ids: Sequence[str]) -> Mapping[str, _
         joined.setdefault(row["swarm_id"], []).append(row["created_ns"])
         if row["left_ns"] is not None:
             left.setdefault(row["swarm_id"], []).append(row["left_ns"])
-    return {
-        swarm_id: _Presence(sorted(times), sorted(left.get(swarm_id, ()))) for swarm_id, times in joined.items()
-    }
+    return {swarm_id: _Presence(sorted(times), sorted(left.get(swarm_id, ()))) for swarm_id, times in joined.items()}
 
 
 @dataclass(frozen=True, slots=True)
