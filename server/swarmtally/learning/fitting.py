@@ -18,6 +18,9 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 _STEPS = 60
 """Every fit seen took fewer steps; one more changes nothing."""
 
+_SAME = 1e-9
+"""Less than this is no difference in work, but rounding."""
+
 _SIGMAS = (0.0, 0.01, 0.03, 0.1, 0.3, 0.6, 0.95)
 _KAPPAS = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Where fits begin: the best of these pairs."""
@@ -34,25 +37,40 @@ class Cells:
     weight: Floats
     mean: Floats
     kind: Ints
+    work: Floats
+    """Mean size of what was to be done, as its logarithm, apart from the mean of all rows; 0 where it is not known."""
     scatter: float
-    """Sum of squared distances of the rows from their cells' means."""
+    """Sum of squared distances of the rows from their cells' means, and from the line over their work."""
+    spread: float
+    """Root of the sum of squared distances of the rows' work from their cells' means; 0: work explains nothing."""
     every_size: tuple[int, ...]
     """Sizes that were seen, also those left out; ascending."""
 
     @classmethod
-    def of(cls, points: Sequence[tuple[int, float]], kinds: Sequence[Hashable]) -> "Cells":
-        """From (number at once, log throughput) and the kind of each."""
-        found: dict[Hashable, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-        for (n, value), kind in zip(points, kinds, strict=True):
-            found[kind][n].append(value)
+    def of(
+        cls, points: Sequence[tuple[int, float]], kinds: Sequence[Hashable], work: Sequence[float | None]
+    ) -> "Cells":
+        """From (number at once, log throughput), the kind of each, and the logarithm of how much it had to do.
+
+        Runs with more to do take longer whatever their size: how much is the slope of the rows within cells, where
+        kind and number at once are the same, and is taken off.
+        """
+        found: dict[Hashable, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for number, ((n, _), kind) in enumerate(zip(points, kinds, strict=True)):
+            found[kind][n].append(number)
         compared = [sizes for sizes in found.values() if len(sizes) > 1]
-        cells = [(n, values, number) for number, sizes in enumerate(compared) for n, values in sorted(sizes.items())]
+        cells = [(n, rows, kind) for kind, sizes in enumerate(compared) for n, rows in sorted(sizes.items())]
+        values = [np.array([points[row][1] for row in rows]) for _, rows, _ in cells]
+        sizes, slope, spread = _slope(values, [[work[row] for row in rows] for _, rows, _ in cells])
+        adjusted = [value - slope * size for value, size in zip(values, sizes, strict=True)]
         return cls(
             n=np.array([n for n, _, _ in cells], dtype=np.float64),
-            weight=np.array([len(values) for _, values, _ in cells], dtype=np.float64),
-            mean=np.array([np.mean(values) for _, values, _ in cells], dtype=np.float64),
-            kind=np.array([number for _, _, number in cells], dtype=np.int64),
-            scatter=float(sum(np.var(values) * len(values) for _, values, _ in cells)),
+            weight=np.array([len(rows) for _, rows, _ in cells], dtype=np.float64),
+            mean=np.array([value.mean() for value in adjusted], dtype=np.float64),
+            kind=np.array([kind for _, _, kind in cells], dtype=np.int64),
+            work=np.array([size.mean() for size in sizes], dtype=np.float64),
+            scatter=float(sum(np.var(value) * len(value) for value in adjusted)),
+            spread=spread,
             every_size=tuple(sorted({n for n, _ in points})),
         )
 
@@ -63,6 +81,11 @@ class Cells:
     @property
     def count(self) -> int:
         return len(self.n)
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of `scatter`."""
+        return self.rows - self.count - (self.spread > 0)
 
     @property
     def kinds(self) -> int:
@@ -84,7 +107,7 @@ class Cells:
 
     def _faster(self, size: int, smaller: int) -> bool:
         """Compared within each kind that has both."""
-        freedom = self.rows - self.count
+        freedom = self.freedom
         if freedom < 1:
             return False
         gain, certainty = 0.0, 0.0
@@ -105,13 +128,28 @@ class Cells:
         """Each cell's share of its kind's rows; shape (cells, kinds)."""
         shares = np.zeros((self.count, self.kinds))
         shares[np.arange(self.count), self.kind] = self.weight
-        return shares / shares.sum(axis=0)
+        shares /= shares.sum(axis=0)
+        return shares
+
+
+def _slope(values: list[Floats], work: list[list[float | None]]) -> tuple[list[Floats], float, float]:
+    """Each row's work apart from the mean of all, what log throughput gains with it within cells, and the root of the
+    sum of squares that this rests on."""
+    told = [size for cell in work for size in cell if size is not None]
+    middle = float(np.mean(told)) if told else 0.0
+    sizes = [np.array([0.0 if size is None else size - middle for size in cell]) for cell in work]
+    apart = [size - size.mean() for size in sizes]
+    squares = float(sum(size @ size for size in apart))
+    if squares <= _SAME:
+        return [np.zeros(len(size)) for size in sizes], 0.0, 0.0
+    slope = float(sum(size @ value for size, value in zip(apart, values, strict=True))) / squares
+    return sizes, slope, sqrt(squares)
 
 
 @dataclass(frozen=True, slots=True)
 class BoundedFit:
-    """One fit a row: sigma, kappa and the sum of squares left, shape (fits,); log lambda of each kind, shape (fits, kinds);
-    the curve at each cell, shape (fits, cells)."""
+    """One fit a row: sigma, kappa and the sum of squares left, shape (fits,); log lambda of each kind, shape
+    (fits, kinds); the curve at each cell, shape (fits, cells)."""
 
     sigma: Floats
     kappa: Floats

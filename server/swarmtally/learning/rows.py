@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 Level: TypeAlias = Literal["task", "run"]
 Target: TypeAlias = Literal["duration_s", "tokens", "success"]
+Source: TypeAlias = Literal["own", "given"]
 
 CATEGORIES = ("mode", "topology", "strategy", "backend", "model")
 """Factors that are names."""
@@ -22,7 +23,7 @@ class TrainingRow:
 
     at_ns: int
     """When it ended; of given rows without a time their order: 1, 2, 3 …"""
-    source: Literal["own", "given"]
+    source: Source
     level: Level
     duration_s: float
     """More than 0."""

@@ -1,14 +1,15 @@
 """How throughput grows with the number that work at once, by the Universal Scalability Law.
 
-X(n) = lambda n / (1 + sigma (n - 1) + kappa n (n - 1)) (N. J. Gunther, *Guerrilla Capacity Planning*, 2007): sigma is the
-share of the work that only one can do at a time, kappa what keeping each other up to date costs. X is greatest at
-n* = sqrt((1 - sigma) / kappa). Fitted by least squares on log X with 0 <= sigma <= 1 and kappa >= 0; lambda is each kind of
-work's own, since kinds differ in size. Intervals are of a parametric bootstrap around the fit, whose noise is as uncertain
-as few rows make it; where sizes scatter more than the rows within them, their scatter counts.
+X(n) = lambda n / (1 + sigma (n - 1) + kappa n (n - 1)) (N. J. Gunther, *Guerrilla Capacity Planning*, 2007): sigma is
+the share of the work that only one can do at a time, kappa what keeping each other up to date costs. X is greatest at
+n* = sqrt((1 - sigma) / kappa). Fitted by least squares on log X with 0 <= sigma <= 1 and kappa >= 0; lambda is each
+kind of work's own, since kinds differ in size. Intervals are of a parametric bootstrap around the fit, whose noise is
+as uncertain as few rows make it; where sizes scatter more than the rows within them, their scatter counts.
 """
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, exp, floor, isfinite, log, sqrt
 
 import numpy as np
@@ -32,9 +33,6 @@ REPLICATES = 1_000
 
 _MISFIT = 0.05
 """Sizes scatter more than their rows explain when that had a smaller chance than this (F test for lack of fit)."""
-
-_MOST = 10_000
-"""The most agents a swarm can have."""
 
 _TINY = 1e-300
 
@@ -80,7 +78,10 @@ class Scalability:
 
 
 def fit_scalability(
-    points: Sequence[tuple[int, float]], kinds: Sequence[Hashable] | None = None, seed: int = 0
+    points: Sequence[tuple[int, float]],
+    kinds: Sequence[Hashable] | None = None,
+    seed: int = 0,
+    work: Sequence[float | None] | None = None,
 ) -> Scalability | Insufficient:
     """The curve through (how many worked at once, throughput per second), one for each run.
 
@@ -88,6 +89,8 @@ def fit_scalability(
         points: n is at least 1, throughput above 0.
         kinds: what kind of work each run was; runs are only compared with others of their kind. None: all alike.
         seed: of the bootstrap; the same points and seed give the same curve.
+        work: how much each run had to do beside the number of its tasks, such as bytes of its prompt, more than 0; what
+            that explains is taken off. None: not known.
 
     Raises:
         ValueError: a point is out of those bounds.
@@ -95,7 +98,9 @@ def fit_scalability(
     for n, throughput in points:
         if n < 1 or not (throughput > 0 and isfinite(throughput)):
             raise ValueError(f"no such point: {n} at once, {throughput} a second")
-    cells = Cells.of([(n, log(x)) for n, x in points], kinds or [None] * len(points))
+    unknown = [None] * len(points)
+    sizes = [None if size is None else log(size) for size in work or unknown]
+    cells = Cells.of([(n, log(x)) for n, x in points], kinds or unknown, sizes)
     refusal = _too_little(len(points), cells)
     if refusal is not None:
         return refusal
@@ -131,7 +136,7 @@ class _Verdict:
 def _verdict(best: Interval, most: int) -> _Verdict:
     if best.high > most:
         at_least = min(most, max(1, floor(best.low)))
-        beyond = min(2 * most, _MOST)
+        beyond = 2 * most
         reason = f"at least {at_least}; try {beyond}: the best number may lie beyond the {most} that were tried"
         return _Verdict(at_least, reason, (runs_with(beyond),))
     if best.high > WIDEST * best.low:
@@ -178,11 +183,11 @@ def _next_sizes(cells: Cells) -> tuple[int, list[int]]:
     sizes = cells.sizes
     at_least = cells.credibly_fastest()
     wanted = MIN_SIZES - len(sizes)
-    tried = [min(sizes[-1] << step, _MOST) for step in range(1, wanted + 1)]
+    tried = [sizes[-1] << step for step in range(1, wanted + 1)]
     if at_least == sizes[-1]:
         return at_least, tried
     # More is not known to be faster: what lies between the sizes says where the curve turns.
-    gaps = sorted(zip(sizes, sizes[1:], strict=False), key=lambda gap: gap[0] - gap[1])
+    gaps = sorted(pairwise(sizes), key=lambda gap: gap[0] - gap[1])
     between = [(low + high) // 2 for low, high in gaps if high - low > 1]
     return at_least, sorted({*between[:wanted], *tried[: max(0, wanted - len(between))]})
 
@@ -208,12 +213,12 @@ def _noise(cells: Cells, fit: BoundedFit) -> Noise:
     from scipy.special import fdtrc
 
     lack, freedom_lack = float(fit.loss[0]), cells.count - 2 - cells.kinds
-    freedom_pure = cells.rows - cells.count
+    freedom_pure = cells.freedom
     if freedom_lack > 0 and freedom_pure > 0 and lack > 0:
         ratio = (lack / freedom_lack) / max(cells.scatter / freedom_pure, _TINY)
         if fdtrc(freedom_lack, freedom_pure, ratio) < _MISFIT:
             return Noise(sqrt(lack / freedom_lack), freedom_lack, misfit=True)
-    freedom = max(1, cells.rows - 2 - cells.kinds)
+    freedom = max(1, cells.rows - 2 - cells.kinds - (cells.spread > 0))
     return Noise(sqrt((lack + cells.scatter) / freedom), freedom, misfit=False)
 
 
@@ -223,6 +228,9 @@ def _drawn(cells: Cells, fit: BoundedFit, noise: Noise, seed: int) -> BoundedFit
     # How large the noise is, is itself only known from so many rows: Student's t instead of the normal distribution.
     deviation = noise.deviation * np.sqrt(noise.freedom / generator.chisquare(noise.freedom, (REPLICATES, 1)))
     off = generator.standard_normal((REPLICATES, cells.count)) * deviation / np.sqrt(cells.weight)
+    if cells.spread:
+        # What more work costs is itself only known from the rows.
+        off += generator.standard_normal((REPLICATES, 1)) * deviation / cells.spread * cells.work
     return fit_cells(cells, fit.fitted + off)
 
 
@@ -230,7 +238,8 @@ def _best(sigma: Floats, kappa: Floats) -> Floats:
     """n*; without kappa there is none, and one alone is the least there can be."""
     squares = np.full(kappa.shape, np.inf)
     np.divide(1 - sigma, kappa, out=squares, where=kappa > 0)
-    return np.maximum(1.0, np.sqrt(squares))
+    found: Floats = np.maximum(1.0, np.sqrt(squares))
+    return found
 
 
 def _interval(value: float, draws: Floats) -> Interval:

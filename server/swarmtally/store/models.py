@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from swarmtally.domain.timeframe import Timeframe
 from swarmtally.store.connection import Connection, Row
 from swarmtally.store.swarms import ensure_project
 
@@ -39,9 +40,7 @@ class GivenRow(NamedTuple):
 _COLUMNS = ", ".join(GivenRow._fields)
 
 
-async def give(
-    tx: Connection, project: str, model_id: str, batch: str, rows: Sequence[GivenRow], now_ns: int
-) -> bool:
+async def give(tx: Connection, project: str, model_id: str, batch: str, rows: Sequence[GivenRow], now_ns: int) -> bool:
     """Keep rows given for a model, and forget the oldest of more than `GIVEN_KEPT`; False, and nothing is changed,
     where the same `batch` was given before."""
     asked = {"project": project, "model_id": model_id, "batch": batch, "kept": GIVEN_KEPT}
@@ -71,7 +70,24 @@ async def given(tx: Connection, project: str, model_id: str, limit: int) -> list
         " ORDER BY given_id DESC LIMIT :limit",
         {"project": project, "model_id": model_id, "limit": limit},
     )
-    found = [GivenRow._make(row[name] for name in GivenRow._fields) for row in reversed(rows)]
+    return _given_rows(rows)
+
+
+async def given_to_any(tx: Connection, project: str, timeframe: Timeframe, limit: int) -> list[GivenRow]:
+    """The rows given for any model until the timeframe's end, in the order they were given; of more than `limit` the
+    last. Those given for two models count once, and those that say when they ended only where that lies in the
+    timeframe."""
+    rows = await tx.rows(
+        f"SELECT {_COLUMNS} FROM given_row WHERE project = :project AND given_ns <= :until"
+        " AND (at_ns IS NULL OR at_ns BETWEEN :since AND :until)"
+        " GROUP BY batch, line ORDER BY MIN(given_id) DESC LIMIT :limit",
+        {"project": project, "since": timeframe.since_ns, "until": timeframe.until_ns, "limit": limit},
+    )
+    return _given_rows(rows)
+
+
+def _given_rows(newest_first: Sequence[Row]) -> list[GivenRow]:
+    found = [GivenRow._make(row[name] for name in GivenRow._fields) for row in reversed(newest_first)]
     return [row._replace(success=None if row.success is None else bool(row.success)) for row in found]
 
 
@@ -264,7 +280,6 @@ async def subject(tx: Connection, project: str, run_id: str, task_id: str | None
         **{name: row[name] for name in ("topology", "strategy", "backend", "model", "concurrency", "tasks")},
         "agents": row["agents"] or None,
     }
-
 
 
 async def first_tasks(tx: Connection, run_id: str, limit: int) -> list[str]:
