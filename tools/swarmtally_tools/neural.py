@@ -156,7 +156,7 @@ def _training_reasons(trained: Trained, epochs: int | None) -> Iterator[tuple[st
     if epochs is not None:
         yield (
             "epochs",
-            "models are fitted until they converge, and later rows decide how many trees; nothing ran in epochs",
+            "nothing ran in epochs: models are fitted until they converge, and later rows decide which one",
         )
     if trained.again:
         yield "accepted", "these rows had been given to this model before, so they were not added again"

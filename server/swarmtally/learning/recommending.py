@@ -9,7 +9,7 @@ from swarmtally.learning.curve import Curve
 from swarmtally.learning.patterns import PIPELINE
 from swarmtally.learning.predict import Predictor, predict
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, Target
-from swarmtally.learning.sections import TARGETS, Section
+from swarmtally.learning.sections import TARGETS, Section, untaught
 from swarmtally.learning.understanding import COMPLEXITY, Reading
 
 CHOSEN = ("topology", "strategy", "concurrency")
@@ -92,7 +92,7 @@ def _candidates(sections: Sequence[Section], reading: Reading) -> list[Section]:
     mode = reading.settings.get("mode")
     tasks_first = any(section.level == "task" and mode in section.categories.get("mode", ()) for section in sections)
     order = ("task", "run") if tasks_first else ("run", "task")
-    asked = [section for section in sections if level in (None, section.level)] or list(sections)
+    asked = [section for section in sections if level in (None, section.level)] or [untaught(level)]
     return sorted(asked, key=lambda section: (order.index(section.level), section.source != "own"))
 
 

@@ -81,6 +81,12 @@ def _section(
     return Section(source, level, len(rows), seen, amounts, targets, curves)
 
 
+def untaught(level: Level) -> Section:
+    """Of a level that the model was not trained on."""
+    missing = Insufficient("rows", f"this model learned nothing of {level}s; train it with another pattern_type", ())
+    return Section("own", level, 0, {}, {}, dict.fromkeys(TARGETS, missing), {})
+
+
 def _nothing(level: Level) -> Insufficient:
     return Insufficient(
         "rows",
