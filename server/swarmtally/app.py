@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from swarmtally.preparing import Prepared
     from swarmtally.sparc.modes import ModeCatalog
     from swarmtally.sparc.queue import QueuedTask
+    from swarmtally.training import Training
 
 
 class App:
@@ -133,6 +134,12 @@ class App:
                 FolderShelf(),
             )
         return self._packets
+
+    def training(self) -> "Training":
+        """Who trains and asks the project's models."""
+        from swarmtally.training import Training
+
+        return Training(self.database, self.clock, self.settings.project, self.books().close)
 
     def books(self) -> "Bookkeeper":
         """Who measures runs that ended."""
@@ -268,6 +275,7 @@ class App:
         new = replace(ready.new, shape=shape, shape_reason=why)
         plan = await expecting(self.database, self.clock, self.settings.project, ready.plan)
         run_id = await runs.start(new, plan, swarm, ready.roles)
+        self._group.start_soon(self.training().foresee, run_id)
         return Started(run_id, swarm, made, ready.info is None, ready.note)
 
     async def dry_run(self, request: SparcRequest) -> "DryRun":
@@ -327,6 +335,7 @@ class App:
         new = NewRun(RunKind.QUEUE, queue_title(queue), (), None, choice, shape, why)
         plan = await expecting(self.database, self.clock, self.settings.project, queue)
         run_id = await runs.start(new, plan, swarm, [task.role for task in queue])
+        self._group.start_soon(self.training().foresee, run_id)
         return Started(run_id, swarm, made_swarm=False, host_driven=choice.name == HOST)
 
     def patience(self, wait_s: float) -> float | None:

@@ -45,6 +45,12 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "token_usage": {"operation": "batch", "timeframe": "7d", "group_by": "mode"},
     "health_check": {"components": ["all"]},
     "bottleneck_analyze": {"component": "swarm", "metrics": ["cpu", "memory"], "timeframe": "24h"},
+    "neural_train": {
+        "pattern_type": "optimization",
+        "training_data": [{"duration_s": 12.5, "agents": 4, "mode": "coder", "success": True}],
+    },
+    "neural_patterns": {"action": "analyze", "operation": "parallel_execution"},
+    "neural_predict": {"input": "project_complexity: high, team_size: 5"},
 }
 """Arguments of the example on each page. In this order they work one after the other in a new project that has a
 host-driven run; tests run them."""

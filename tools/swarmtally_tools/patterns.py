@@ -211,7 +211,9 @@ async def neural_patterns(
     return _view(app.settings.project, action, operation, frame, as_of_ns, found)
 
 
-def _view(project: str, action: Action, operation: About, frame: Timeframe, as_of_ns: int, found: "Found") -> PatternsView:
+def _view(
+    project: str, action: Action, operation: About, frame: Timeframe, as_of_ns: int, found: "Found"
+) -> PatternsView:
     operations = [_operation(each, seen) for each, seen in found.seen.items()]
     effects = sorted(_effects(found.patterns.patterns), key=_weight)
     curves = [_curve(curve) for curve in found.patterns.curves]

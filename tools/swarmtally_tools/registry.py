@@ -25,6 +25,9 @@ MODULES = {
     "token_usage": "tokens",
     "health_check": "health",
     "bottleneck_analyze": "bottleneck",
+    "neural_train": "neural",
+    "neural_patterns": "patterns",
+    "neural_predict": "neural",
 }
 """Tool name → module of this package. A test holds it against each module's TOOLS."""
 

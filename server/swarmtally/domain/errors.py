@@ -15,6 +15,7 @@ SwarmError
 ├── PathRefused               a path lies outside the allowed roots
 ├── ModelMissing              the embedded model is not there, or not what was asked for
 ├── NoBackend                 nothing can do the work: no model, no key
+├── TrainingBroken            the process that trained a model was ended
 ├── BackendFailure            a call failed (transient or final)
 │   └── ContextExceeded       the prompt did not fit the model's context
 └── StoreError
@@ -116,6 +117,14 @@ class ModelMissing(SwarmError):
 
 class NoBackend(SwarmError):
     """Nothing can do the work: no model was named, no key is set, no embedded model was pulled."""
+
+
+class TrainingBroken(SwarmError):
+    def __init__(self, status: int | None) -> None:
+        super().__init__(
+            f"the process that trained the model ended with status {status} before it was done; nothing was kept: try "
+            "again, with more free memory where there was too little"
+        )
 
 
 class FailureCause(StrEnum):

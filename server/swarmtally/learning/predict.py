@@ -1,5 +1,260 @@
 """Train a model on rows, and ask it: an answer has an interval that later rows have tested, or says what is missing."""
 
-from swarmtally.learning.answers import Insufficient, Interval, Prediction
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, exp, log
+from typing import Any
 
-__all__ = ["Insufficient", "Interval", "Prediction"]
+import numpy as np
+
+from swarmtally.learning.answers import LEVEL, Insufficient, Interval, Prediction
+from swarmtally.learning.features import encode
+from swarmtally.learning.later import BRIER, LOG_ERROR, Tested, coverage_of, offsets, skill_of, tested
+from swarmtally.learning.learners import (
+    Kind,
+    Learners,
+    LogisticLearner,
+    Material,
+    MediansLearner,
+    RatesLearner,
+    RidgeLearner,
+    TreesLearner,
+)
+from swarmtally.learning.models import Linear, Medians, Odds, Rates, Trees
+from swarmtally.learning.ranges import Range, Scope, beyond, checked, scope_of
+from swarmtally.learning.rows import CATEGORIES, Level, Target, TrainingRow, known
+
+__all__ = ["Insufficient", "Interval", "Prediction", "Predictor", "Range", "predict", "train"]
+
+LEAST_ROWS = 30
+"""Fewer teach nothing."""
+
+LEAST_RIDGE = 50
+"""Fewer are told by shrunken medians."""
+
+LEAST_TREES = 1_000
+MANY = 20_000
+"""From here on one penalty does as well as another."""
+
+LEAST_OUTCOMES = 5
+"""Successes and failures each, below which only rates are told."""
+
+WIDEST = 4.0
+"""Upper bound / lower bound, at most."""
+
+MOST_MORE = 10_000
+"""More runs than that are not asked for."""
+
+Z_LEVEL = 1.6448536269514722
+"""The normal distribution's 95 % quantile: half of a two-sided interval of `LEVEL`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """What rows taught about one target; plain numbers, asked without any library's model."""
+
+    target: Target
+    kind: Kind
+    level: Level
+    n: int
+    trained_from_ns: int
+    trained_until_ns: int
+    seed: int
+    skill: Interval | None
+    """The share of the group median's absolute log error (success: of the group rate's Brier score) that is saved on
+    later data. None where the model is that rate itself."""
+    coverage: float | None
+    """The share of later rows inside intervals of `LEVEL`; None where too few were tested, and of success, because a
+    single outcome lies in no interval of a probability."""
+    coverage_n: int
+    scope: Scope
+    model: Medians | Linear | Trees | Odds | Rates
+    offsets: tuple[float, float]
+    """From a prediction to its bounds, in the logarithm; (0, 0) of success."""
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        """Of each factor that some rows know."""
+        return self.scope.ranges
+
+
+def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predictor | Insufficient:
+    """The model that rows of their number allow, tested on later ones.
+
+    Args:
+        rows: of one level; the order does not matter, except among rows of the same moment.
+        target: what to learn: seconds, tokens, or success.
+        seed: of what is drawn at random: the same rows, target and seed give the same model.
+
+    Raises:
+        ValueError: the rows are of both levels.
+    """
+    found = known(rows, target)
+    if len({row.level for row in found}) > 1:
+        raise ValueError("tasks and runs last differently: train on rows of one level")
+    if len(found) < LEAST_ROWS:
+        return _too_few(found, rows, target)
+    scope = scope_of(found)
+    encoding = encode(found, scope)
+    values = np.array([_learned(row, target) for row in found])
+    material = Material(found, encoding, encoding.matrix(found), values, seed)
+    bare = Predictor(
+        target,
+        "group_rate",
+        found[0].level,
+        len(found),
+        found[0].at_ns,
+        found[-1].at_ns,
+        seed,
+        None,
+        None,
+        0,
+        scope,
+        RatesLearner().learn(material, len(found)),
+        (0.0, 0.0),
+    )
+    return _of_success(bare, material) if target == "success" else _of_amount(bare, material)
+
+
+def _too_few(found: Sequence[TrainingRow], rows: Sequence[TrainingRow], target: Target) -> Insufficient:
+    level = rows[0].level if rows else "task"
+    told = f"{len(found)} {level}s have a known {target}; at least {LEAST_ROWS} are needed"
+    return Insufficient("rows", told, (f"make at least {LEAST_ROWS - len(found)} more runs",))
+
+
+def _learned(row: TrainingRow, target: Target) -> float:
+    if target == "success":
+        return float(bool(row.success))
+    return log(row.duration_s) if target == "duration_s" else log(max(1, row.tokens or 0))
+
+
+def _of_amount(bare: Predictor, material: Material) -> Predictor:
+    seen = tested(material, _learners(bare.n), LOG_ERROR)
+    coverage, coverage_n = coverage_of(seen)
+    model = seen.chosen.learn(material, bare.n)
+    assert isinstance(model, Medians | Linear | Trees)
+    return replace(
+        bare,
+        kind=seen.chosen.kind,
+        skill=skill_of(seen, bare.seed),
+        coverage=coverage,
+        coverage_n=coverage_n,
+        model=model,
+        offsets=offsets(seen.residuals),
+    )
+
+
+def _learners(n: int) -> Learners:
+    if n < LEAST_RIDGE:
+        return (MediansLearner(),)
+    memories = (None, max(20, n // 5))
+    penalties = (1.0, 10.0, 100.0) if n < MANY else (10.0,)
+    ridges = [RidgeLearner(penalty, memory) for memory in memories for penalty in penalties]
+    return (*ridges, *(TreesLearner(memory) for memory in memories)) if n >= LEAST_TREES else ridges
+
+
+def _of_success(bare: Predictor, material: Material) -> Predictor:
+    succeeded = float(material.target.sum())
+    if bare.n < LEAST_RIDGE or min(succeeded, bare.n - succeeded) < LEAST_OUTCOMES:
+        return bare
+    seen: Tested = tested(material, (LogisticLearner(3.0), LogisticLearner(30.0)), BRIER)
+    skill = skill_of(seen, bare.seed)
+    if skill.low <= 0:
+        return replace(bare, skill=None)
+    model = seen.chosen.learn(material, bare.n)
+    assert isinstance(model, Odds)
+    return replace(bare, kind="logistic", skill=skill, model=model)
+
+
+def predict(predictor: Predictor, query: Mapping[str, Any]) -> Prediction | Insufficient:
+    """What to expect of `query`: settings of factors (`rows.FACTORS`) and `text`; those it lacks are assumed.
+
+    Raises:
+        InvalidInput: the query names something else, or a setting that cannot be.
+    """
+    settings = checked(query)
+    refusal = beyond(predictor.scope, predictor.level, settings) or _without_skill(predictor)
+    if refusal is not None:
+        return refusal
+    assumed = _assumed(predictor.scope, settings)
+    # The moment and the duration of what has not happened; no model looks at them.
+    row = TrainingRow(0, "given", predictor.level, 1.0, **{**assumed, **settings})
+    expected = _expected(predictor, row)
+    similar = predictor.scope.similar(settings)
+    if expected.low * WIDEST < expected.high:
+        return _too_wide(predictor, settings, expected, similar)
+    return Prediction(expected, predictor.n, similar, tuple((factor, str(value)) for factor, value in assumed.items()))
+
+
+def can_vary(predictor: Predictor, factor: str) -> Insufficient | None:
+    """Why settings of `factor` cannot be compared: all rows had the same one."""
+    found = predictor.scope.of(factor)
+    if found is not None and found.varies:
+        return None
+    told = f"only {found.told}" if found else "none that is known"
+    return Insufficient("levels", f"{factor}: the rows had {told}", (f"make at least 2 runs with another {factor}",))
+
+
+def _assumed(scope: Scope, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The most frequent name and the middle amount of each factor in which rows differ and of which nothing is said."""
+    missing = [found for found in scope.ranges if found.factor not in settings and (found.varies or found.names)]
+    return {
+        found.factor: found.names[0][0] if found.factor in CATEGORIES else found.usual
+        for found in missing
+        if found.names or found.factor not in CATEGORIES
+    }
+
+
+def _expected(predictor: Predictor, row: TrainingRow) -> Interval:
+    model = predictor.model
+    if isinstance(model, Rates):
+        from scipy.special import betaincinv
+
+        a, b = model.posterior(row)
+        tail = (1 - LEVEL) / 2
+        return Interval(a / (a + b), float(betaincinv(a, b, tail)), float(betaincinv(a, b, 1 - tail)))
+    middle = float(model.of([row])[0])
+    if isinstance(model, Odds):
+        reach = Z_LEVEL * float(model.spread([row])[0])
+        value, low, high = (1 / (1 + exp(-each)) for each in (middle, middle - reach, middle + reach))
+        return Interval(value, low, high)
+    below, above = predictor.offsets
+    return Interval(exp(middle), exp(middle + below), exp(middle + above))
+
+
+def _without_skill(predictor: Predictor) -> Insufficient | None:
+    """A model that may be no better than the group's median has nothing to say."""
+    skill = predictor.skill
+    if skill is None or skill.low > 0:
+        return None
+    told = (
+        f"the model saves {skill.value:.0%} ({skill.low:.0%} to {skill.high:.0%}) of the error that the median of the "
+        f"same mode makes on later {predictor.level}s (n = {predictor.n}): no skill"
+    )
+    return Insufficient("skill", told, _runs_for_skill(predictor, skill))
+
+
+def _runs_for_skill(predictor: Predictor, skill: Interval) -> tuple[str, ...]:
+    """A gain as large as seen would show in so many more rows; else factors that never varied may tell something."""
+    runs = []
+    if skill.value > 0:
+        # The interval narrows with the root of the rows.
+        more = ceil(predictor.n * ((skill.value - skill.low) / skill.value) ** 2) - predictor.n
+        if 0 < more <= MOST_MORE:
+            runs.append(f"make at least {more} more runs with settings as different as so far")
+    for factor in ("agents", "topology", "mode"):
+        found = predictor.scope.of(factor)
+        if found is not None and not found.varies:
+            runs.append(f"make at least {LEAST_OUTCOMES} runs with another {factor} than {found.told}")
+    return tuple(runs)
+
+
+def _too_wide(predictor: Predictor, settings: Mapping[str, Any], expected: Interval, similar: int) -> Insufficient:
+    told = (
+        f"{predictor.target} is between {expected.low:.3g} and {expected.high:.3g}, "
+        f"{expected.high / max(expected.low, 1e-9):.1f} times as much: wider than {WIDEST:g} times"
+    )
+    named = ", ".join(f"{factor} {value}" for factor, value in settings.items() if factor != "text")
+    more = LEAST_ROWS - similar
+    runs = (f"make at least {more} runs with {named or 'these settings'}",) if more > 0 else ()
+    return Insufficient("width", told, runs)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from swarmtally.learning import curve as curves
 from swarmtally.learning.answers import Insufficient
+from swarmtally.learning.curve import Curve, curve_of
 from swarmtally.learning.predict import Predictor, from_json, to_json, train
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, Level, Target, TrainingRow
 
@@ -50,6 +52,7 @@ class Section:
     """By factor: how many rows had each value."""
     amounts: Mapping[str, Amounts]
     targets: Mapping[Target, Predictor | Insufficient]
+    curve: Curve
 
 
 Told: TypeAlias = Callable[[Section], None]
@@ -72,9 +75,8 @@ def _section(source: Source, level: Level, rows: Sequence[TrainingRow], seed: in
     categories = {name: _seen(rows, name) for name in CATEGORIES}
     amounts = {name: made for name in AMOUNTS if (made := _amounts(rows, name)) is not None}
     targets = {target: train(rows, target, seed) for target in TARGETS}
-    return Section(
-        source, level, len(rows), {name: seen for name, seen in categories.items() if seen}, amounts, targets
-    )
+    seen = {name: values for name, values in categories.items() if values}
+    return Section(source, level, len(rows), seen, amounts, targets, curve_of(rows, seed))
 
 
 def _seen(rows: Sequence[TrainingRow], name: str) -> dict[Any, int]:
@@ -118,6 +120,7 @@ def _section_json(section: Section) -> dict[str, Any]:
             for name, made in section.amounts.items()
         },
         "targets": {target: _learned_json(learned) for target, learned in section.targets.items()},
+        "curve": curves.to_json(section.curve),
     }
 
 
@@ -138,6 +141,7 @@ def _section_of(each: Mapping[str, Any]) -> Section:
             for name, made in each["amounts"].items()
         },
         targets={target: _learned_of(learned) for target, learned in each["targets"].items()},
+        curve=curves.from_json(each["curve"]),
     )
 
 

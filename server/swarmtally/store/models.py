@@ -280,3 +280,22 @@ async def subject(tx: Connection, project: str, run_id: str, task_id: str | None
         **{name: row[name] for name in ("topology", "strategy", "backend", "model", "concurrency", "tasks")},
         "agents": row["agents"] or None,
     }
+
+
+async def first_tasks(tx: Connection, run_id: str, limit: int) -> list[str]:
+    """The ids of a run's first tasks."""
+    rows = await tx.rows(
+        "SELECT task_id FROM task WHERE run_id = :run_id ORDER BY ordinal LIMIT :limit",
+        {"run_id": run_id, "limit": limit},
+    )
+    return [row["task_id"] for row in rows]
+
+
+async def run_of(tx: Connection, project: str, task_id: str) -> str:
+    """The run that a task belongs to; empty where the project has no such task."""
+    row = await tx.row(
+        "SELECT run.run_id FROM task JOIN run ON run.run_id = task.run_id"
+        " WHERE task.task_id = :task_id AND run.project = :project",
+        {"task_id": task_id, "project": project},
+    )
+    return row["run_id"] if row else ""

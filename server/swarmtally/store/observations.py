@@ -18,8 +18,8 @@ TEXT_LIMIT = 2_000
 class Observation:
     """A task or a run that ended; None where that was not recorded or cannot be told any more.
 
-    Of a task it is about the attempt that ended it: `duration_s` is its exec, `tokens` and `prompt_bytes` those of its
-    calls and of the first of them. Of a run it is about what came before it ended first: `duration_s` is its makespan,
+    Of a task it is about an attempt that ended it (a retried one ends again): `duration_s` is its exec, `tokens` those
+    of its calls, `prompt_bytes` the first call's. Of a run it is about what came before it ended first: `duration_s` is its makespan,
     `mode` its kind, `prompt_bytes` the size of its task and shared context.
     """
 
@@ -41,6 +41,7 @@ class Observation:
     tasks: int
     """Of the run."""
     text: str
+    run_id: str
 
 
 _USED = (
@@ -50,7 +51,7 @@ _USED = (
 """Tokens of calls; NULL where those of one of them are not known."""
 
 _OF_RUN = (
-    "run.swarm_id, COALESCE(run.shape, swarm.topology) AS topology, swarm.strategy, run.backend ->> 'name' AS backend,"
+    "run.run_id, run.swarm_id, COALESCE(run.shape, swarm.topology) AS topology, swarm.strategy, run.backend ->> 'name' AS backend,"
     " run.backend ->> 'model' AS model, run.max_parallel AS concurrency"
 )
 
@@ -134,6 +135,7 @@ def _observation(level: str, row: Row, presence: "_Presence | None") -> Observat
         prompt_bytes=row["prompt_bytes"],
         tasks=row["tasks"],
         text=row["text"],
+        run_id=row["run_id"],
     )
 
 

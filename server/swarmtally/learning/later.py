@@ -1,0 +1,164 @@
+"""Tested on later rows: models learn from the rows before a block, predict that block, and so on to the last.
+
+What is said of a model (its skill, how many later rows its intervals held, how wide they are) comes from rows it had
+not seen when it predicted them, as it will be asked (Dawid 1984, prequential analysis).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log, sqrt
+
+import numpy as np
+
+from swarmtally.learning.answers import LEVEL, Interval
+from swarmtally.learning.features import Floats
+from swarmtally.learning.learners import Learner, Learners, Material
+
+FIRST = 0.4
+"""The share of the rows that the first models learn from."""
+
+LEAST_RESIDUALS = 18
+"""Fewer of them give no interval of 90 %."""
+
+MOST_RESIDUALS = 2_000
+"""The newest are enough, and nearer to what comes."""
+
+SIGNED = 100
+"""From so many residuals on, those below and above have intervals of their own."""
+
+LEAST_COVERED = 20
+"""Later rows, below which their share inside intervals is not told."""
+
+LEAST_GROUP = 3
+"""Rows of a mode, below which all rows stand in for them."""
+
+SKILL_LEVEL = 0.95
+RESAMPLES = 1_000
+MOST_CHUNKS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What a prediction that is off loses, and what is usual in a group of rows."""
+
+    loss: Callable[[Floats, Floats], Floats]
+    """Of truths and predictions."""
+    usual: Callable[[Floats], float]
+    """A prediction that knows the group's targets and nothing else."""
+
+
+def chances(log_odds: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-log_odds)), dtype=np.float64)
+
+
+def _rate(target: Floats) -> float:
+    """Log odds; Jeffreys' prior (1946) keeps them finite."""
+    succeeded = float(target.sum())
+    return log((succeeded + 0.5) / (len(target) - succeeded + 0.5))
+
+
+LOG_ERROR = Yardstick(lambda truth, predicted: np.abs(truth - predicted), lambda target: float(np.median(target)))
+"""Absolute error of logarithms, beside the group's median."""
+
+BRIER = Yardstick(lambda truth, predicted: (truth - chances(predicted)) ** 2, _rate)
+"""Brier's score (1950) of log odds, beside the group's rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What later rows said; `residuals`, `losses` and `usual` are theirs in the order of time."""
+
+    chosen: Learner
+    residuals: Floats
+    """Target minus prediction, of the learner that was best in the blocks before."""
+    losses: Floats
+    usual: Floats
+    """The losses of the group's median (or rate)."""
+    starts: tuple[int, ...]
+    """Where in them each block begins."""
+
+
+def edges(n: int) -> list[int]:
+    """Where blocks begin and end in `n` rows: the fewer rows, the smaller the blocks."""
+    first = int(n * FIRST)
+    blocks = n - first if n < 50 else 12 if n < 1_000 else 8 if n < 20_000 else 4
+    return [first + (n - first) * k // blocks for k in range(blocks + 1)]
+
+
+def tested(material: Material, learners: Learners, yardstick: Yardstick) -> Tested:
+    """Test `learners` on later rows; whoever lost least before a block predicts it, so the choice is tested too."""
+    lost = np.zeros(len(learners))
+    best, places = 0, edges(len(material.target))
+    residuals, losses = [], []
+    for start, stop in pairwise(places):
+        truth = material.target[start:stop]
+        predicted = [material.predicted(each.learn(material, start), start, stop) for each in learners]
+        found = [yardstick.loss(truth, each) for each in predicted]
+        residuals.append(truth - predicted[best])
+        losses.append(found[best])
+        lost += [each.sum() for each in found]
+        best = int(np.argmin(lost))
+    usual = yardstick.loss(material.target[places[0] :], _usual(material, places, yardstick))
+    starts = tuple(place - places[0] for place in places[:-1])
+    return Tested(learners[best], np.concatenate(residuals), np.concatenate(losses), usual, starts)
+
+
+def _usual(material: Material, places: Sequence[int], yardstick: Yardstick) -> Floats:
+    """What is usual for the mode of each row, among the rows before its block."""
+    found = np.empty(places[-1] - places[0])
+    modes = np.array([row.mode or "" for row in material.rows])
+    for start, stop in pairwise(places):
+        before, names = material.target[:start], modes[:start]
+        usual = {str(mode): before[names == mode] for mode in np.unique(names)}
+        known = {mode: yardstick.usual(group) for mode, group in usual.items() if len(group) >= LEAST_GROUP}
+        everyone = yardstick.usual(before)
+        found[start - places[0] : stop - places[0]] = [known.get(str(mode), everyone) for mode in modes[start:stop]]
+    return found
+
+
+def skill_of(seen: Tested, seed: int) -> Interval:
+    """The share of the usual loss that is saved on later rows, with a bootstrap over stretches of neighbouring rows
+    (Kuensch 1989), widened as Hesterberg (2015, 5.4) has it for few of them."""
+    from scipy.special import ndtri, stdtrit
+
+    chunks = min(MOST_CHUNKS, max(6, len(seen.losses) // 3))
+    own = np.array([part.sum() for part in np.array_split(seen.losses, chunks)])
+    usual = np.array([part.sum() for part in np.array_split(seen.usual, chunks)])
+    value = _saved(own.sum(), usual.sum())
+    drawn = np.random.default_rng(seed).integers(0, chunks, (RESAMPLES, chunks))
+    again = np.array([_saved(own[each].sum(), usual[each].sum()) for each in drawn])
+    tail = (1 - SKILL_LEVEL) / 2
+    low, high = np.quantile(again, [tail, 1 - tail])
+    wider = sqrt(chunks / (chunks - 1)) * float(stdtrit(chunks - 1, 1 - tail)) / float(ndtri(1 - tail))
+    return Interval(value, value - (value - low) * wider, min(1.0, value + (high - value) * wider), SKILL_LEVEL)
+
+
+def _saved(own: float, usual: float) -> float:
+    return 1 - own / usual if usual > 0 else 0.0
+
+
+def offsets(residuals: Floats, level: float = LEVEL) -> tuple[float, float]:
+    """What to add to a prediction for the lower and upper bound: split conformal (Papadopoulos et al. 2002; Lei et al.
+    2018), the rank (n + 1) x level between two residuals taken on the straight line between them."""
+    newest = residuals[-MOST_RESIDUALS:]
+    if len(newest) < SIGNED:
+        reach = _ranked(np.abs(newest), level)
+        return -reach, reach
+    tail = (1 - level) / 2
+    return min(0.0, -_ranked(-newest, 1 - tail)), max(0.0, _ranked(newest, 1 - tail))
+
+
+def _ranked(values: Floats, share: float) -> float:
+    rank = (len(values) + 1) * share - 1
+    return float(np.interp(rank, np.arange(len(values)), np.sort(values)))
+
+
+def coverage_of(seen: Tested) -> tuple[float | None, int]:
+    """The share of later rows inside the intervals that the rows before their block gave, and how many those are."""
+    inside: list[bool] = []
+    for start, stop in pairwise((*seen.starts, len(seen.residuals))):
+        if start >= LEAST_RESIDUALS:
+            low, high = offsets(seen.residuals[:start])
+            inside += [low <= each <= high for each in seen.residuals[start:stop].tolist()]
+    return (sum(inside) / len(inside) if len(inside) >= LEAST_COVERED else None), len(inside)

@@ -1,0 +1,140 @@
+"""What the rows cover: the settings each factor had, and how many rows were like a query."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log2
+from statistics import median_low
+from typing import Any, TypeAlias
+
+from swarmtally.domain.errors import InvalidInput
+from swarmtally.learning.answers import Insufficient
+from swarmtally.learning.rows import AMOUNTS, CATEGORIES, FACTORS, TrainingRow
+
+LEAST_OF_NAME = 3
+"""A name (of a mode, a topology …) that fewer rows have is not known yet."""
+
+LEAST_OF_AMOUNT = 2
+"""Rows at an amount beyond the range, to bring it into the range."""
+
+MOST_NAMES = 40
+"""Of one factor: its most frequent."""
+
+MOST_COMBINATIONS = 2_000
+"""Of settings, the most frequent: enough to count similar rows."""
+
+Setting: TypeAlias = str | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The settings of one factor in the rows."""
+
+    factor: str
+    n: int
+    """Rows that know it."""
+    names: tuple[tuple[str, int], ...] = ()
+    """Of a category: each with its rows, most frequent first; at least `LEAST_OF_NAME` rows each."""
+    low: int = 0
+    high: int = 0
+    usual: int = 0
+    """Of an amount: least, most, and lower median."""
+
+    @property
+    def varies(self) -> bool:
+        return len(self.names) > 1 or self.low < self.high
+
+    @property
+    def told(self) -> str:
+        if self.factor in CATEGORIES:
+            return ", ".join(name for name, _ in self.names) or "nothing known"
+        return f"{self.low}" if self.low == self.high else f"{self.low} to {self.high}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What rows cover: a range for each factor that some rows know, and how many rows had each combination."""
+
+    ranges: tuple[Range, ...]
+    combinations: tuple[tuple[tuple[Setting, ...], int], ...]
+    """Settings in the order of `FACTORS`, amounts as twice their binary logarithm, with their rows."""
+
+    def of(self, factor: str) -> Range | None:
+        return next((each for each in self.ranges if each.factor == factor), None)
+
+    def similar(self, query: Mapping[str, Any]) -> int:
+        """Rows that had every setting of `query`; amounts may be about 1.5 times as large or small."""
+        asked = [(place, _mark(factor, query[factor])) for place, factor in enumerate(FACTORS) if factor in query]
+        return sum(n for marks, n in self.combinations if all(_alike(marks[place], mark) for place, mark in asked))
+
+
+def scope_of(rows: Sequence[TrainingRow]) -> Scope:
+    ranges = (
+        _range(factor, [value for row in rows if (value := getattr(row, factor)) is not None]) for factor in FACTORS
+    )
+    combinations = Counter(tuple(_mark(factor, getattr(row, factor)) for factor in FACTORS) for row in rows)
+    return Scope(tuple(each for each in ranges if each.n), tuple(combinations.most_common(MOST_COMBINATIONS)))
+
+
+def checked(query: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a query names; None is one it does not name.
+
+    Raises:
+        InvalidInput: it names something else, or a setting that cannot be.
+    """
+    settings = {factor: value for factor, value in query.items() if value is not None}
+    for factor, value in settings.items():
+        if factor not in FACTORS and factor != "text":
+            raise InvalidInput(f"a query has no {factor!r}; it has {', '.join(FACTORS)} and text")
+        if factor in AMOUNTS and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise InvalidInput(f"{factor} is a whole number of at least 1, not {value!r}")
+        if factor not in AMOUNTS and not isinstance(value, str):
+            raise InvalidInput(f"{factor} is a text, not {value!r}")
+    return settings
+
+
+def beyond(scope: Scope, level: str, query: Mapping[str, Any]) -> Insufficient | None:
+    """Why the rows do not cover what `query` asks, with the runs that would."""
+    for factor in FACTORS:
+        if factor in query:
+            refusal = _outside(scope.of(factor), factor, query[factor], level)
+            if refusal is not None:
+                return refusal
+    return None
+
+
+def _outside(found: Range | None, factor: str, value: Any, level: str) -> Insufficient | None:
+    if found is None:
+        return Insufficient("levels", f"no {level} has a known {factor}", (_runs(factor, value),))
+    if (value in dict(found.names)) if factor in CATEGORIES else found.low <= value <= found.high:
+        return None
+    wanted = (_runs(factor, value),)
+    if not found.varies:
+        return Insufficient("levels", f"every {level} with a known {factor} had {found.told}, not {value}", wanted)
+    return Insufficient("range", f"{factor} {value} is outside what was seen ({found.told})", wanted)
+
+
+def _runs(factor: str, value: Any) -> str:
+    if factor in CATEGORIES:
+        return f"make at least {LEAST_OF_NAME} runs with {factor} {value}"
+    unit = {"agents": "agents", "tasks": "tasks", "prompt_bytes": "bytes of prompt"}.get(factor)
+    return f"make at least {LEAST_OF_AMOUNT} runs with {f'{value} {unit}' if unit else f'{factor} {value}'}"
+
+
+def _range(factor: str, values: list[Any]) -> Range:
+    if factor in AMOUNTS:
+        return (
+            Range(factor, len(values), (), min(values), max(values), median_low(values)) if values else Range(factor, 0)
+        )
+    names = ((name, n) for name, n in Counter(values).most_common(MOST_NAMES) if n >= LEAST_OF_NAME)
+    return Range(factor, len(values), tuple(names))
+
+
+def _mark(factor: str, value: Any) -> Setting:
+    return round(2 * log2(value)) if factor in AMOUNTS and value is not None else value
+
+
+def _alike(mark: Setting, asked: Setting) -> bool:
+    if isinstance(asked, int):
+        return isinstance(mark, int) and abs(mark - asked) <= 1
+    return mark == asked

@@ -1,0 +1,322 @@
+"""Learning for one project: rows from its history and rows given, models trained in a process of their own, predictions
+that are kept and compared with what happened.
+
+Models are `swarmtally.learning`'s, which is imported only where it is used.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+import structlog
+
+from swarmtally.domain.clock import Clock
+from swarmtally.domain.errors import InvalidInput, NotFound, SwarmError
+from swarmtally.domain.timeframe import Timeframe
+from swarmtally.learning.rows import TrainingRow
+from swarmtally.store import models, observations
+from swarmtally.store.connection import Connection
+from swarmtally.store.database import Database
+from swarmtally.store.models import Coverage, GivenRow, NewPrediction, StoredModel
+from swarmtally.store.observations import Memory, Observation, Price
+
+if TYPE_CHECKING:
+    from swarmtally.learning.given import Document, Given
+    from swarmtally.learning.recommending import Advice
+    from swarmtally.learning.sections import Section
+    from swarmtally.learning.understanding import Reading
+
+log = structlog.get_logger(__name__)
+
+ROWS_LIMIT = 100_000
+"""The most own tasks, own runs and given rows that a model is trained on, the newest of each."""
+
+DEFAULT_MODEL = "performance-predictor"
+"""The model that runs are predicted with when they start."""
+
+FORESEEN = 50
+"""The most tasks of a run that predictions are kept of, the first."""
+
+SCORED = 50
+"""Coverage is told of so many predictions, the newest."""
+
+SEED = 0
+
+
+async def training_rows(
+    database: Database, project: str, timeframe: Timeframe, limit: int = ROWS_LIMIT
+) -> tuple[TrainingRow, ...]:
+    """The project's own tasks and runs that ended in the timeframe: at most `limit` of each, the newest, oldest first.
+
+    Runs must have been measured (`Bookkeeper.close`).
+    """
+
+    async def unit(tx: Connection) -> tuple[TrainingRow, ...]:
+        tasks = await observations.of_tasks(tx, project, timeframe, limit)
+        runs = await observations.of_runs(tx, project, timeframe, limit)
+        # Here and not on the event loop: a unit runs in its connection's thread.
+        return tuple(sorted(map(_own_row, (*tasks, *runs)), key=lambda row: row.at_ns))
+
+    return await database.read(unit)
+
+
+_OBSERVED = tuple(field.name for field in fields(Observation))
+
+
+def _own_row(seen: Observation) -> TrainingRow:
+    return TrainingRow(source="own", **{name: getattr(seen, name) for name in _OBSERVED})
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRequest:
+    """What `neural_train` asks for. `data` are rows to learn from besides the project's own."""
+
+    model_id: str
+    pattern: str
+    data: "Document | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A model that was trained and kept."""
+
+    model: StoredModel
+    sections: "tuple[Section, ...]"
+    given: "Given | None"
+    """What became of the rows that came with the call; None: none came."""
+    again: bool
+    """The same rows had been given before, so they were not added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What a model says to a question, and what else is known about it."""
+
+    model: StoredModel
+    reading: "Reading"
+    advice: "Advice"
+    price: Price | None
+    memory: Memory | None
+    coverage: Coverage
+    stored: int
+    """Figures that were kept, to be compared with what happens."""
+    as_of_ns: int
+
+
+class Training:
+    """Trains and asks the models of one project.
+
+    Args:
+        close_books: has all that ended measured.
+    """
+
+    def __init__(self, database: Database, clock: Clock, project: str, close_books: Callable[[], Awaitable[None]]):
+        self._database = database
+        self._clock = clock
+        self._project = project
+        self._close_books = close_books
+
+    async def train(self, request: TrainRequest) -> Trained:
+        """Train the next version of a model, in a process of its own that ends when this is cancelled.
+
+        Raises:
+            TrainingBroken: the process that trained it was ended.
+        """
+        from swarmtally.learning.given import digest
+        from swarmtally.learning.sections import PATTERNS, from_document
+        from swarmtally.training_process import train_in_process
+
+        given, added = await self._give(request)
+        await self._score()
+        now_ns = self._clock.now_ns()
+        levels = PATTERNS[request.pattern]
+        own = await training_rows(self._database, self._project, Timeframe(0, now_ns))
+        kept = await self._database.read(lambda tx: models.given(tx, self._project, request.model_id, ROWS_LIMIT))
+        rows = await anyio.to_thread.run_sync(lambda: _of_levels((*own, *map(_given_row, enumerate(kept, 1))), levels))
+        rows_sha256 = await anyio.to_thread.run_sync(digest, rows)
+        text = await train_in_process(rows, request.pattern, SEED)
+        document = await anyio.to_thread.run_sync(json.loads, text)
+        model = StoredModel(request.model_id, 0, now_ns, request.pattern, SEED, rows_sha256, text)
+        await self._database.write(lambda tx: models.keep(tx, self._project, model))
+        found = await self._find(request.model_id)
+        return Trained(found, tuple(from_document(document)), given, given is not None and not added)
+
+    async def _give(self, request: TrainRequest) -> "tuple[Given | None, bool]":
+        """Keep the rows that came with a call; returns what became of them, and whether they were new."""
+        if request.data is None:
+            return None, False
+        from swarmtally.learning.given import read
+
+        given = await anyio.to_thread.run_sync(read, request.data)
+        rows = await anyio.to_thread.run_sync(lambda: [_kept_row(line, row) for line, row in given.rows])
+        if not rows:
+            return given, True
+
+        async def unit(tx: Connection) -> bool:
+            return await models.give(tx, self._project, request.model_id, given.batch, rows, self._clock.now_ns())
+
+        return given, await self._database.write(unit)
+
+    async def predict(self, question: str | Mapping[str, Any], model_id: str) -> Predicted:
+        """What the newest version of a model says to a question. Where that names a run or a task that has not ended,
+        what is said of it is kept and compared with what happens.
+
+        Raises:
+            NotFound: there is no such model, run or task.
+        """
+        from swarmtally.learning.recommending import advise
+        from swarmtally.learning.understanding import understand
+
+        await self._score()
+        model = await self._find(model_id)
+        sections = await anyio.to_thread.run_sync(_sections, model)
+        reading = await self._about(understand(question, _names(sections)))
+        now_ns = self._clock.now_ns()
+
+        async def unit(tx: Connection) -> tuple[Price | None, Memory | None, Coverage]:
+            everything = Timeframe(0, now_ns)
+            return (
+                await observations.price(tx, self._project, reading.settings.get("model"), everything),
+                await observations.memory(tx, self._project),
+                await models.coverage(tx, self._project, model_id, "duration_s", SCORED),
+            )
+
+        price, memory, coverage = await self._database.read(unit)
+        per_token = price.cost_nanousd / 1e9 / price.tokens if price else None
+        advice = await anyio.to_thread.run_sync(advise, sections, reading, per_token)
+        run_id = reading.settings.get("run_id")
+        stored = 0
+        if run_id is not None:
+            stored = await self._keep(model, _figures(advice, run_id, reading.settings.get("task_id", "")))
+        return Predicted(model, reading, advice, price, memory, coverage, stored, now_ns)
+
+    async def foresee(self, run_id: str) -> None:
+        """Keep what the default model says of a run that was started, and of its first tasks, as far as it can tell.
+        Never raises what the run could do without."""
+        try:
+            model = await self._database.read(lambda tx: models.newest(tx, self._project, DEFAULT_MODEL))
+            if model is None:
+                return
+            sections = await anyio.to_thread.run_sync(_sections, model)
+            task_ids = await self._database.read(lambda tx: models.first_tasks(tx, run_id, FORESEEN))
+            subjects = [await self._subject(run_id, task_id) for task_id in (None, *task_ids)]
+            found = await anyio.to_thread.run_sync(_foreseen, sections, run_id, (None, *task_ids), subjects)
+            await self._keep(model, found)
+        except (SwarmError, ValueError) as error:
+            log.warning("prediction.failed", run_id=run_id, error=str(error))
+
+    async def _keep(self, model: StoredModel, figures: Sequence[NewPrediction]) -> int:
+        now_ns = self._clock.now_ns()
+        if not figures:
+            return 0
+        return await self._database.write(lambda tx: models.predict(tx, self._project, model, figures, now_ns))
+
+    async def _about(self, reading: "Reading") -> "Reading":
+        """The question with what is known of the run or task it names."""
+        from swarmtally.learning.understanding import with_subject
+
+        run_id, task_id = reading.settings.get("run_id"), reading.settings.get("task_id")
+        if run_id is None and task_id is None:
+            return reading
+        if run_id is None:
+            run_id = await self._database.read(lambda tx: models.run_of(tx, self._project, str(task_id)))
+        return with_subject(reading, str(run_id), await self._subject(str(run_id), task_id))
+
+    async def _subject(self, run_id: str, task_id: str | None) -> dict[str, Any]:
+        found = await self._database.read(lambda tx: models.subject(tx, self._project, run_id, task_id))
+        if found is None:
+            raise NotFound(f"project {self._project} has no {task_id or run_id}; runs are listed by run_status")
+        return found
+
+    async def _find(self, model_id: str) -> StoredModel:
+        async def unit(tx: Connection) -> tuple[StoredModel | None, list[str]]:
+            return await models.newest(tx, self._project, model_id), await models.names(tx, self._project)
+
+        found, known = await self._database.read(unit)
+        if found is None:
+            have = f"it has {', '.join(known[:10])}" if known else "it has none"
+            raise NotFound(
+                f"project {self._project} has no model {model_id!r} ({have}); train it with neural_train"
+                f" --model-id {model_id}"
+            )
+        return found
+
+    async def _score(self) -> None:
+        """Compare predictions with what happened."""
+        await self._close_books()
+        await self._database.write(lambda tx: models.score(tx, self._project, self._clock.now_ns()))
+
+
+def _of_levels(rows: Iterable[TrainingRow], levels: Sequence[str]) -> tuple[TrainingRow, ...]:
+    return tuple(row for row in rows if row.level in levels)
+
+
+def _kept_row(line: int, row: TrainingRow) -> GivenRow:
+    named = {name: getattr(row, name) for name in GivenRow._fields if name not in ("line", "at_ns")}
+    # A row that does not say when it ended has its line in place of that.
+    return GivenRow(line=line, at_ns=None if row.at_ns == line else row.at_ns, **named)
+
+
+def given_rows(kept: Iterable[GivenRow]) -> list[TrainingRow]:
+    """Rows that were kept, in the order they were given; that is the place of those that do not say when they ended."""
+    return [_given_row(placed) for placed in enumerate(kept, 1)]
+
+
+def _given_row(placed: tuple[int, GivenRow]) -> TrainingRow:
+    place, row = placed
+    named = {name: getattr(row, name) for name in GivenRow._fields if name not in ("line", "at_ns")}
+    return TrainingRow(source="given", at_ns=place if row.at_ns is None else row.at_ns, **named)
+
+
+def _sections(model: StoredModel) -> "list[Section]":
+    from swarmtally.learning.sections import from_document
+
+    try:
+        return from_document(json.loads(model.document))
+    except ValueError as error:
+        raise InvalidInput(
+            f"model {model.model_id} version {model.version} cannot be read ({error}); train it again with neural_train"
+        ) from None
+
+
+def _names(sections: "Sequence[Section]") -> dict[str, frozenset[str]]:
+    """The names that were seen, by factor."""
+    found: dict[str, frozenset[str]] = {}
+    for section in sections:
+        for factor, names in section.categories.items():
+            found[factor] = found.get(factor, frozenset()) | frozenset(names)
+    return found
+
+
+def _foreseen(
+    sections: "Sequence[Section]", run_id: str, task_ids: Sequence[str | None], subjects: Sequence[Mapping[str, Any]]
+) -> list[NewPrediction]:
+    from swarmtally.learning.recommending import expect
+    from swarmtally.learning.understanding import Reading
+
+    found = []
+    for task_id, subject in zip(task_ids, subjects, strict=True):
+        known = {name: value for name, value in subject.items() if value is not None}
+        found += _kept_figures(expect(sections, Reading(known, {}, ())), run_id, task_id or "")
+    return found
+
+
+def _figures(advice: "Advice", run_id: str, task_id: str) -> list[NewPrediction]:
+    return _kept_figures(advice.expected, run_id, task_id)
+
+
+def _kept_figures(expected: Mapping[Any, Any], run_id: str, task_id: str) -> list[NewPrediction]:
+    from swarmtally.learning.answers import Prediction
+
+    return [
+        NewPrediction(run_id, task_id, target, *_bounds(each.answer))
+        for target, each in expected.items()
+        if isinstance(each.answer, Prediction)
+    ]
+
+
+def _bounds(answer: Any) -> tuple[float, float, float, float]:
+    made = answer.expected
+    return made.value, made.low, made.high, made.level
