@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import exp
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,9 +53,8 @@ class World:
 def rows_of(world: World, random: Generator, later: int) -> tuple[list[TrainingRow], Floats]:
     """`n` rows and `later` ones after them, with what the law says of each."""
     age = np.arange(world.n + later) / world.n
-    columns = {factor: draw(random, age) for factor, draw in {**_usual(random), **world.settings}.items()} | {
-        "age": age
-    }
+    draws = {**_usual(), **world.settings}
+    columns = {factor: draw(random, age) for factor, draw in draws.items()} | {"age": age}
     truth = world.law(columns)
     target = truth + world.noise(random, columns)
     success = random.random(len(age)) < 1 / (1 + np.exp(-truth))
@@ -70,16 +70,16 @@ def rows_of(world: World, random: Generator, later: int) -> tuple[list[TrainingR
 def _with(row: TrainingRow, target: Target, value: float, success: bool) -> TrainingRow:
     if target == "success":
         return replace(row, success=success)
-    return (
-        replace(row, duration_s=np.exp(value)) if target == "duration_s" else replace(row, tokens=round(np.exp(value)))
-    )
+    if target == "tokens":
+        return replace(row, tokens=round(exp(value)))
+    return replace(row, duration_s=exp(value))
 
 
 def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _usual(random: Generator) -> dict[str, Callable[[Generator, Floats], Any]]:
+def _usual() -> dict[str, Callable[[Generator, Floats], Any]]:
     return {
         "mode": lambda random, age: random.choice(MODES, len(age)),
         "topology": lambda random, age: random.choice(TOPOLOGIES, len(age)),
@@ -120,7 +120,6 @@ def _odds(columns: Columns) -> Floats:
     return 2.2 - 1.0 * np.log(columns["agents"]) + np.where(columns["topology"] == "mesh", 1.2, -0.4)
 
 
-FEW = {"n": 40}
 WORLDS = (
     World("little noise", 300, noise=gaussian(0.05)),
     World("some noise", 300),
@@ -178,12 +177,6 @@ OUTCOMES = (
     World("success by settings", 600, _odds, target="success"),
     World("success by settings, 150 rows", 150, _odds, target="success", skill=None),
     World("success is chance", 400, lambda columns: np.full(len(columns["age"]), 1.5), target="success", skill=False),
-    World(
-        "success is chance, 40 rows",
-        40,
-        lambda columns: np.full(len(columns["age"]), 2.0),
-        target="success",
-        skill=False,
-    ),
+    World("the same, 40 rows", 40, lambda columns: np.full(len(columns["age"]), 2.0), target="success", skill=False),
 )
 """Of success, whose intervals hold a probability."""

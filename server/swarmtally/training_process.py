@@ -68,7 +68,7 @@ async def _hear(process: Process) -> bytes | None:
             done += 1
             told = json.loads(line)
             await progress.report(
-                done, None, f"{told['source']} {told['level']}s: {', '.join(told['learned']) or 'too few rows'}"
+                done, None, f"{told['source']} {told['level']}s: {', '.join(told['learned']) or 'too few rows'} ({told['rows']} rows)"
             )
         begun.append(rest)
     return None

@@ -18,14 +18,23 @@ from swarmtally.learning.learners import Learner, Learners, Material
 FIRST = 0.4
 """The share of the rows that the first models learn from."""
 
-LEAST_RESIDUALS = 18
+FEW = 300
+"""Of fewer rows the first models learn from half, so that what they miss is not much more than the last one does."""
+
+SINGLE = 50
+"""Fewer rows are predicted one by one."""
+
+LEAST_RESIDUALS = 15
 """Fewer of them give no interval of 90 %."""
 
-MOST_RESIDUALS = 2_000
-"""The newest are enough, and nearer to what comes."""
+HALF = 1 / 3
+"""The share of the residuals in which their weight falls to half."""
 
 SIGNED = 100
 """From so many residuals on, those below and above have intervals of their own."""
+
+FORGETTING = 0.8
+"""What a block's losses count beside the next one's, where the best learner is chosen."""
 
 LEAST_COVERED = 20
 """Later rows, below which their share inside intervals is not told."""
@@ -81,8 +90,8 @@ class Tested:
 
 def edges(n: int) -> list[int]:
     """Where blocks begin and end in `n` rows: the fewer rows, the smaller the blocks."""
-    first = int(n * FIRST)
-    blocks = n - first if n < 50 else 12 if n < 1_000 else 8 if n < 20_000 else 4
+    first = int(n * (FIRST if n >= FEW else 0.5))
+    blocks = n - first if n < SINGLE else 20 if n < 1_000 else 8 if n < 20_000 else 4
     return [first + (n - first) * k // blocks for k in range(blocks + 1)]
 
 
@@ -97,7 +106,7 @@ def tested(material: Material, learners: Learners, yardstick: Yardstick) -> Test
         found = [yardstick.loss(truth, each) for each in predicted]
         residuals.append(truth - predicted[best])
         losses.append(found[best])
-        lost += [each.sum() for each in found]
+        lost = lost * FORGETTING + [each.sum() for each in found]
         best = int(np.argmin(lost))
     usual = yardstick.loss(material.target[places[0] :], _usual(material, places, yardstick))
     starts = tuple(place - places[0] for place in places[:-1])
@@ -139,19 +148,23 @@ def _saved(own: float, usual: float) -> float:
 
 
 def offsets(residuals: Floats, level: float = LEVEL) -> tuple[float, float]:
-    """What to add to a prediction for the lower and upper bound: split conformal (Papadopoulos et al. 2002; Lei et al.
-    2018), the rank (n + 1) x level between two residuals taken on the straight line between them."""
-    newest = residuals[-MOST_RESIDUALS:]
-    if len(newest) < SIGNED:
-        reach = _ranked(np.abs(newest), level)
+    """What to add to a prediction for its bounds: split conformal (Papadopoulos et al. 2002; Lei et al. 2018), in which
+    newer residuals weigh more (Barber et al. 2023) once there are `SIGNED` of them."""
+    if len(residuals) < SIGNED:
+        reach = _ranked(np.abs(residuals), np.ones(len(residuals)), level)
         return -reach, reach
+    ages = np.arange(len(residuals) - 1, -1, -1)
+    weights = np.exp2(-ages / (len(residuals) * HALF))
     tail = (1 - level) / 2
-    return min(0.0, -_ranked(-newest, 1 - tail)), max(0.0, _ranked(newest, 1 - tail))
+    return min(0.0, -_ranked(-residuals, weights, 1 - tail)), max(0.0, _ranked(residuals, weights, 1 - tail))
 
 
-def _ranked(values: Floats, share: float) -> float:
-    rank = (len(values) + 1) * share - 1
-    return float(np.interp(rank, np.arange(len(values)), np.sort(values)))
+def _ranked(values: Floats, weights: Floats, share: float) -> float:
+    """The value up to which `share` of all weight lies, that of the row to come (1) being beyond; between two values on
+    the straight line: with equal weights the rank is (n + 1) x share."""
+    order = np.argsort(values)
+    below = np.cumsum(weights[order]) / (weights.sum() + 1)
+    return float(np.interp(share, below, values[order]))
 
 
 def coverage_of(seen: Tested) -> tuple[float | None, int]:

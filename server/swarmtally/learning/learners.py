@@ -180,7 +180,7 @@ class RatesLearner:
 
 @dataclass(frozen=True, slots=True)
 class LogisticLearner:
-    """Logistic regression with a Beta prior (`WORTH` rows at the mean of all columns that succeeded as often as all did)
+    """Logistic regression with a Beta prior (`WORTH` rows at the mean of all columns that succeeded as often as all)
     and a normal prior on the weights."""
 
     penalty: float

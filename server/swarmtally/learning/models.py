@@ -82,9 +82,8 @@ class Odds:
     def spread(self, rows: Sequence[TrainingRow]) -> Floats:
         """Standard deviation of each row's log odds."""
         design = np.column_stack([np.ones(len(rows)), self.encoding.matrix(rows)])
-        return np.asarray(
-            np.sqrt(np.einsum("ij,jk,ik->i", design, np.array(self.covariance), design)), dtype=np.float64
-        )
+        variance = np.einsum("ij,jk,ik->i", design, np.array(self.covariance), design)
+        return np.asarray(np.sqrt(variance), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

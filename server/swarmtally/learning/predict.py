@@ -1,17 +1,17 @@
 """Train a model on rows, and ask it: an answer has an interval that later rows have tested, or says what is missing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil, exp, log
 from typing import Any
 
 import numpy as np
 
 from swarmtally.learning.answers import LEVEL, Insufficient, Interval, Prediction
+from swarmtally.learning.document import from_json, to_json
 from swarmtally.learning.features import encode
 from swarmtally.learning.later import BRIER, LOG_ERROR, Tested, coverage_of, offsets, skill_of, tested
 from swarmtally.learning.learners import (
-    Kind,
     Learners,
     LogisticLearner,
     Material,
@@ -21,10 +21,11 @@ from swarmtally.learning.learners import (
     TreesLearner,
 )
 from swarmtally.learning.models import Linear, Medians, Odds, Rates, Trees
+from swarmtally.learning.predictor import Predictor
 from swarmtally.learning.ranges import Range, Scope, beyond, checked, scope_of
-from swarmtally.learning.rows import CATEGORIES, Level, Target, TrainingRow, known
+from swarmtally.learning.rows import CATEGORIES, Target, TrainingRow, known
 
-__all__ = ["Insufficient", "Interval", "Prediction", "Predictor", "Range", "predict", "train"]
+__all__ = ["Insufficient", "Interval", "Prediction", "Predictor", "Range", "from_json", "predict", "to_json", "train"]
 
 LEAST_ROWS = 30
 """Fewer teach nothing."""
@@ -47,35 +48,6 @@ MOST_MORE = 10_000
 
 Z_LEVEL = 1.6448536269514722
 """The normal distribution's 95 % quantile: half of a two-sided interval of `LEVEL`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Predictor:
-    """What rows taught about one target; plain numbers, asked without any library's model."""
-
-    target: Target
-    kind: Kind
-    level: Level
-    n: int
-    trained_from_ns: int
-    trained_until_ns: int
-    seed: int
-    skill: Interval | None
-    """The share of the group median's absolute log error (success: of the group rate's Brier score) that is saved on
-    later data. None where the model is that rate itself."""
-    coverage: float | None
-    """The share of later rows inside intervals of `LEVEL`; None where too few were tested, and of success, because a
-    single outcome lies in no interval of a probability."""
-    coverage_n: int
-    scope: Scope
-    model: Medians | Linear | Trees | Odds | Rates
-    offsets: tuple[float, float]
-    """From a prediction to its bounds, in the logarithm; (0, 0) of success."""
-
-    @property
-    def ranges(self) -> tuple[Range, ...]:
-        """Of each factor that some rows know."""
-        return self.scope.ranges
 
 
 def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predictor | Insufficient:
@@ -147,10 +119,10 @@ def _of_amount(bare: Predictor, material: Material) -> Predictor:
 def _learners(n: int) -> Learners:
     if n < LEAST_RIDGE:
         return (MediansLearner(),)
-    memories = (None, max(20, n // 5))
-    penalties = (1.0, 10.0, 100.0) if n < MANY else (10.0,)
+    memories = (None, max(20, n // 5), max(20, n // 20))
+    penalties = (1.0, 20.0) if n < MANY else (10.0,)
     ridges = [RidgeLearner(penalty, memory) for memory in memories for penalty in penalties]
-    return (*ridges, *(TreesLearner(memory) for memory in memories)) if n >= LEAST_TREES else ridges
+    return (*ridges, *(TreesLearner(memory) for memory in memories[:2])) if n >= LEAST_TREES else ridges
 
 
 def _of_success(bare: Predictor, material: Material) -> Predictor:

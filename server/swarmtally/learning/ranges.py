@@ -69,9 +69,8 @@ class Scope:
 
 
 def scope_of(rows: Sequence[TrainingRow]) -> Scope:
-    ranges = (
-        _range(factor, [value for row in rows if (value := getattr(row, factor)) is not None]) for factor in FACTORS
-    )
+    columns = ((factor, [getattr(row, factor) for row in rows]) for factor in FACTORS)
+    ranges = (_range(factor, [value for value in values if value is not None]) for factor, values in columns)
     combinations = Counter(tuple(_mark(factor, getattr(row, factor)) for factor in FACTORS) for row in rows)
     return Scope(tuple(each for each in ranges if each.n), tuple(combinations.most_common(MOST_COMBINATIONS)))
 
@@ -123,9 +122,8 @@ def _runs(factor: str, value: Any) -> str:
 
 def _range(factor: str, values: list[Any]) -> Range:
     if factor in AMOUNTS:
-        return (
-            Range(factor, len(values), (), min(values), max(values), median_low(values)) if values else Range(factor, 0)
-        )
+        low, high, usual = (min(values), max(values), median_low(values)) if values else (0, 0, 0)
+        return Range(factor, len(values), (), low, high, usual)
     names = ((name, n) for name, n in Counter(values).most_common(MOST_NAMES) if n >= LEAST_OF_NAME)
     return Range(factor, len(values), tuple(names))
 

@@ -8,11 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from pydantic import TypeAdapter
+
 from swarmtally.learning import curve as curves
 from swarmtally.learning.answers import Insufficient
 from swarmtally.learning.curve import Curve, curve_of
-from swarmtally.learning.predict import Predictor, from_json, to_json, train
+from swarmtally.learning.predict import LEAST_ROWS, Predictor, train
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, Level, Target, TrainingRow
+
+_adapter = TypeAdapter(Predictor)  # TEMPORARY
+
+
+def to_json(predictor: Predictor) -> dict[str, Any]:
+    return _adapter.dump_python(predictor, mode="json")
+
+
+def from_json(document: Mapping[str, Any]) -> Predictor:
+    return _adapter.validate_python(document)
+
 
 FORMAT = 1
 """Of the document; others are refused."""
@@ -74,9 +87,17 @@ def learn(rows: Sequence[TrainingRow], pattern: str, seed: int, tell: Told) -> l
 def _section(source: Source, level: Level, rows: Sequence[TrainingRow], seed: int) -> Section:
     categories = {name: _seen(rows, name) for name in CATEGORIES}
     amounts = {name: made for name in AMOUNTS if (made := _amounts(rows, name)) is not None}
-    targets = {target: train(rows, target, seed) for target in TARGETS}
+    targets = {target: train(rows, target, seed) if rows else _nothing(level) for target in TARGETS}
     seen = {name: values for name, values in categories.items() if values}
     return Section(source, level, len(rows), seen, amounts, targets, curve_of(rows, seed))
+
+
+def _nothing(level: Level) -> Insufficient:
+    return Insufficient(
+        "rows",
+        f"no {level} of this project has ended with its duration known; at least {LEAST_ROWS} are needed",
+        (f"make at least {LEAST_ROWS} {level}s",) if level == "run" else (f"make runs of at least {LEAST_ROWS} tasks",),
+    )
 
 
 def _seen(rows: Sequence[TrainingRow], name: str) -> dict[Any, int]:

@@ -1,0 +1,125 @@
+"""What a trained model expects and recommends, in a world whose law is known."""
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+
+from swarmtally.learning.answers import Insufficient, Prediction
+from swarmtally.learning.recommending import Advice, advise
+from swarmtally.learning.sections import Section, from_document, learn, to_document
+from swarmtally.learning.understanding import understand
+from tests.learning.worlds import world
+
+
+@cache
+def learned(n: int = 240, level: str = "run") -> tuple[Section, ...]:
+    return tuple(learn(world(n, level=level), "optimization", 0, lambda section: None))
+
+
+def asked(question: Any, usd_per_token: float | None = None, sections: tuple[Section, ...] | None = None) -> Advice:
+    return advise(sections or learned(), understand(question, {"topology": frozenset({"mesh", "star"})}), usd_per_token)
+
+
+def expected(advice: Advice, target: Any, *, then: bool = False) -> Prediction:
+    answer = (advice.then if then else advice.expected)[target].answer
+    assert isinstance(answer, Prediction), answer
+    return answer
+
+
+def test_what_it_expects_is_what_the_law_of_the_world_says() -> None:
+    advice = asked({"agents": 4, "topology": "star", "tasks": 20})
+    took = expected(advice, "duration_s")
+    assert took.expected.low < 20 * 20 / 2.5 < took.expected.high
+    assert (took.n, took.similar_n > 0) == (240, True)
+    used = expected(advice, "tokens").expected
+    assert used.low < 2_000 < used.high
+    skill = advice.expected["duration_s"].learned
+    assert not isinstance(skill, Insufficient)
+    assert skill.skill is not None
+    assert skill.skill.low > 0
+
+
+def test_it_recommends_the_faster_topology_and_as_many_agents_as_pay() -> None:
+    advice = asked({"tasks": 20})
+    assert advice.choices["topology"].value == "star"
+    assert advice.choices["topology"].compared is not None
+    assert advice.choices["topology"].compared["mesh"] > advice.choices["topology"].compared["star"]
+    assert isinstance(advice.agents.value, int)
+    assert 4 <= advice.agents.value <= 12
+    assert advice.recommended == {"tasks": 20, "agents": advice.agents.value, "topology": "star"}
+    assert expected(advice, "duration_s", then=True).expected.value < expected(advice, "duration_s").expected.value
+
+
+def test_what_is_asked_for_is_kept_and_what_was_never_tried_is_not_recommended() -> None:
+    advice = asked({"topology": "mesh", "agents": 2})
+    assert (advice.choices["topology"].value, advice.choices["topology"].reason) == ("mesh", "as asked")
+    assert advice.query == {"topology": "mesh", "agents": 2}
+    assert advice.choices["strategy"].value is None
+    assert advice.choices["strategy"].reason == "no strategy is known; nothing can be compared"
+    assert advice.choices["strategy"].runs_to_make == ("make at least 3 runs with another strategy",)
+
+
+def test_a_budget_that_nothing_fits_recommends_nothing() -> None:
+    broke = asked({"tasks": 20, "budget_tokens": 5})
+    assert broke.agents.value is None
+    assert broke.agents.reason == "even one agent is expected to use more than the budget of 5 tokens"
+    assert asked({"tasks": 20, "budget_usd": 0.001}, usd_per_token=0.001).agents.value is None
+    assert asked({"tasks": 20, "budget_usd": 900}, usd_per_token=0.001).agents.value is not None
+
+
+def test_dollars_without_a_price_are_told() -> None:
+    advice = asked({"tasks": 20, "budget_usd": 1})
+    assert advice.unused == {"budget_usd": "no call of this project has a price, so dollars cannot be counted"}
+
+
+@pytest.mark.parametrize(("word", "place"), [("low", 0), ("medium", 1), ("high", 2)])
+def test_complexity_is_a_quartile_of_what_was_seen(word: str, place: int) -> None:
+    advice = asked(f"complexity: {word}")
+    quartiles = sorted(row.tasks or 0 for row in world(240))
+    assert advice.query["tasks"] == quartiles[239 * (place + 1) // 4]
+    assert advice.meant["complexity"].startswith(f"tasks {advice.query['tasks']}: the ")
+
+
+def test_beyond_what_was_tried_it_refuses_with_the_runs_to_make() -> None:
+    answer = asked({"agents": 500}).expected["duration_s"].answer
+    assert isinstance(answer, Insufficient)
+    assert (answer.what, answer.runs_to_make) == ("range", ("make at least 2 runs with 500 agents",))
+
+
+def test_one_two_and_four_agents_say_at_least_four_and_try_eight() -> None:
+    rows = [row for row in world(300) if row.agents in (1, 2, 4)]
+    advice = asked({}, sections=tuple(learn(rows, "coordination", 0, lambda section: None)))
+    assert advice.agents.value is None
+    assert advice.agents.reason is not None
+    assert advice.agents.reason.startswith("at least 4; try 8")
+    assert "make at least 2 runs with 8 agents" in advice.agents.runs_to_make
+
+
+def test_own_rows_answer_before_given_ones_and_are_never_mixed() -> None:
+    own, given = world(60, seed=2, source="own"), world(60, seed=3)
+    sections = tuple(learn([*own, *given], "coordination", 0, lambda section: None))
+    assert [(each.source, each.rows) for each in sections] == [("own", 60), ("given", 60)]
+    assert asked({}, sections=sections).section.source == "own"
+    few = tuple(learn([*own[:10], *given], "coordination", 0, lambda section: None))
+    assert asked({}, sections=few).section.source == "given"
+
+
+def test_a_model_comes_back_from_its_json_as_it_was() -> None:
+    document = to_document(learned())
+    assert to_document(from_document(json.loads(json.dumps(document)))) == document
+    again = tuple(from_document(json.loads(json.dumps(document))))
+    question = {"agents": 4, "topology": "star", "tasks": 20}
+    assert expected(asked(question, sections=again), "duration_s") == expected(asked(question), "duration_s")
+
+
+def test_a_document_of_another_format_is_refused() -> None:
+    with pytest.raises(ValueError, match="a model of format 2; this program reads 1"):
+        from_document({**to_document(learned()), "format": 2})
+
+
+def test_the_same_rows_and_seed_make_the_same_model() -> None:
+    rows = world(60)
+    first, second = (to_document(learn(rows, "coordination", 0, lambda section: None)) for _ in range(2))
+    assert json.dumps(first) == json.dumps(second)
