@@ -264,6 +264,11 @@ def _kept_row(line: int, row: TrainingRow) -> GivenRow:
     return GivenRow(line=line, at_ns=None if row.at_ns == line else row.at_ns, **named)
 
 
+def given_rows(kept: Iterable[GivenRow]) -> list[TrainingRow]:
+    """Rows that were kept, in the order they were given; that is the place of those that do not say when they ended."""
+    return [_given_row(placed) for placed in enumerate(kept, 1)]
+
+
 def _given_row(placed: tuple[int, GivenRow]) -> TrainingRow:
     place, row = placed
     named = {name: getattr(row, name) for name in GivenRow._fields if name not in ("line", "at_ns")}

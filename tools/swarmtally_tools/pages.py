@@ -49,6 +49,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         "pattern_type": "optimization",
         "training_data": [{"duration_s": 12.5, "agents": 4, "mode": "coder", "success": True}],
     },
+    "neural_patterns": {"action": "analyze", "operation": "parallel_execution"},
     "neural_predict": {"input": "project_complexity: high, team_size: 5"},
 }
 """Arguments of the example on each page. In this order they work one after the other in a new project that has a

@@ -26,6 +26,7 @@ MODULES = {
     "health_check": "health",
     "bottleneck_analyze": "bottleneck",
     "neural_train": "neural",
+    "neural_patterns": "patterns",
     "neural_predict": "neural",
 }
 """Tool name → module of this package. A test holds it against each module's TOOLS."""

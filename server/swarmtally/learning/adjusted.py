@@ -74,20 +74,23 @@ def _jackknife(
         part = slice(bounds[number], bounds[number + 1])
         own, left = basis[part], residuals[part]
         carried[number] = (shares[part] ** 2).sum(axis=0)
-        # Without these rows the rest carries 1 - g of each direction, of which this run carries g.
-        share = own.T @ own
-        if np.trace(share) > _ALONE:
-            held, axes = np.linalg.eigh(share)
-            only = axes[:, held > _ALONE]
-            alone |= (np.abs(weights @ only) > _APART * np.abs(weights).max(axis=1, keepdims=True)).any(axis=1)
-            inverse = np.where(held > _ALONE, 0, 1 / np.maximum(1 - held, 1e-12))
-            change: Floats = axes @ (inverse * (axes.T @ (own.T @ left)))
-        elif len(left) == 1:
-            change = own[0] * (left[0] / (1 - np.trace(share)))
-        else:
-            change = np.linalg.solve(np.eye(len(share)) - share, own.T @ left)
+        change, only = _without(own.T @ own, own.T @ left)
+        alone |= (np.abs(weights @ only) > _APART * np.abs(weights).max(axis=1, keepdims=True)).any(axis=1)
         pulls[number] = weights @ change
     return pulls, carried, alone
+
+
+def _without(share: Floats, pull: Floats) -> tuple[Floats, Floats]:
+    """By how much what was found changes without a run that carries `share` of it, and the directions that rest on that
+    run alone: the other runs carry 1 - share."""
+    # A sum of shares that are all too small needs no look at each.
+    if np.trace(share) < _ALONE:
+        found: Floats = np.asarray(np.linalg.solve(np.eye(len(share)) - share, pull), dtype=np.float64)
+        return found, np.zeros((len(share), 0))
+    held, axes = np.linalg.eigh(share)
+    kept = axes[:, held < _ALONE]
+    found = kept @ ((kept.T @ pull) / (1 - held[held < _ALONE]))
+    return found, axes[:, held >= _ALONE]
 
 
 def _together(runs: Sequence[str]) -> tuple[Ints, Ints]:

@@ -157,7 +157,8 @@ def _too_little(given: int, cells: Cells) -> Insufficient | None:
     if not cells.rows:
         sizes = sorted(cells.every_size)
         if not sizes:
-            return Insufficient("rows", "no run with a known number of agents", (runs_with(1), runs_with(2)))
+            runs = tuple(runs_with(1 << step, 8) for step in range(MIN_SIZES))
+            return Insufficient("rows", "no run with a known number of agents", runs)
         seen = " and ".join(map(str, sizes)) if len(sizes) < 3 else f"{sizes[0]} to {sizes[-1]}"
         only = f"each kind of work ran with one number at once ({seen}), so nothing can be compared"
         nearest = max(sizes)
