@@ -20,7 +20,7 @@ EVERY = 200
 
 VENDORED = frozenset({
     "node_modules", "bower_components", "jspm_packages", "vendor", "vendored", "_vendor", "third_party", "third-party",
-    "thirdparty", "external", "site-packages", "dist-packages", "venv", "__pycache__", "__pypackages__", "Pods", "Carthage",
+    "thirdparty", "external", "site-packages", "dist-packages", "venv", "__pycache__", "__pypackages__", "Pods",
 })  # fmt: skip
 """Folders of what others wrote, or tools made, by their usual names."""
 
@@ -189,7 +189,7 @@ def _not_entered(entry: os.DirEntry[str], path: str, ignores: tuple[IgnoreFile, 
         return _folder_not_entered(entry, path, ignores, walk.limits)
     if not entry.is_file(follow_symlinks=False):
         return "not a regular file"
-    if ignored(ignores, path, is_folder=False) and report_of(entry.name) is None:
+    if ignored(ignores, path) and report_of(entry.name) is None:
         return "ignored by .gitignore"
     return None
 
@@ -201,7 +201,7 @@ def _folder_not_entered(
         return "vendored"
     if entry.name.startswith("."):
         return "hidden"
-    if ignored(ignores, path, is_folder=True):
+    if ignored(ignores, path + "/"):
         return "ignored by .gitignore"
     if path.count("/") >= limits.depth:
         return f"nested deeper than {limits.depth} folders"

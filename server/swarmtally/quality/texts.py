@@ -51,8 +51,10 @@ def code_lines(text: str, language: str) -> int:
 
 
 def code_line_numbers(text: str, language: str) -> list[int]:
-    """Lines, from 0, that hold more than blanks and comments. Docstrings are comments; so is any text that begins a line
-    with three quotes. What follows the end of a block comment in its line is not seen.
+    """Lines, from 0, that hold more than blanks and comments.
+
+    Docstrings are comments, and so is any text that begins a line with three quotes. What follows the end of a block
+    comment in its line is not seen.
     """
     numbers: list[int] = []
     ends: str | None = None
