@@ -3,10 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from swarmtally.quality.documentation import assess_documentation
 from swarmtally.quality.model import Assessment, Criterion, Sources
 from swarmtally.quality.sources import Progress, collect
+from swarmtally.quality.testing import assess_testing
 
-FROM_SOURCES: Mapping[Criterion, Callable[[Sources], Assessment]] = {}
+FROM_SOURCES: Mapping[Criterion, Callable[[Sources], Assessment]] = {
+    Criterion.TESTING: assess_testing,
+    Criterion.DOCUMENTATION: assess_documentation,
+}
 """Criteria that need nothing but the files themselves."""
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from swarmtally.quality import documented, links
+from swarmtally.quality.languages import is_test
 from swarmtally.quality.model import MAX_FINDINGS, Assessment, Criterion, Finding, Measure, SourceFile, Sources
 
 WEIGHTS = {"public": 6, "readme": 2, "links": 2}
@@ -18,7 +19,7 @@ _METHOD = (
     f"{README_WORDS}) ({WEIGHTS['readme']}), share of links that lead somewhere ({WEIGHTS['links']})"
 )
 
-_README = re.compile(r"(?:docs/|\.github/)?readme(?:\.\w+)?", re.IGNORECASE)
+_README = re.compile(r"(?:.*/)?readme(?:\.\w+)?", re.IGNORECASE)
 
 
 def assess_documentation(sources: Sources) -> Assessment:
@@ -81,9 +82,10 @@ def _undocumented(file: SourceFile, one: documented.Offered) -> Finding:
 
 
 def _readme(documents: Sequence[SourceFile]) -> tuple[int, list[Finding]]:
-    """How many words the longest README of the root has, and a finding where that is too few."""
-    found = {document.path: len(document.text.split()) for document in documents if _README.fullmatch(document.path)}
-    path, words = max(found.items(), key=lambda item: item[1], default=("README.md", 0))
+    """How many words the README nearest to the root has, and a finding where that is too few."""
+    found = [one for one in documents if _README.fullmatch(one.path) and not is_test(one.path)]
+    nearest = min(found, key=lambda one: (one.path.count("/"), -len(one.text)), default=None)
+    path, words = (nearest.path, len(nearest.text.split())) if nearest else ("README.md", 0)
     if words >= README_WORDS:
         return words, []
     told = f"the README has {words} words" if found else "there is no README"
