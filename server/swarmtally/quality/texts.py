@@ -32,13 +32,14 @@ class TextRefused(ValueError):
 
 
 def readable(path: str, data: bytes, *, is_code: bool) -> str:
-    """A file's text. Raises TextRefused for what is binary, generated or made to break an analyser."""
+    """A file's text, with plain line ends. Raises TextRefused for what is binary, generated or made to break analysers."""
     if b"\0" in data:
         raise TextRefused("binary: holds NUL bytes")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TextRefused(f"not UTF-8 (byte {error.start:,})") from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if is_code:
         _refuse_generated(path, text)
         _refuse_hostile(text)
@@ -58,7 +59,7 @@ def code_line_numbers(text: str, language: str) -> list[int]:
     """
     numbers: list[int] = []
     ends: str | None = None
-    for number, line in enumerate(text.splitlines()):
+    for number, line in enumerate(text.split("\n")):
         stripped = line.strip()
         if ends is not None:
             ends = None if ends in stripped else ends
@@ -99,7 +100,7 @@ def _is_remark(line: str) -> bool:
 
 
 def _refuse_hostile(text: str) -> None:
-    longest = max(map(len, text.splitlines()), default=0)
+    longest = max(map(len, text.split("\n")))
     if longest > MAX_LINE:
         raise TextRefused(f"a line of {longest:,} characters: minified, generated or data")
     depth = deepest = 0
