@@ -34,6 +34,9 @@ from swarmtally.store.database import Database
 
 CURRENT = "current-project"
 
+COMMAND = (sys.executable, "-P", "-m", "swarmtally.quality")
+"""`-P` keeps the working directory, which may be the target, off the path of imports."""
+
 LIMIT_S = 240.0
 """The longest an assessment may take over MCP: no client waits longer. In the shell it may take what it needs."""
 
@@ -179,7 +182,7 @@ def _expanded(path: str) -> str:
 async def _asked(root: Path, wanted: Wanted) -> Answer:
     """What a process of its own says of `root`; when this is cancelled, it is killed with all it has started."""
     words = [str(root), ",".join(wanted.criteria), str(wanted.limit), str(wanted.offset)]
-    async with _process([sys.executable, "-P", "-m", "swarmtally.quality", *words]) as process:
+    async with _process([*COMMAND, *words]) as process:
         assert process.stdout is not None
         lines = BufferedByteReceiveStream(process.stdout)
         stages = _Stages()

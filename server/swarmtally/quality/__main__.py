@@ -35,11 +35,17 @@ def main(arguments: list[str]) -> int:
 
 
 class _Progress:
+    """Tells of every hundredth: some analysers report each file."""
+
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
+        self._last = ("", 0)
 
     def tell(self, what: str, done: int, total: int) -> None:
-        self._out.write(written(Line(progress=(what, done, total))))
+        before = self._last[1] if self._last[0] == what else None
+        if before is None or done == total or done >= before + total / 100:
+            self._last = (what, done)
+            self._out.write(written(Line(progress=(what, done, total))))
 
 
 def _write(out: BinaryIO, content: bytes) -> None:

@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from swarmtally.domain.files import FILES_LIMIT, File
 from swarmtally.domain.task import Artefact
 
-CODE = frozenset({"code", "refactoring", "optimization", "pipeline", "deployment"})
-TESTS = "tests"
-"""Deliverables whose fences hold what was to be made; those of others hold examples."""
+PROSE = frozenset({
+    "specification", "architecture", "docs", "review", "merge", "completion",
+    "analyst", "architect", "documenter", "integration", "merger", "researcher", "reviewer", "security",
+    "spec-pseudocode",
+})  # fmt: skip
+"""Phases of deliverables whose fences hold examples, not what was to be made: those of a pipeline, and modes."""
+
+TESTS = frozenset({"tests", "tester"})
 
 SUFFIXES = {
     **dict.fromkeys(("python", "py", "python3"), "py"),
@@ -32,9 +37,9 @@ def code_files(artefact: Artefact) -> tuple[File, ...]:
 
     A block's file has blank lines before it, so that line 7 of the file is line 7 of the deliverable.
     """
-    if artefact.files or artefact.phase not in {*CODE, TESTS}:
+    if artefact.files or artefact.phase in PROSE:
         return artefact.files
-    folder = "tests/" if artefact.phase == TESTS else ""
+    folder = "tests/" if artefact.phase in TESTS else ""
     blocks = enumerate(_blocks(artefact.text), 1)
     files = [File(f"{folder}block_{number:03d}.{suffix}", text) for number, (suffix, text) in blocks]
     return tuple(files[:FILES_LIMIT])
