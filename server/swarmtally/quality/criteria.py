@@ -11,7 +11,7 @@ from swarmtally.quality.languages import PYTHON
 from swarmtally.quality.linting import Linted
 from swarmtally.quality.model import Assessment, Criterion, Finding, Measure, SourceFile
 from swarmtally.quality.pythontree import NESTED_LOOPS, SHIFTED_LIST, UNREACHABLE
-from swarmtally.quality.scoring import not_scored, scored
+from swarmtally.quality.scoring import heaviest, not_scored, scored
 
 COMPLEX = 10
 """McCabe's own limit for a function's complexity (1976)."""
@@ -75,8 +75,11 @@ class Material:
     def graph(self) -> ImportGraph:
         return import_graph({file.path: self.facts[file.path].tree.imports for file in self.python})
 
-    def of_rules(self, criterion: Criterion) -> Iterator[Finding]:
-        """What ruff and the rules of our own found."""
+    def of_rules(self, criterion: Criterion) -> list[Finding]:
+        """What ruff and the rules of our own found, one a line."""
+        return heaviest(self._of_rules(criterion))
+
+    def _of_rules(self, criterion: Criterion) -> Iterator[Finding]:
         yield from (finding for finding in self.linted.findings if finding.criterion is criterion)
         for file in self.python:
             for remark in self.facts[file.path].tree.remarks:

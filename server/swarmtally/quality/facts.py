@@ -68,7 +68,7 @@ def read_python(text: str) -> TreeFacts:
     except SyntaxError as error:
         raise NotMeasured(f"not Python: {error.msg} in line {error.lineno}") from None
     except (RecursionError, MemoryError, ValueError) as error:
-        raise NotMeasured(f"Python's parser gives up: {error}") from None
+        raise NotMeasured(f"Python's parser gives up: {str(error) or type(error).__name__}") from None
 
 
 def _functions(path: str, text: str) -> tuple[Function, ...]:

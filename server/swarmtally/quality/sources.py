@@ -30,7 +30,7 @@ class Limits:
     files: int = 20_000
     """Of code, documents and reports together."""
     file_bytes: int = 1_048_576
-    total_bytes: int = 400_000_000
+    total_bytes: int = 200_000_000
     entries: int = 1_000_000
     """Names in folders, read or not."""
     depth: int = 60

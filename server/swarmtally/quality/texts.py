@@ -32,7 +32,7 @@ class TextRefused(ValueError):
 
 
 def readable(path: str, data: bytes, *, is_code: bool) -> str:
-    """A file's text, with plain line ends. Raises TextRefused for what is binary, generated or made to break analysers."""
+    """A file's text, with plain line ends. Raises TextRefused for what is binary, generated or hostile."""
     if b"\0" in data:
         raise TextRefused("binary: holds NUL bytes")
     try:
