@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import quality_damages
+from benchmarks import quality_damages, quality_neglect
 from swarmtally.quality.assess import assess
 from swarmtally.quality.criteria import COUNTED
 from swarmtally.quality.model import Assessment, Criterion
@@ -96,14 +96,17 @@ DAMAGES: tuple[Damage, ...] = (
     Damage("tangled functions", Criterion.MAINTAINABILITY, quality_damages.tangled_functions),
     Damage("swallowed exceptions", Criterion.RELIABILITY, quality_damages.swallowed_exceptions),
     Damage("open to attack", Criterion.SECURITY, quality_damages.open_to_attack),
+    Damage("half of the tests removed", Criterion.TESTING, quality_neglect.removed_tests),
+    Damage("half of the assertions removed", Criterion.TESTING, quality_neglect.removed_assertions),
+    Damage("docstrings removed", Criterion.DOCUMENTATION, quality_neglect.removed_docstrings),
     Damage("longer comments", None, quality_damages.longer_comments),
 )
 
-CRITERIA: tuple[Criterion, ...] = tuple(COUNTED)
+CRITERIA: tuple[Criterion, ...] = tuple(Criterion)
 
 
 def run(smoke: bool) -> list[str]:
-    parts = ("server/swarmtally/domain", "server/swarmtally/core") if smoke else ("server", "tools", "tests")
+    parts = ("server/swarmtally/domain", "server/swarmtally/core") if smoke else ("server", "tools", "tests", "docs")
     damages = [damage for damage in DAMAGES if damage.name in _SHORT] if smoke else DAMAGES
     lines = list(_calibration(parts, damages))
     if not smoke:
@@ -121,7 +124,10 @@ def _calibration(parts: Sequence[str], damages: Sequence[Damage]) -> Iterator[st
     yield _row("this repository", whole)
     for damage in damages:
         with _copy(parts) as folder:
+            tested = quality_neglect.tested_lines(folder)
             damage.do(folder)
+            if damage.own is not Criterion.TESTING:
+                quality_neglect.test_what_was_added(folder, tested)
             scores = _scores(folder)
         verdict = "" if _holds(damage, whole, scores) else "  NOT AS IT SHOULD BE"
         yield _row(damage.name, scores) + verdict

@@ -17,7 +17,12 @@ def _append(folder: Path, text_of: Callable[[int], str]) -> None:
     """Puts a text at the end of every file that has code."""
     for number, path, text in _python(folder):
         if len(text.splitlines()) > 20:
-            path.write_text(text + "\n\n" + text_of(number))
+            path.write_text(text + "\n\n" + _documented(text_of(number)))
+
+
+def _documented(text: str) -> str:
+    """What is added says what it is for: it is to be bad in one way only."""
+    return re.sub(r"^(def .*:\n)", r'\1    """Added here."""\n', text, flags=re.MULTILINE)
 
 
 def _with_imports(text: str, *modules: str) -> str:
@@ -181,7 +186,7 @@ def open_to_attack(folder: Path) -> None:
                 f"def shell_{number}(command: str) -> None:\n    subprocess.run(command, shell=True, check=True)\n\n\n"
                 f"def value_{number}(text: str) -> object:\n    return eval(text)\n"
             )
-            path.write_text(_with_imports(text, "subprocess") + "\n\n" + added)
+            path.write_text(_with_imports(text, "subprocess") + "\n\n" + _documented(added))
 
 
 def longer_comments(folder: Path) -> None:
