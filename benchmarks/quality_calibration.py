@@ -171,7 +171,7 @@ def _copy(parts: Sequence[str]) -> Iterator[Path]:
 def _packages() -> Iterator[str]:
     """The quartiles of scores among installed packages."""
     found = [assessments for name in PACKAGES if (assessments := _package(name))]
-    yield f"{len(found)} packages of at least {LEAST_LINES} code lines: score of the best quarter, median, worst quarter"
+    yield f"{len(found)} packages of at least {LEAST_LINES} code lines: upper quartile, median, lower quartile"
     for index, criterion in enumerate(COUNTED):
         scores = sorted(each[index].score or 0.0 for each in found)
         quarters = [scores[len(scores) * part // 4] for part in (3, 2, 1)]

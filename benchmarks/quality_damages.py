@@ -90,6 +90,8 @@ def blocking_calls(folder: Path) -> None:
         functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.AsyncFunctionDef)]
         starts = sorted({_after_docstring(node) for node in functions}, reverse=True)
         for line, column in starts:
+            if line < len(lines) and lines[line][:column].strip():
+                continue  # a body in the line of its `def`
             lines.insert(line, " " * column + "time.sleep(0.1)\n")
         if starts:
             path.write_text(_with_imports("".join(lines), "time"))
@@ -98,9 +100,10 @@ def blocking_calls(folder: Path) -> None:
 def _after_docstring(node: ast.AsyncFunctionDef) -> tuple[int, int]:
     """The line, from 0, before which a function's first statement after its docstring stands, and its column."""
     first = node.body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+    if isinstance(first, ast.Expr) and ast.get_docstring(node) is not None:
         return first.end_lineno or first.lineno, first.col_offset
-    return first.lineno - 1, first.col_offset
+    decorators = [decorator.lineno for decorator in getattr(first, "decorator_list", [])]
+    return min([first.lineno, *decorators]) - 1, first.col_offset
 
 
 def import_cycles(folder: Path) -> None:
@@ -196,7 +199,7 @@ def longer_comments(folder: Path) -> None:
 
 
 def many_files(folder: Path, origin: Path, count: int) -> int:
-    """Writes so many files: copies of a project's Python, no two alike, and one in five JavaScript. Returns characters."""
+    """Writes so many files: a project's Python, no two alike, and one in five JavaScript. Returns characters."""
     texts = [text for _, _, text in _python(origin) if text.strip()]
     characters = 0
     for number in range(count):

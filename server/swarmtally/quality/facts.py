@@ -3,9 +3,9 @@
 import base64
 import re
 from dataclasses import asdict, dataclass
+from functools import cache
 from hashlib import blake2b
-
-import lizard
+from typing import TYPE_CHECKING
 
 from swarmtally.quality.languages import PYTHON
 from swarmtally.quality.pythontree import Definition, Import, Remark, TreeFacts, read_tree
@@ -19,9 +19,18 @@ WINDOW_CHARACTERS = 200
 
 DIGEST_BYTES = 8
 
+if TYPE_CHECKING:
+    import lizard
+
 _IMPORT = re.compile(r"(import|from|#include|using|use|package|require|export \* from)\b|#include")
 
-_ANALYSER = lizard.FileAnalyzer(lizard.get_extensions([]))
+
+@cache
+def _analyser() -> "lizard.FileAnalyzer":
+    """Imported in the measuring process alone: lizard puts the program's folder on `sys.path`."""
+    import lizard
+
+    return lizard.FileAnalyzer(lizard.get_extensions([]))
 
 
 class NotMeasured(ValueError):
@@ -73,7 +82,7 @@ def read_python(text: str) -> TreeFacts:
 
 def _functions(path: str, text: str) -> tuple[Function, ...]:
     try:
-        found = _ANALYSER.analyze_source_code(path, text).function_list
+        found = _analyser().analyze_source_code(path, text).function_list
     except Exception as error:  # noqa: BLE001 (a tokenizer for thirty languages can fail in any way on broken code)
         raise NotMeasured(f"lizard fails on it: {type(error).__name__}") from None
     return tuple(
