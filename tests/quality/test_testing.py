@@ -83,8 +83,7 @@ def test_the_tests_at_the_end_of_a_rust_file_are_tests(tmp_path: Path) -> None:
 def without(text: str) -> list[str]:
     tree = parsed(text)
     assert tree is not None
-    functions = asserting.functions(tree)
-    return [one.name for one in asserting.without_assertion(functions, asserting.checking_names(functions))]
+    return [one.name for _, one in asserting.without_assertion([asserting.read("tests/test_a.py", tree)])]
 
 
 @pytest.mark.parametrize(
@@ -108,6 +107,31 @@ def test_these_check_something(body: str) -> None:
 @pytest.mark.parametrize("body", ["run(x)", "pass", "x = [1]", "'assert x'", "print(x)"])
 def test_these_check_nothing(body: str) -> None:
     assert without(f"async def test_it(x=1):\n    {body}\n") == ["test_it"]
+
+
+@pytest.mark.parametrize(
+    ("place", "how"),
+    [
+        ("tests/checks.py", "from tests.checks import holds"),
+        ("tests/unit/checks.py", "from .checks import holds"),
+        ("tests/checks.py", "from tests import checks"),
+        ("tests/checks.py", "from .. import checks"),
+        ("tests/conftest.py", ""),
+        ("tests/unit/conftest.py", ""),
+    ],
+)
+def test_helpers_of_files_that_a_test_imports_count(tmp_path: Path, place: str, how: str) -> None:
+    files = {place: "def holds(x):\n    assert x\n", "tests/unit/test_a.py": f"{how}\ndef test_a():\n    holds(1)\n"}
+    assert assess_testing(sources(tmp_path, {"a.py": CODE, **files})).findings == ()
+
+
+def test_a_helper_of_another_file_with_that_name_does_not_count(tmp_path: Path) -> None:
+    files = {
+        "tests/unit/checks.py": "def run(x):\n    assert x\n",
+        "tests/test_a.py": "def test_a():\n    app.run(1)\n",
+    }
+    judged = assess_testing(sources(tmp_path, {"a.py": CODE, **files}))
+    assert found(judged) == [("tests/test_a.py", 1, "test-without-assertion")]
 
 
 def test_a_fixture_that_checks_speaks_for_its_tests() -> None:

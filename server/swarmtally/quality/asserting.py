@@ -1,12 +1,15 @@
 """Which Python tests check something: a test that asserts nothing fails only when the code under it raises."""
 
 import ast
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _CHECKING = ("assert", "expect", "raises", "warns", "fail", "deprecated_call")
 """How the names of calls begin that check: `assertEqual`, `assert_called_once`, `pytest.raises`, `self.fail`."""
+
+_AMBIGUOUS = 20
+"""Files of one name from which on only those in or below the folder of the file that imports it are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,33 @@ class Function:
     asserts: bool
     uses: frozenset[str]
     """Names it calls, and its parameters, which may be fixtures."""
+
+
+@dataclass(frozen=True, slots=True)
+class TestFile:
+    """A file of tests or of what belongs to tests."""
+
+    path: str
+    functions: tuple[Function, ...]
+    modules: frozenset[str]
+    """What it imports, dotted; what is imported from a package may be a module too."""
+
+
+def read(path: str, tree: ast.Module) -> TestFile:
+    """What a test file holds."""
+    return TestFile(path, tuple(functions(tree)), frozenset(_imported(path, tree)))
+
+
+def _imported(path: str, tree: ast.Module) -> Iterator[str]:
+    folder = path.split("/")[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = folder[: len(folder) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 def functions(tree: ast.Module) -> list[Function]:
@@ -72,26 +102,55 @@ def _is_fixture(decorator: ast.expr) -> bool:
     return _called(decorator.func if isinstance(decorator, ast.Call) else decorator) == "fixture"
 
 
-def checking_names(found: Iterable[Function]) -> frozenset[str]:
-    """The names of functions in test files that check something, themselves or through others of them.
+def without_assertion(files: Sequence[TestFile]) -> Iterator[tuple[str, Function]]:
+    """The tests that check nothing, neither themselves nor through what they call, with their files.
 
-    By name, not by import: where two share a name and one of them checks, both count as checking.
+    Names are looked up in the file itself, in the test files that it imports from, and in each conftest.py on the way
+    to it; among these they are told apart by name only, so that in doubt a test counts as checking.
     """
-    callers: dict[str, set[str]] = {}
-    checking: set[str] = set()
-    for one in found:
-        if one.asserts:
-            checking.add(one.name)
-        for used in one.uses:
-            callers.setdefault(used, set()).add(one.name)
-    waiting = list(checking)
-    while waiting:
-        new = callers.get(waiting.pop(), set()) - checking
-        checking |= new
-        waiting += new
-    return frozenset(checking)
+    checking = {file.path: {one.name for one in file.functions if one.asserts} for file in files}
+    scopes = _scopes(files)
+    while _spread(files, scopes, checking):
+        pass
+    for file in files:
+        yield from ((file.path, one) for one in file.functions if one.is_test and one.name not in checking[file.path])
 
 
-def without_assertion(found: Sequence[Function], checking: frozenset[str]) -> list[Function]:
-    """The tests that check nothing, neither themselves nor through what they call."""
-    return [one for one in found if one.is_test and not one.asserts and not one.uses & checking]
+def _spread(files: Sequence[TestFile], scopes: Mapping[str, frozenset[str]], checking: Mapping[str, set[str]]) -> bool:
+    """Add to each file's checking functions those that use one; whether there was any."""
+    grown = False
+    for file in files:
+        near = set[str]().union(*(checking[path] for path in scopes[file.path]))
+        new = {one.name for one in file.functions if one.uses & near} - checking[file.path]
+        checking[file.path].update(new)
+        grown = grown or bool(new)
+    return grown
+
+
+def _scopes(files: Sequence[TestFile]) -> dict[str, frozenset[str]]:
+    """Path → the paths in which what a file uses may be defined."""
+    by_module: dict[str, set[str]] = {}
+    for file in files:
+        parts = file.path.removesuffix(".py").removesuffix("/__init__").split("/")
+        for begin in range(len(parts)):
+            by_module.setdefault(".".join(parts[begin:]), set()).add(file.path)
+    paths = {file.path for file in files}
+    return {file.path: frozenset(_scope(file, by_module, paths)) for file in files}
+
+
+def _scope(file: TestFile, by_module: Mapping[str, set[str]], paths: Container[str]) -> Iterator[str]:
+    yield file.path
+    yield from _conftests(file.path, paths)
+    folder = file.path.rpartition("/")[0]
+    for module in file.modules:
+        named = by_module.get(module, set())
+        # Where many files share a name, as in a folder of many projects, the near ones are meant.
+        yield from named if len(named) <= _AMBIGUOUS else (path for path in named if path.startswith(folder))
+
+
+def _conftests(path: str, paths: Container[str]) -> Iterator[str]:
+    folders = path.split("/")[:-1]
+    for count in range(len(folders) + 1):
+        conftest = "/".join([*folders[:count], "conftest.py"])
+        if conftest in paths:
+            yield conftest

@@ -72,17 +72,15 @@ def _inline_tests(file: SourceFile) -> int:
 
 def _assertions(files: Sequence[SourceFile]) -> tuple[float | None, list[Measure], list[Finding]]:
     """The share of Python tests that assert nothing; None where there is no Python test."""
-    found = {
-        file.path: asserting.functions(tree)
+    found = [
+        asserting.read(file.path, tree)
         for file in files
         if file.is_test and file.language == PYTHON and (tree := parsed(file.text)) is not None
-    }
-    every = [function for functions in found.values() for function in functions]
-    tests = sum(function.is_test for function in every)
+    ]
+    tests = sum(function.is_test for file in found for function in file.functions)
     if not tests:
         reason = "no tests in Python; which tests of other languages assert is not measured"
         return None, [Measure("tests_without_assertion", None, "share of Python tests", reason)], []
-    checking = asserting.checking_names(every)
     findings = [
         Finding(
             Criterion.TESTING,
@@ -93,8 +91,7 @@ def _assertions(files: Sequence[SourceFile]) -> tuple[float | None, list[Measure
             "assert what it should come to",
             1.0,
         )
-        for path, functions in found.items()
-        for test in asserting.without_assertion(functions, checking)
+        for path, test in asserting.without_assertion(found)
     ]
     share = len(findings) / tests
     return share, [Measure("tests_without_assertion", round(share, 4), "share of Python tests")], findings
