@@ -40,8 +40,10 @@ def test_parts_that_do_not_apply_are_left_out(tmp_path: Path) -> None:
 
 
 def test_tests_need_no_docstrings_and_the_readme_nearest_to_the_root_counts(tmp_path: Path) -> None:
-    files = {"tests/test_a.py": "def test_a():\n    assert a\n", "pkg/README.md": README, "pkg/x/README.md": "x"}
-    judged = assess_documentation(sources(tmp_path, {**files, "pkg/a.py": '"""A."""\na = 1\n'}))
+    files = {"tests/README.md": "x", "tests/test_a.py": "def test_a():\n    assert a\n", "pkg/x/README.md": README}
+    judged = assess_documentation(
+        sources(tmp_path, {**files, "pkg/x/y/README.md": "x", "pkg/a.py": '"""A."""\na = 1\n'})
+    )
     assert (judged.score, judged.findings) == (10.0, ())
 
 
