@@ -15,7 +15,10 @@ WINDOW = 10
 """Code lines in a row that must be the same in two places to count as copied."""
 
 WINDOW_CHARACTERS = 200
-"""What they must hold at least, blanks at their ends not counted: rows of brackets and short names are no copies."""
+"""What they must hold at least, blanks at their ends not counted: rows of brackets and short names are no copies.
+
+Half of them must differ, too: a table's equal lines are none either.
+"""
 
 DIGEST_BYTES = 8
 
@@ -103,7 +106,7 @@ def _windows(text: str, language: str) -> Windows:
     digests: list[bytes | None] = []
     for start in range(len(lines) - WINDOW + 1):
         window = b"\n".join(lines[start : start + WINDOW])
-        enough = len(window) >= WINDOW_CHARACTERS
+        enough = len(window) >= WINDOW_CHARACTERS and len(set(lines[start : start + WINDOW])) >= WINDOW // 2
         digests.append(blake2b(window, digest_size=DIGEST_BYTES).digest() if enough else None)
     return Windows(tuple(numbers), tuple(digests))
 

@@ -17,6 +17,8 @@ _PRIVATE = re.compile(r"_[A-Za-z0-9]\w*")
 
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_WITH_BLOCKS = (ast.stmt, ast.Module, ast.ExceptHandler, ast.match_case)
+_WORDS = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 
 
@@ -103,12 +105,14 @@ def _inside(node: ast.AST, place: _Place) -> Iterator[tuple[ast.AST, _Place]]:
         yield from ((child, _Place(at_import=False)) for child in node.body)
         yield from ((child, place) for child in node.orelse)
         return
-    deeper = _Place(place.at_import, place.loops + 1, place.keeps_methods)
-    for name, value in ast.iter_fields(node):
-        in_loop = isinstance(node, _LOOPS) and name == "body"
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST):
-                yield child, deeper if in_loop else place
+    body = _Place(place.at_import, place.loops + 1, place.keeps_methods) if isinstance(node, _LOOPS) else place
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            inside = body if name == "body" else place
+            yield from ((child, inside) for child in value if isinstance(child, ast.AST))
+        elif isinstance(value, ast.AST) and not isinstance(value, _WORDS):
+            yield value, place
 
 
 def _look(node: ast.AST, place: _Place, found: _Found) -> None:
@@ -126,8 +130,9 @@ def _look(node: ast.AST, place: _Place, found: _Found) -> None:
         case ast.Call(func=ast.Attribute(attr=("pop" | "insert") as name), args=[ast.Constant(value=0), *rest]):
             if place.loops and bool(rest) == (name == "insert"):
                 found.remarks.append(Remark(SHIFTED_LIST, node.lineno))
-    for block in _blocks(node):
-        _look_at_block(block, found)
+    if isinstance(node, _WITH_BLOCKS):
+        for block in _blocks(node):
+            _look_at_block(block, found)
 
 
 def _look_at_import(node: ast.Import | ast.ImportFrom, place: _Place, found: _Found) -> None:

@@ -1,6 +1,7 @@
 """Files are measured in processes of their own: several at once, and what takes one down takes nothing else with it."""
 
 import contextlib
+import gc
 import json
 import os
 import subprocess
@@ -18,6 +19,9 @@ TIME_LIMIT_S = 20
 """For one file; what takes longer is left out."""
 
 MAX_PROCESSES = 8
+
+COLLECT_EVERY = 100
+"""Files after which a process looks for memory that only refers to itself."""
 
 
 def measure_all(
@@ -144,7 +148,10 @@ class _Worker:
 
 def main() -> None:
     """The process: a file a line in, its facts a line out."""
-    for line in sys.stdin.buffer:
+    gc.disable()  # what a file leaves behind is taken away by and by: a fifth less time
+    for number, line in enumerate(sys.stdin.buffer):
+        if number % COLLECT_EVERY == 0:
+            gc.collect()
         path, language, text = json.loads(line)
         try:
             answer = to_wire(measured(path, language, text))
