@@ -111,6 +111,12 @@ def test_files_are_found_in_the_usual_folders_also_where_git_ignores_them(tmp_pa
     assert faults == []
 
 
+def test_a_report_may_be_larger_than_code_may(tmp_path: Path) -> None:
+    padded = COBERTURA.replace("<packages>", f"<!--{'x' * 1_100_000}--><packages>")
+    found, faults = coverage.find(sources(tmp_path, {"coverage.xml": padded}))
+    assert ([one.source for one in found], faults) == (["coverage.xml"], [])
+
+
 def test_a_link_that_leads_out_of_the_target_is_not_followed(tmp_path: Path) -> None:
     written(tmp_path, {"outside.info": LCOV, "target/a.py": "a = 1\n"})
     (tmp_path / "target" / "lcov.info").symlink_to(tmp_path / "outside.info")

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmtally.quality import asserting
+from swarmtally.quality.assess import assess
+from swarmtally.quality.model import Criterion
 from swarmtally.quality.parsing import parsed
 from swarmtally.quality.testing import assess_testing
-from tests.quality.written import found, sources, values
+from tests.quality.written import found, sources, values, written
 
 CODE = "def double(x):\n    return 2 * x\n" * 10
 TEST = "def test_double():\n    assert double(2) == 4\n"
@@ -70,6 +72,14 @@ def test_coverage_of_something_else_does_not_count(tmp_path: Path, report: str, 
     assert measure.reason is not None
     assert why in measure.reason
     assert judged.method.startswith("T = ")
+
+
+def test_the_score_does_not_depend_on_what_else_is_asked_for(tmp_path: Path) -> None:
+    own = (Criterion.TESTING, Criterion.DOCUMENTATION)
+    root = written(tmp_path, {"a.py": CODE, "broken.py": "def (:\n" * 30, "tests/test_a.py": TEST})
+    alone, beside = assess(root, own)[1], assess(root, (*own, Criterion.SECURITY))[1]
+    assert alone == beside[:2]
+    assert beside[2].n == 20
 
 
 def test_the_tests_at_the_end_of_a_rust_file_are_tests(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def assess(
     Raises OSError when the root is not there or cannot be read.
     """
     progress = progress or _untold
-    sources = collect(root, progress)
+    sources = read = collect(root, progress)
     material = None
     if any(criterion in COUNTED for criterion in criteria):
         sources, material = _analysed(sources, progress)
@@ -40,7 +40,7 @@ def assess(
             assert material is not None
             assessments.append(assessed(criterion, material))
         elif criterion in FROM_SOURCES:
-            assessments.append(FROM_SOURCES[criterion](sources))
+            assessments.append(FROM_SOURCES[criterion](read))
     return sources, tuple(assessments)
 
 
