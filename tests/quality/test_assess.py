@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from swarmtally.quality.assess import assess
 from swarmtally.quality.criteria import COUNTED
-from swarmtally.quality.linting import MAX_FILE_FINDINGS
-from swarmtally.quality.model import Criterion
+from swarmtally.quality.linting import MAX_FILE_FINDINGS, lint
+from swarmtally.quality.model import Criterion, SourceFile
 from swarmtally.quality.rules import LEFT_OUT, WEIGHTS, spoken_for
 from swarmtally.quality.scoring import HALF, score_of
 from tests.quality.project import assessed, plain, reasons, written
@@ -58,7 +58,7 @@ def test_the_target_s_own_configuration_decides_nothing(tmp_path: Path) -> None:
     files = {f"{criterion}.py": text for criterion, text in FAULTS.items()}
     before = assessed(written(tmp_path / "one", files))
     config = {
-        "ruff.toml": 'exclude = ["*"]\n[lint]\nselect = []\n',
+        "ruff.toml": 'exclude = ["*"]\n[lint]\nselect = []\n[lint.per-file-ignores]\n"*" = ["ALL"]\n',
         "pyproject.toml": "[tool.ruff.lint]\nselect = []\n",
         "setup.cfg": "[flake8]\nexclude = *\n",
     }
@@ -127,7 +127,8 @@ def test_import_cycles_and_hubs_lower_scalability(tmp_path: Path) -> None:
     hub = {
         "hub.py": "".join(f"import low{n}\n" for n in range(20)),
         **{f"low{n}.py": "x = 1\n" for n in range(20)},
-        **{f"up{n}.py": "import hub\n" for n in range(20)},
+        **{f"up{n}.py": "import hub\nimport base\n" for n in range(20)},
+        "base.py": "x = 1\n",
     }
     found = assessed(written(tmp_path / "two", hub))[Criterion.SCALABILITY]
     assert [(finding.file, finding.rule) for finding in found.findings] == [("hub.py", "hub")]
@@ -191,7 +192,7 @@ def test_a_score_is_between_0_and_10_and_falls_with_weight(
     assert 0 <= score_of(criterion, weight + more, lines) <= score <= 10
 
 
-@given(st.sampled_from(list(HALF)), st.floats(0, 1e4), st.integers(200, 10**6), st.integers(1, 50))
+@given(st.sampled_from(list(HALF)), st.floats(0, 1e4), st.integers(1_000, 10**6), st.integers(1, 50))
 def test_a_project_that_is_the_same_many_times_over_has_the_same_score(
     criterion: Criterion, weight: float, lines: int, times: int
 ) -> None:
@@ -203,6 +204,32 @@ def test_a_project_that_is_the_same_many_times_over_has_the_same_score(
 def test_the_score_is_5_at_its_half() -> None:
     for criterion, half in HALF.items():
         assert score_of(criterion, half * 7, 7_000) == 5
+
+
+def test_one_finding_does_not_decide_everything_in_a_few_lines() -> None:
+    assert score_of(Criterion.SECURITY, 1, 5) == score_of(Criterion.SECURITY, 1, 1_000)
+    assert score_of(Criterion.SECURITY, 2.5, 5) == 5
+
+
+def test_what_several_rules_see_in_a_line_counts_once_by_the_heaviest(tmp_path: Path) -> None:
+    swallowed = "def f(call):\n    try:\n        call()\n    except:\n        pass\n"
+    found = assessed(written(tmp_path, {"a.py": swallowed}))[Criterion.RELIABILITY]
+    assert [(finding.line, finding.weight) for finding in found.findings] == [(4, 3)]
+    one_line = "def g(a=[], b=now()):\n    return a, b\n"
+    found = assessed(written(tmp_path, {"a.py": f"from clock import now\n\n\n{one_line}"}))[Criterion.RELIABILITY]
+    assert [(finding.rule, finding.weight) for finding in found.findings] == [("B006", 2)]
+
+
+def test_a_file_that_takes_ruff_down_takes_no_other_along(tmp_path: Path) -> None:
+    texts = {
+        "attacked.py": "x = (y\n" + ".a\n" * 60_000 + ")\n",
+        "broken.py": "def f(:\n",
+        "fault.py": FAULTS[Criterion.SECURITY],
+    }
+    files = [SourceFile(path, "python", 1, is_test=False, text=text) for path, text in texts.items()]
+    linted = lint(written(tmp_path, texts), files, lambda _done: None)
+    assert linted.refused.keys() == {"attacked.py", "broken.py"}
+    assert {(finding.file, finding.rule) for finding in linted.findings} == {("fault.py", "S307")}
 
 
 def test_a_rule_counts_for_one_criterion_by_its_longest_code() -> None:

@@ -7,7 +7,7 @@ from swarmtally.quality.model import MAX_FINDINGS, Assessment, Criterion, Findin
 
 BEST = 10.0
 
-LEAST_LINES = 200
+LEAST_LINES = 1_000
 """Less code counts as this much, so that one finding in a few lines does not decide everything."""
 
 HALF = {
