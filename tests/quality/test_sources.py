@@ -85,7 +85,7 @@ def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_measured_is_left_out_with_the_reason(tmp_path: Path, content: bytes, reason: str) -> None:
-    sources = collect(written(tmp_path, {"odd.py": content, "fine.py": "x = 1\n"}))
+    sources = collect(written(tmp_path, {"odd.py": content, "fine.py": "f(())\n" * 200}))
     assert paths(sources) == {"fine.py"}
     assert reasons(sources) == {"odd.py": reason}
 
