@@ -18,6 +18,7 @@ from benchmarks import (
     memory_use,
     messages,
     processes,
+    quality_calibration,
     recording,
     report,
     scaling,
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "tool_calls": tool_calls.run,
     "processes": processes.run,
     "http_clients": http_clients.run,
+    "quality_calibration": quality_calibration.run,
 }
 
 

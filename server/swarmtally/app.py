@@ -29,6 +29,7 @@ from swarmtally.settings import Settings
 from swarmtally.store.database import Database, open_database
 
 if TYPE_CHECKING:
+    from swarmtally.assessing import Assessing
     from swarmtally.core.bookkeeping import Bookkeeper
     from swarmtally.core.dryrun import DryRun
     from swarmtally.core.packets import Packets
@@ -63,6 +64,7 @@ class App:
         self._opening = anyio.Lock()
         self._books: Bookkeeper | None = None
         self._keeping_books = False
+        self._assessing: Assessing | None = None
 
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""
@@ -133,6 +135,14 @@ class App:
                 FolderShelf(),
             )
         return self._packets
+
+    def assessing(self) -> "Assessing":
+        """Who measures the quality of code."""
+        if self._assessing is None:
+            from swarmtally.assessing import Assessing
+
+            self._assessing = Assessing(self.database, self.clock, self.settings)
+        return self._assessing
 
     def books(self) -> "Bookkeeper":
         """Who measures runs that ended."""

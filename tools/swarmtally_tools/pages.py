@@ -45,6 +45,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "token_usage": {"operation": "batch", "timeframe": "7d", "group_by": "mode"},
     "health_check": {"components": ["all"]},
     "bottleneck_analyze": {"component": "swarm", "metrics": ["cpu", "memory"], "timeframe": "24h"},
+    "quality_assess": {"target": "current-project", "criteria": ["testing", "documentation"], "limit": 5},
 }
 """Arguments of the example on each page. In this order they work one after the other in a new project that has a
 host-driven run; tests run them."""

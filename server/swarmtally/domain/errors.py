@@ -13,6 +13,7 @@ SwarmError
 ├── AttemptOver               the run was cancelled or taken over before a task's call was sent
 ├── PacketRefused             a report or renewal names a lease that no longer counts
 ├── PathRefused               a path lies outside the allowed roots
+├── AnalysisFailed            an analyser ended before its work was done
 ├── ModelMissing              the embedded model is not there, or not what was asked for
 ├── NoBackend                 nothing can do the work: no model, no key
 ├── BackendFailure            a call failed (transient or final)
@@ -108,6 +109,10 @@ class PacketRefused(SwarmError):
 
 class PathRefused(SwarmError):
     """A path lies outside the allowed roots, or is not what it should be."""
+
+
+class AnalysisFailed(SwarmError):
+    """An analyser took too long or ended before its work was done."""
 
 
 class ModelMissing(SwarmError):
