@@ -25,6 +25,7 @@ MODULES = {
     "token_usage": "tokens",
     "health_check": "health",
     "bottleneck_analyze": "bottleneck",
+    "error_analysis": "errors",
 }
 """Tool name → module of this package. A test holds it against each module's TOOLS."""
 
