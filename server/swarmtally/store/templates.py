@@ -52,7 +52,7 @@ async def note(tx: Connection, project: str, met: Sequence[Met], now_ns: int) ->
     """Write down what an analysis met; returns what was known before."""
     await ensure_project(tx, project, now_ns)
     rows = await tx.rows(
-        "SELECT log_template.* FROM json_each(:keys) JOIN log_template ON project = :project AND key = json_each.value",
+        "SELECT * FROM log_template WHERE project = :project AND key IN (SELECT value FROM json_each(:keys))",
         {"project": project, "keys": as_json([each.key for each in met])},
     )
     counted = await tx.row("SELECT COUNT(*) AS n FROM log_template WHERE project = :project", {"project": project})
