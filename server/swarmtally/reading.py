@@ -166,7 +166,9 @@ class LogReading:
         if not path.strip() or "\0" in path:
             raise PathRefused("path is empty or no path; name a log file")
         # Not Path.expanduser, which raises for a user who is not known.
-        wanted = Path(os.path.realpath(self._folder / os.path.expanduser(path)))  # noqa: PTH111
+        wanted = self._folder / os.path.expanduser(path)  # noqa: PTH111
+        if self._roots is not None:
+            wanted = Path(os.path.realpath(wanted))
         try:
             return _opened(wanted, self._roots)
         except OSError as error:
@@ -201,7 +203,7 @@ class _Opened:
 
 
 def _opened(path: Path, roots: Sequence[Path] | None) -> _Opened:
-    """Open the file at `path`, which has no links in it. In a shell it may be a pipe, else it must lie in `roots`."""
+    """Open the file at `path`. In a shell it may be a pipe; else it must lie in `roots`, its links followed already."""
     if roots is not None and not any(path.is_relative_to(root) for root in roots):
         known = ", ".join(map(str, roots)) or "none"
         raise PathRefused(f"log {path} lies outside the allowed roots ({known}); allow it with --allow {path.parent}")

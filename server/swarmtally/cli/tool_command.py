@@ -74,14 +74,14 @@ def run_tool(tool: Tool, arguments: Mapping[str, Any]) -> int:
     return session.status(view) if tool.name.startswith(_RUNNING) else 0
 
 
-def _run_given(tool: Tool, kinds: Mapping[str, Kind], files: Mapping[str, str], run: Run, **given: Any) -> int:
+def _run_given(tool: Tool, kinds: Mapping[str, Kind], elsewhere: Mapping[str, str], run: Run, /, **given: Any) -> int:
     arguments: dict[str, Any] = {}
     for key, value in given.items():
-        path = named_file(value) if key in files else None
+        path = named_file(value) if key in elsewhere else None
         if isinstance(value, bool):
             arguments[key] = value
         elif path is not None:
-            arguments[files[key]] = path
+            arguments[elsewhere[key]] = path
         elif value is not None and value != ():
             texts = (value,) if isinstance(value, str) else value
             arguments[key] = parse(kinds[key], kebab(key), texts)

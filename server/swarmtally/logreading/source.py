@@ -70,7 +70,8 @@ def _feed(
     lines: Lines, reader: Reader, mentions: dict[int, set[str]], seconds: float | None, tell: Tell | None
 ) -> str | None:
     """Give `reader` all lines it may have; returns why it did not get the rest."""
-    begun = told = time.monotonic()
+    begun = time.monotonic()
+    told = begun - TELL_EVERY_S
     source = _watched(lines, mentions)
     count = 0
     while batch := list(islice(source, BATCH)):
