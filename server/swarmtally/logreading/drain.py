@@ -105,7 +105,7 @@ class Drain:
         self._lengths: dict[int, dict[str, list[Group]]] = {}
         self._known: dict[tuple[str, ...], Variant] = {}
 
-    def add(self, words: Sequence[str], entry: int) -> Tally:
+    def add(self, words: Sequence[str], entry: int) -> Variant:
         """`entry` is the message's number, for the order of templates."""
         key = tuple(words)
         known = self._known.get(key)
@@ -115,7 +115,7 @@ class Drain:
             if len(self._known) >= _KEPT:
                 self._known.clear()
             self._known[key] = known
-        return (known if known.into is None else known.now()).tally
+        return known
 
     def templates(self) -> Iterator[tuple[tuple[str, ...], Tally]]:
         for group in self._groups:

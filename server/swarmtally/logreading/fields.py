@@ -54,7 +54,7 @@ def flat(given: Mapping[str, object], prefix: str = "", depth: int = 0) -> dict[
 
 def of_logfmt(line: str) -> Mapping[str, object] | None:
     """The pairs of a line that is nothing but pairs and says what happened; None for any other."""
-    if _LOGFMT.search(line) is None:
+    if _PAIR.match(line) is None or _LOGFMT.search(line) is None:
         return None
     found: dict[str, object] = {}
     at = 0

@@ -17,6 +17,10 @@ RISKY = re.compile(
     re.IGNORECASE,
 )
 """A text without this holds nothing that `hide_secrets` would hide."""
+LEADS_ON = re.compile(
+    rf"(?i)(?:{_NAME}|authorization|bearer|basic)[\"'\\]*(?:=>|:=|[:=])?(?:\\?[\"'][^\"']*)?$|cookie:|authorization[:=]|-----BEGIN"
+)
+"""A word behind which a secret may stand, in further words."""
 
 _RULES = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|.*)", re.DOTALL), SECRET),

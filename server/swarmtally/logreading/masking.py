@@ -2,7 +2,7 @@
 
 import re
 
-from swarmtally.logreading.hiding import RISKY
+from swarmtally.logreading.hiding import LEADS_ON, RISKY, hide_secrets
 
 ANY = "<*>"
 LONGEST_WORD = 512
@@ -14,7 +14,34 @@ _KEPT = 100_000
 """Distinct words whose masks are remembered; then all are forgotten."""
 _PLAIN = re.compile(r"[^\d/\\@:]*")
 _DAYS_AND_MONTHS = frozenset(
-    "Mon Tue Wed Thu Fri Sat Sun Mon, Tue, Wed, Thu, Fri, Sat, Sun, Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+    [
+        "Mon",
+        "Tue",
+        "Wed",
+        "Thu",
+        "Fri",
+        "Sat",
+        "Sun",
+        "Mon,",
+        "Tue,",
+        "Wed,",
+        "Thu,",
+        "Fri,",
+        "Sat,",
+        "Sun,",
+        "Jan",
+        "Feb",
+        "Mar",
+        "Apr",
+        "May",
+        "Jun",
+        "Jul",
+        "Aug",
+        "Sep",
+        "Oct",
+        "Nov",
+        "Dec",
+    ]
 )
 _IPV6 = r"(?:[0-9A-Fa-f]{1,4}:){3,7}:?[0-9A-Fa-f]{1,4}(?![\w:])|(?<![\w:])::(?:[0-9A-Fa-f]{1,4}:){0,5}[0-9A-Fa-f]{1,4}(?![\w:])|[0-9A-Fa-f]{1,4}::(?:[0-9A-Fa-f]{1,4}:?){1,6}(?![\w:])"
 _KINDS = (
@@ -32,7 +59,12 @@ _KINDS = (
     ("size", r"(?<![\w.])\d+(?:\.\d+)?(?:[kKMGTP]i?)?[bB](?:ytes)?(?!\w)|(?<![\w.])\d+(?:\.\d+)?[kKMGTP]i?(?!\w)"),
     ("num", r"(?<![A-Za-z0-9.])[-+]?\d+(?:[.,]\d+)*|\d+(?:[.,]\d+)*"),
 )  # fmt: skip
+_OF_MARKS = ("url", "time", "mac", "ip", "clock", "email", "path")
 _VALUE = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _KINDS))
+_UNMARKED = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _KINDS if name not in _OF_MARKS))
+"""For words without any of the marks that the left out kinds have."""
+_MARKED = re.compile(r"[/\\@:.-]")
+_NUMBER = re.compile(r"([(\[\"'=#]*)[-+]?\d+(?:\.\d+)?([.,;:)\]\"']*)")
 _SHOWN = {name: f"<{name}>" for name, _ in _KINDS} | {"clock": "<time>", "mac": "<id>", "digest": "<id>", "hex": "<id>"}
 
 
@@ -42,7 +74,8 @@ def mask(word: str) -> str:
         return ANY
     if _PLAIN.fullmatch(word):
         return "<time>" if word in _DAYS_AND_MONTHS else word
-    return _VALUE.sub(lambda found: _SHOWN[str(found.lastgroup)], word)
+    values = _VALUE if _MARKED.search(word) else _UNMARKED
+    return values.sub(lambda found: _SHOWN[str(found.lastgroup)], word)
 
 
 class Masks(dict[str, str]):
@@ -55,14 +88,19 @@ class Masks(dict[str, str]):
         """Words near which a secret may stand."""
 
     def __missing__(self, word: str) -> str:
+        if len(word) > LONGEST_WORD:
+            return ANY
         if len(self) >= _KEPT:
             self.clear()
             self.risky.clear()
-        masked = mask(word)
-        if RISKY.search(word[:LONGEST_WORD]):
-            self.risky.add(word)
-        if len(word) <= LONGEST_WORD:
-            self[word] = masked
+        number = _NUMBER.fullmatch(word)
+        if number:
+            masked = f"{number[1]}<num>{number[2]}"
         elif RISKY.search(word):
-            self.risky.add(word)
+            if LEADS_ON.search(word):
+                self.risky.add(word)
+            masked = mask(hide_secrets(word))
+        else:
+            masked = mask(word)
+        self[word] = masked
         return masked

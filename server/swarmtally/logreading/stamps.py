@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 NS_PER_S = 1_000_000_000
-_MONTHS = {name: n for n, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)}
+_MONTHS = {
+    name: n
+    for n, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], start=1
+    )
+}
 _EPOCH = date(1970, 1, 1).toordinal()
 _KEPT_DAYS = 4_096
 _AHEAD = timedelta(days=1)
