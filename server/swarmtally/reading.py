@@ -133,14 +133,16 @@ class LogReading:
         if request.path is not None:
             source, log = await self._of_path(request, request.path)
         elif request.given is not None:
-            source, log = "given", await _of_bytes(await anyio.to_thread.run_sync(_as_bytes, request.given), request)
+            content = await anyio.to_thread.run_sync(_as_bytes, request.given)
+            source, log = "given", await _of_bytes(content, request, self._clock.now_ns())
         else:
             return await self._own(request)
         return await self._reported(source, log, await self._named(log))
 
     async def _own(self, request: LogRequest) -> LogReport:
         found = await self._database.read(lambda tx: failures.newest(tx, self._project, FAILURES_LIMIT))
-        log = await _of_bytes(await anyio.to_thread.run_sync(_as_log, found), replace(request, numbers=True))
+        content = await anyio.to_thread.run_sync(_as_log, found)
+        log = await _of_bytes(content, replace(request, numbers=True), self._clock.now_ns())
         related = {
             template.key: tuple(dict.fromkeys(_ids(found[line] for line in template.lines)))
             for template in log.reading.templates
@@ -153,14 +155,15 @@ class LogReading:
         return await self._reported("own failures", log, related)
 
     async def _of_path(self, request: LogRequest, path: str) -> tuple[str, Log]:
+        now_ns = self._clock.now_ns()
         if path == STDIN and self._roots is None:
-            return "stdin", await _in_process(None, None, request)
+            return "stdin", await _in_process(None, None, request, now_ns)
         opened = await anyio.to_thread.run_sync(self._open, path)
         with opened.file:
             if opened.size is None or opened.size > AT_ONCE_BYTES:
-                return f"file {opened.path}", await _in_process(opened.file, opened.size, request)
+                return f"file {opened.path}", await _in_process(opened.file, opened.size, request, now_ns)
             content = await anyio.to_thread.run_sync(opened.file.read, AT_ONCE_BYTES)
-        return f"file {opened.path}", await _of_bytes(content or b"", request)
+        return f"file {opened.path}", await _of_bytes(content or b"", request, now_ns)
 
     def _open(self, path: str) -> "_Opened":
         if not path.strip() or "\0" in path:
@@ -263,18 +266,18 @@ def _ids(found: Iterable[Failure]) -> Iterator[str]:
         yield failure.agent_id
 
 
-async def _of_bytes(content: bytes, request: LogRequest) -> Log:
+async def _of_bytes(content: bytes, request: LogRequest, now_ns: int) -> Log:
     if len(content) > AT_ONCE_BYTES:
-        return await _in_process(content, len(content), request)
+        return await _in_process(content, len(content), request, now_ns)
     return await anyio.to_thread.run_sync(
-        lambda: read_log(io.BytesIO(content).read, seconds=request.seconds, numbers=request.numbers)
+        lambda: read_log(io.BytesIO(content).read, now_ns=now_ns, seconds=request.seconds, numbers=request.numbers)
     )
 
 
-async def _in_process(source: bytes | io.FileIO | None, size: int | None, request: LogRequest) -> Log:
+async def _in_process(source: bytes | io.FileIO | None, size: int | None, request: LogRequest, now_ns: int) -> Log:
     """Read what was given, a file or (None) our own stdin in a process of its own. `size` is in bytes, where known."""
     # -P: nothing in the folder we happen to be in is taken for a module of ours.
-    command = [sys.executable, "-P", "-m", child.MODULE]
+    command = [sys.executable, "-P", "-m", child.MODULE, "--now", str(now_ns)]
     command += ["--numbers"] if request.numbers else []
     command += [] if request.seconds is None else ["--seconds", str(request.seconds)]
     stdin = subprocess.PIPE if isinstance(source, bytes) else source

@@ -1,5 +1,5 @@
 """The process that reads a large log: the log on stdin; on stdout a line of JSON now and then that says how far it is,
-and last one with what was read. `python -P -m swarmtally.logreading.child [--seconds N] [--numbers]`.
+and last one with what was read. `python -P -m swarmtally.logreading.child --now NS [--seconds N] [--numbers]`.
 
 A process of its own, because reading holds Python's interpreter lock: in a thread it would hold up the server.
 """
@@ -21,10 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Ctrl-C reaches the whole group; the parent says what there is to say.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__)
+    parser.add_argument("--now", type=int, required=True, metavar="NS")
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--numbers", action="store_true")
     given = parser.parse_args(arguments)
-    log = read_log(sys.stdin.buffer.read, seconds=given.seconds, numbers=given.numbers, tell=_tell)
+    read = sys.stdin.buffer.read
+    log = read_log(read, now_ns=given.now, seconds=given.seconds, numbers=given.numbers, tell=_tell)
     _write({"log": log})
     return 0
 

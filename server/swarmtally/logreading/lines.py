@@ -1,14 +1,13 @@
 """The lines of a log that may hold anything: bytes become bounded lines of text, and what was mended is counted.
 
 Text is UTF-8, or UTF-16 with its mark (what PowerShell writes); lines end with a line feed. A log that is one JSON
-list gives its elements, read one after the other, so that it need not fit into memory.
+list gives its elements, which may have several lines, one after the other: it need not fit into memory.
 """
 
 import codecs
 import io
 import json
 import re
-from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -47,7 +46,6 @@ class Lines:
         self.taken = 0
         """Bytes read so far."""
         self._notes: dict[str, int] = {}
-        self._elements: array[int] | None = None
 
     def __iter__(self) -> Iterator[str]:
         first = self._beginning()
@@ -61,11 +59,6 @@ class Lines:
     def notes(self) -> tuple[tuple[str, int], ...]:
         """What was mended, and how often."""
         return tuple(self._notes.items())
-
-    def element(self, line: int) -> int:
-        """The number of the element that the line is of: for anything but a JSON list with texts of several lines, the
-        line's own number."""
-        return line if self._elements is None else self._elements[line]
 
     def _beginning(self) -> bytes:
         """The first chunk, whole: a pipe gives it in pieces."""
@@ -112,15 +105,9 @@ class Lines:
         return text.removesuffix("\r")
 
     def _of_list(self, chunk: bytes) -> Iterator[str]:
-        for number, element in enumerate(self._parsed(chunk)):
+        for element in self._parsed(chunk):
             text = element if isinstance(element, str) else json.dumps(element, ensure_ascii=False)
-            lines = text.split("\n") if "\n" in text else [text]
-            if self._elements is None and len(lines) > 1:
-                self._elements = array("q", range(number))
-            if self._elements is not None:
-                self._elements.extend([number] * len(lines))
-            for line in lines:
-                yield self._mended(storable(line[: LINE_LIMIT_BYTES + 1]).encode())
+            yield self._mended(storable(text[: LINE_LIMIT_BYTES + 1]).encode())
 
     def _parsed(self, chunk: bytes) -> Iterator[Any]:
         """The elements of the JSON list, as far as it is one."""

@@ -9,7 +9,6 @@ from itertools import islice
 
 from swarmtally.logreading.lines import Lines, Read
 from swarmtally.logreading.reading import Reader, Reading
-from swarmtally.logreading.templates import Template
 
 LINES_LIMIT = 10_000_000
 """The most lines that are read of one log."""
@@ -48,22 +47,24 @@ class Log:
     mentions: tuple[Mention, ...]
 
 
-def read_log(read: Read, *, seconds: float | None, numbers: bool, tell: Tell | None = None) -> Log:
+def read_log(read: Read, *, now_ns: int, seconds: float | None, numbers: bool, tell: Tell | None = None) -> Log:
     """Read a log of which `read` gives the bytes.
 
     Args:
+        now_ns: Unix nanoseconds, which tell the year of times without one.
         seconds: how long to go on; None: to the end.
         numbers: whether templates carry the numbers of their lines: for a JSON list, of its elements.
         tell: is told about twice a second how far it is.
     """
     lines = Lines(read)
-    reader = Reader(keep_lines=True)
+    reader = Reader(keep_lines=True, now_ns=now_ns)
     mentions: dict[int, set[str]] = {}
     stopped = _feed(lines, reader, mentions, seconds, tell)
     reading = reader.result()
     named = _mentioned(reading, mentions)
-    templates = tuple(_numbered(template, lines, numbers=numbers) for template in reading.templates)
-    return Log(replace(reading, templates=templates), lines.notes(), stopped, named)
+    if not numbers:
+        reading = replace(reading, templates=tuple(replace(template, lines=()) for template in reading.templates))
+    return Log(reading, lines.notes(), stopped, named)
 
 
 def _feed(
@@ -117,9 +118,3 @@ def _mentioned(reading: Reading, mentions: dict[int, set[str]]) -> tuple[Mention
         if last is not None:
             ids.setdefault(last[1], set()).update(mentions[line])
     return tuple(Mention(key, tuple(sorted(named))) for key, named in ids.items())
-
-
-def _numbered(template: Template, lines: Lines, *, numbers: bool) -> Template:
-    if not numbers:
-        return replace(template, lines=())
-    return replace(template, lines=tuple(dict.fromkeys(map(lines.element, template.lines))))
