@@ -25,6 +25,7 @@ from swarmtally.core import progress
 from swarmtally.domain.clock import Clock, iso
 from swarmtally.domain.errors import InvalidInput, PathRefused, ReadingBroken
 from swarmtally.logreading import child
+from swarmtally.logreading.likeness import same_as
 from swarmtally.logreading.source import Log, read_log
 from swarmtally.store import failures, templates
 from swarmtally.store.connection import Connection
@@ -189,9 +190,13 @@ class LogReading:
         first = log.reading.templates[:NOTED_LIMIT]
         met = [Met(one.key, one.template[:TEMPLATE_LIMIT], one.category, one.count) for one in first]
 
+        known = await self._database.read(lambda tx: templates.texts(tx, self._project))
+        wanted = {one.key: one.template for one in met if one.key not in known}
+        same = await anyio.to_thread.run_sync(same_as, wanted, known)
+
         async def unit(tx: Connection) -> tuple[Noted, int]:
             now_ns = self._clock.now_ns()
-            return await templates.note(tx, self._project, met, now_ns), now_ns
+            return await templates.note(tx, self._project, met, same, now_ns), now_ns
 
         noted, now_ns = await self._database.write(unit)
         return LogReport(source, log, noted, len(met), related, now_ns)

@@ -1,5 +1,6 @@
 """Templates of logs are remembered by project, and what failed is found newest first."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
@@ -14,9 +15,9 @@ from tests.core.harness import swarmed, task
 from tests.store.conftest import HandClock
 
 
-async def noted(database: Database, *met: Met, project: str = "p") -> Noted:
+async def noted(database: Database, *met: Met, project: str = "p", same: Mapping[str, str] | None = None) -> Noted:
     now_ns = database.clock.now_ns()
-    return await database.write(lambda tx: templates.note(tx, project, met, now_ns))
+    return await database.write(lambda tx: templates.note(tx, project, met, same or {}, now_ns))
 
 
 async def test_a_template_is_new_once_and_its_counts_grow(database: Database, clock: HandClock) -> None:
@@ -29,6 +30,17 @@ async def test_a_template_is_new_once_and_its_counts_grow(database: Database, cl
     assert (seen.first_ns, seen.last_ns, seen.analyses, seen.entries) == (first_ns, first_ns, 1, 3)
     last = (await noted(database, Met("k", "a <num>", "unknown", 1))).seen["k"]
     assert (last.first_ns, last.last_ns, last.analyses, last.entries) == (first_ns, clock.ns, 2, 7)
+
+
+async def test_what_was_met_under_another_key_is_not_new(database: Database) -> None:
+    await noted(database, Met("alice", "user alice is gone", "unknown", 2))
+    again = await noted(database, Met("any", "user <*> is gone", "unknown", 9), same={"any": "alice"})
+    assert (list(again.seen), again.seen["any"].template, again.seen["any"].entries) == (
+        ["any"],
+        "user alice is gone",
+        2,
+    )
+    assert (await noted(database, Met("any", "user <*> is gone", "unknown", 1))).seen["any"].entries == 9
 
 
 async def test_projects_do_not_see_each_others_templates(database: Database) -> None:

@@ -86,6 +86,18 @@ async def test_what_was_met_before_is_not_new(tmp_path: Path) -> None:
         assert (seen.analyses, seen.entries, seen.first_at) == (1, 2, first.as_of)
 
 
+async def test_a_message_whose_words_vary_more_than_before_is_not_new(tmp_path: Path) -> None:
+    names = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"]
+    async with app_over(tmp_path) as app:
+        await analysed(app, logs=["user alice has lost the session"])
+        many = await analysed(app, logs=[f"user {name} has lost the session" for name in names])
+        (one,) = many.templates
+        assert "<*>" in one.template
+        assert (one.new, one.seen and one.seen.template) == (False, "user alice has lost the session")
+        few = await analysed(app, logs=["user zoe has lost the session", "user zoe has found the session"])
+        assert [each.new for each in few.templates] == [False, True]
+
+
 async def test_own_failures_name_their_tasks_and_agents(tmp_path: Path) -> None:
     def script(key: str, asked: int) -> str | BackendFailure:
         if key == "b" and asked == 0:

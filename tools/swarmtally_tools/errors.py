@@ -35,6 +35,8 @@ class BurstView(View):
 
 
 class SeenView(View):
+    template: str
+    """As it was when it was met last; a place may have been less variable then."""
     first_at: str
     """When an analysis met the template first (UTC)."""
     last_at: str
@@ -197,7 +199,11 @@ def _template(template: Template, report: LogReport, *, remembered: bool, lines:
 
 def _seen(seen: Seen) -> SeenView:
     return SeenView(
-        first_at=iso(seen.first_ns), last_at=iso(seen.last_ns), analyses=seen.analyses, entries=seen.entries
+        template=seen.template,
+        first_at=iso(seen.first_ns),
+        last_at=iso(seen.last_ns),
+        analyses=seen.analyses,
+        entries=seen.entries,
     )
 
 

@@ -26,6 +26,8 @@ class Met:
 class Seen:
     """What earlier analyses had met of a template."""
 
+    template: str
+    """As it was when it was met last."""
     first_ns: int
     """When it was first met: the moment of the analysis, not a time of the log."""
     last_ns: int
@@ -35,7 +37,7 @@ class Seen:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Seen":
-        return cls(row["first_ns"], row["last_ns"], row["analyses"], row["entries"])
+        return cls(row["template"], row["first_ns"], row["last_ns"], row["analyses"], row["entries"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +47,25 @@ class Noted:
     known: int
     """How many templates of the project."""
     seen: Mapping[str, Seen]
-    """By key, those it met again."""
+    """By the key of this analysis, those it met again."""
 
 
-async def note(tx: Connection, project: str, met: Sequence[Met], now_ns: int) -> Noted:
-    """Write down what an analysis met; returns what was known before."""
+async def texts(tx: Connection, project: str) -> dict[str, str]:
+    """By key all templates that the project has met."""
+    rows = await tx.rows("SELECT key, template FROM log_template WHERE project = :project", {"project": project})
+    return {row["key"]: row["template"] for row in rows}
+
+
+async def note(tx: Connection, project: str, met: Sequence[Met], same: Mapping[str, str], now_ns: int) -> Noted:
+    """Write down what an analysis met; returns what was known before.
+
+    Args:
+        same: keys under which some of it was met before, by the keys it has now.
+    """
     await ensure_project(tx, project, now_ns)
     rows = await tx.rows(
         "SELECT * FROM log_template WHERE project = :project AND key IN (SELECT value FROM json_each(:keys))",
-        {"project": project, "keys": as_json([each.key for each in met])},
+        {"project": project, "keys": as_json([*(each.key for each in met), *same.values()])},
     )
     counted = await tx.row("SELECT COUNT(*) AS n FROM log_template WHERE project = :project", {"project": project})
     await tx.many(
@@ -75,7 +87,9 @@ async def note(tx: Connection, project: str, met: Sequence[Met], now_ns: int) ->
         ],
     )
     await _delete_beyond(tx, project)
-    return Noted(counted["n"] if counted else 0, {row["key"]: Seen.from_row(row) for row in rows})
+    before = {row["key"]: Seen.from_row(row) for row in rows}
+    seen = {each.key: before.get(each.key) or before.get(same.get(each.key, "")) for each in met}
+    return Noted(counted["n"] if counted else 0, {key: one for key, one in seen.items() if one is not None})
 
 
 async def _delete_beyond(tx: Connection, project: str) -> None:
