@@ -2,18 +2,29 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from swarmtally import reading
 from swarmtally.cli import terminal
 from swarmtally.cli.values import READ_LIMIT_BYTES
-from swarmtally_tools.errors import ErrorsView
+from swarmtally.domain.retention import Retention
+from swarmtally.logreading.drain import SIMILARITY
+from swarmtally.logreading.lines import ELEMENT_LIMIT, LINE_LIMIT_BYTES
+from swarmtally.logreading.source import LINES_LIMIT, MENTIONS_LIMIT
+from swarmtally.store.templates import KEPT
+from swarmtally_tools.errors import CALL_LIMIT_S, IDS_SHOWN, ErrorsView
 from tests.cli.conftest import Shell, finish, process, start
+
+PAGE = Path(__file__).parents[2] / "docs" / "error-analysis.md"
 
 LINES = ["2026-11-23T03:10:00Z ERROR alpha is down", "2026-11-23T03:11:00Z INFO beta went away with it"]
 LOG = "\n".join([LINES[0], LINES[1], LINES[0]]) + "\n"
@@ -38,9 +49,8 @@ def test_every_way_to_give_a_log_says_the_same(shell: Shell, log: Path) -> None:
         view = shell("mcp", "error_analysis", *arguments, "--lines").document
         assert counts(view) == [2, 1]
         assert [one["lines"] for one in view["templates"]] == [[0, 2], [1]]
-    for program in (start("mcp", "error_analysis", "--logs", "-", stdin=subprocess.PIPE),):
-        view = finish(program, LOG).document
-        assert (view["source"], counts(view), view["new"]) == ("stdin", [2, 1], 0)
+    view = finish(start("mcp", "error_analysis", "--logs", "-", stdin=subprocess.PIPE), LOG).document
+    assert (view["source"], counts(view), view["new"]) == ("stdin", [2, 1], 0)
 
 
 def test_a_text_that_begins_with_an_at_sign_is_written_with_two(shell: Shell) -> None:
@@ -73,6 +83,40 @@ def test_a_pipe_of_another_program_is_read(place: Path) -> None:
     finally:
         os.close(read)
     assert counts(result.document) == [2, 1]
+
+
+def test_the_commands_of_the_page_run(log: Path, place: Path) -> None:
+    block = re.search(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert block is not None
+    (place / "work" / "error-logs.json").write_text(json.dumps(LINES))
+    program = f"{shlex.quote(sys.executable)} -m swarmtally.cli.main"
+    script = block[1].replace("swarmtally", program).replace("/var/log/app.log", shlex.quote(str(log)))
+    script = script.replace("kubectl logs deploy/shop", f"cat {shlex.quote(str(log))}")
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    documents = [json.loads(part) for part in re.split(r"(?<=^})\n", done.stdout.strip(), flags=re.MULTILINE)]
+    assert [one["source"].split()[0] for one in documents] == ["own", "file", "stdin", "given"]
+    assert [one["entries"] for one in documents] == [0, 3, 3, 2]
+
+
+def test_the_page_states_the_limits_that_hold() -> None:
+    text = PAGE.read_text()
+    for number in (
+        f"the newest {reading.FAILURES_LIMIT:,}",
+        f"cut at {LINE_LIMIT_BYTES // 1024} KiB",
+        f"longer than {ELEMENT_LIMIT // 2**20} MiB",
+        f"beyond {KEPT:,} in a project",
+        f"{reading.GIVEN_LIMIT_BYTES // 2**20} MiB; over MCP",
+        f"| {LINES_LIMIT:,} |",
+        f"the {reading.NOTED_LIMIT:,} most frequent",
+        f"| {MENTIONS_LIMIT:,} of a log |",
+        f"more than {reading.AT_ONCE_BYTES // 1024} KiB",
+        f"{CALL_LIMIT_S:.0f} s of reading",
+        f"({Retention().runs_days} days)",
+        f"At most {IDS_SHOWN} each",
+        f"at least {SIMILARITY:.0%}".replace("%", " %"),
+    ):
+        assert number in text, number
 
 
 def test_what_is_no_file_is_refused_in_one_line(shell: Shell, place: Path) -> None:
