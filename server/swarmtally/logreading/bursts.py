@@ -18,11 +18,11 @@ SECONDS_PER_MINUTE = 60
 
 
 def bursts(buckets: Mapping[int, int], shift: int, span_s: float) -> tuple[Burst, ...]:
-    """In order of time. `buckets` counts by Unix seconds >> shift; `span_s` is the time between the log's first and last entry.
+    """In order of time. `buckets` counts by Unix seconds >> shift; `span_s` is the length of the log.
 
-    A stretch is one when a Poisson process of the mean rate would give its count with a probability under CHANCE, by Chernoff's
-    bound P(X >= c) <= exp(-(c ln(c/m) - c + m)) (Mitzenmacher and Upfal, Probability and Computing, 2005, theorem 5.4), times the
-    number of stretches; stretches that touch are one."""
+    A stretch is one when a Poisson process of the mean rate would give its count with a probability under CHANCE, by
+    Chernoff's bound P(X >= c) <= exp(-(c ln(c/m) - c + m)) (Mitzenmacher and Upfal, Probability and Computing, 2005,
+    theorem 5.4), times the number of stretches; stretches that touch are one."""
     width_s = 1 << shift
     stretches = max(1.0, span_s / width_s)
     mean = sum(buckets.values()) / stretches

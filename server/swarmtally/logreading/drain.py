@@ -1,11 +1,12 @@
 """Drain: an online parser of logs with a tree of fixed depth.
 
-P. He, J. Zhu, Z. Zheng, M. R. Lyu: Drain: An Online Log Parsing Approach with Fixed Depth Tree, ICWS 2017. The tree's levels
-are the number of words and the first word; in a leaf the group with the most equal words takes the message, if they are
-enough.
+P. He, J. Zhu, Z. Zheng, M. R. Lyu: Drain: An Online Log Parsing Approach with Fixed Depth Tree, ICWS 2017. The tree's
+levels are the number of words and the first word; in a leaf the group with the most equal words takes the message, if
+they are enough.
 
-Beyond the paper: a place where words differ is a variable only when it has had more than `FEW` of them, so that "VM Started"
-and "VM Stopped" stay two templates though their group is one."""
+Beyond the paper: a place where words differ is a variable only when one of them is a value or there are more than
+`FEW`, so that "VM Started" and "VM Stopped" stay two templates though their group is one; and values of one kind in a
+row count as one."""
 
 from collections.abc import Iterator, Sequence
 from operator import eq
@@ -18,6 +19,7 @@ SIMILARITY = 0.6
 FEW = 4
 """Different words at one place up to which each makes a template of its own."""
 CERTAIN = 1_000
+"""What a place counts for in which some words are values: more than any number of others."""
 MOST_VARIANTS = 32
 """Templates in a group; with more, the place with the most different words becomes variable at once."""
 MOST_IN_LEAF = 100
@@ -91,7 +93,7 @@ class Group:
 
 
 def _spread(words: set[str]) -> int:
-    """How many different words; where some are values and some not, or of another kind, the place is variable for certain."""
+    """How many different words; where some are values and some not, or of another kind, it is variable for certain."""
     if len(words) > 1 and any("<" in word for word in words):
         return CERTAIN + len(words)
     return len(words)

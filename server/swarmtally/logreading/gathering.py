@@ -17,8 +17,10 @@ _ANEW = re.compile(r"Exception in thread |Uncaught |Unhandled ")
 _CHAINED = re.compile(r"Caused by: |Suppressed: |During handling of the above|The above exception was the direct cause")
 _PANIC = re.compile(r"(?:panic: |fatal error: |goroutine \d+ \[)")
 _OF_GO = re.compile(
-    r"goroutine \d+ \[|[\w./*()·$\[\]{}-]+\(.*\)(?: in goroutine \d+)?$|created by |exit status \d|\[signal |\[recovered|panic: "
+    r"goroutine \d+ \[|[\w./*()·$\[\]{}-]+\(.*\)(?: in goroutine \d+)?$"
+    r"|created by |exit status \d|\[signal |\[recovered"
 )
+_UNSEEN = "unseen"
 
 
 class Entry:
@@ -34,11 +36,14 @@ class Entry:
         self.rest: list[str] = []
         self.cut = 0
         """How many lines in the middle were not kept."""
-        self._kind = _kind(text, head)
+        self._kind: str | None = _UNSEEN
         self._exception_due = False
 
     def takes(self, line: str, head: Head) -> bool:
         """Takes a line that is not blank when it belongs here."""
+        if self._kind is _UNSEEN:
+            # Most entries are followed by another, and are never asked.
+            self._kind = _kind(self.text, self.head)
         if not self._belongs(line, head):
             return False
         self._keep(line)
@@ -95,7 +100,7 @@ class Entry:
     def _of_go(self, line: str) -> bool:
         if self._kind != "go":
             return False
-        return _OF_GO.match(line) is not None and not line.startswith("panic: ")
+        return _OF_GO.match(line) is not None
 
 
 def _kind(text: str, head: Head) -> str | None:

@@ -2,7 +2,7 @@
 
 import re
 
-from swarmtally.logreading.hiding import LEADS_ON, RISKY, hide_secrets
+from swarmtally.logreading.hiding import hide_secrets, leads_on, may_hold_secret
 
 ANY = "<*>"
 LONGEST_WORD = 512
@@ -13,56 +13,49 @@ MOST_WORDS = 256
 _KEPT = 100_000
 """Distinct words whose masks are remembered; then all are forgotten."""
 _PLAIN = re.compile(r"[^\d/\\@:]*")
-_DAYS_AND_MONTHS = frozenset(
-    [
-        "Mon",
-        "Tue",
-        "Wed",
-        "Thu",
-        "Fri",
-        "Sat",
-        "Sun",
-        "Mon,",
-        "Tue,",
-        "Wed,",
-        "Thu,",
-        "Fri,",
-        "Sat,",
-        "Sun,",
-        "Jan",
-        "Feb",
-        "Mar",
-        "Apr",
-        "May",
-        "Jun",
-        "Jul",
-        "Aug",
-        "Sep",
-        "Oct",
-        "Nov",
-        "Dec",
-    ]
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DAYS_AND_MONTHS = frozenset((*_DAYS, *(f"{day}," for day in _DAYS), *_MONTHS))
+_HEX = "[0-9A-Fa-f]"
+_IPV6 = (
+    rf"(?:{_HEX}{{1,4}}:){{3,7}}:?{_HEX}{{1,4}}(?![\w:])"
+    rf"|(?<![\w:])::(?:{_HEX}{{1,4}}:){{0,5}}{_HEX}{{1,4}}(?![\w:])"
+    rf"|{_HEX}{{1,4}}::(?:{_HEX}{{1,4}}:?){{1,6}}(?![\w:])"
 )
-_IPV6 = r"(?:[0-9A-Fa-f]{1,4}:){3,7}:?[0-9A-Fa-f]{1,4}(?![\w:])|(?<![\w:])::(?:[0-9A-Fa-f]{1,4}:){0,5}[0-9A-Fa-f]{1,4}(?![\w:])|[0-9A-Fa-f]{1,4}::(?:[0-9A-Fa-f]{1,4}:?){1,6}(?![\w:])"
 _KINDS = (
     ("url", r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s\"'<>\]),;]+"),
-    ("id", r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![0-9A-Fa-f])"),
-    ("time", r"\d{4}[-/]\d\d?[-/]\d\d?(?:[T_:]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?(?![\w/])"),
-    ("mac", r"(?<![\w:])(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![\w:])"),
+    ("id", rf"(?<!{_HEX}){_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}(?!{_HEX})"),
+    (
+        "time",
+        r"\d{4}[-/]\d\d?[-/]\d\d?(?:[T_:]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?(?![\w/])",
+    ),
+    ("mac", rf"(?<![\w:])(?:{_HEX}{{2}}:){{5}}{_HEX}{{2}}(?![\w:])"),
     ("ip", rf"(?<![\w.])/?\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?:[:/]\d{{1,5}})?(?![\w.]*\d)|{_IPV6}"),
     ("clock", r"(?<![\w:])\d\d?:\d\d(?::\d\d(?:[.,]\d+)?)?(?![\w:])"),
     ("email", r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"),
-    ("path", r"(?<![\w.)\]/>])(?:~|\.{1,2})?/[\w.@%+~$,:=*-]+(?:/[\w.@%+~$,:=*#-]*)*(?:\?[^\s\"'<>]*)?|(?<!\w)[A-Za-z]:\\[^\s\"'<>|]*"),
-    ("hex", r"(?<!\w)0[xX][0-9A-Fa-f]+"),
-    ("digest", r"(?<![0-9A-Za-z])(?=[0-9A-Fa-f]*\d)(?=\d*[A-Fa-f])[0-9A-Fa-f]{6,}(?![0-9A-Za-z])"),
-    ("duration", r"(?<![\w.])-?\d+(?:\.\d+)?(?:ns|us|µs|ms|s|sec|secs|seconds?|min|mins|m|h|d)(?:\d+(?:\.\d+)?(?:ms|s|m))*(?!\w)"),
+    (
+        "path",
+        (
+            r"(?<![\w.)\]/>])(?:~|\.{1,2})?/[\w.@%+~$,:=*-]+(?:/[\w.@%+~$,:=*#-]*)*(?:\?[^\s\"'<>]*)?"
+            r"|(?<!\w)[A-Za-z]:\\[^\s\"'<>|]*"
+        ),
+    ),
+    ("hex", rf"(?<!\w)0[xX]{_HEX}+"),
+    ("digest", rf"(?<![0-9A-Za-z])(?={_HEX}*\d)(?=\d*[A-Fa-f]){_HEX}{{6,}}(?![0-9A-Za-z])"),
+    (
+        "duration",
+        (
+            r"(?<![\w.])-?\d+(?:\.\d+)?(?:ns|us|µs|ms|s|sec|secs|seconds?|min|mins|m|h|d)"
+            r"(?:\d+(?:\.\d+)?(?:ms|s|m))*(?!\w)"
+        ),
+    ),
     ("size", r"(?<![\w.])\d+(?:\.\d+)?(?:[kKMGTP]i?)?[bB](?:ytes)?(?!\w)|(?<![\w.])\d+(?:\.\d+)?[kKMGTP]i?(?!\w)"),
     ("num", r"(?<![A-Za-z0-9.])[-+]?\d+(?:[.,]\d+)*|\d+(?:[.,]\d+)*"),
-)  # fmt: skip
+)
 _OF_MARKS = ("url", "time", "mac", "ip", "clock", "email", "path")
 _VALUE = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _KINDS))
 _UNMARKED = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _KINDS if name not in _OF_MARKS))
-"""For words without any of the marks that the left out kinds have."""
+"""Quicker, for words without any of the marks that the left out kinds have."""
 _MARKED = re.compile(r"[/\\@:.-]")
 _NUMBER = re.compile(r"([(\[\"'=#]*)[-+]?\d+(?:\.\d+)?([.,;:)\]\"']*)")
 _SHOWN = {name: f"<{name}>" for name, _ in _KINDS} | {"clock": "<time>", "mac": "<id>", "digest": "<id>", "hex": "<id>"}
@@ -96,8 +89,8 @@ class Masks(dict[str, str]):
         number = _NUMBER.fullmatch(word)
         if number:
             masked = f"{number[1]}<num>{number[2]}"
-        elif RISKY.search(word):
-            if LEADS_ON.search(word):
+        elif may_hold_secret(word):
+            if leads_on(word):
                 self.risky.add(word)
             masked = mask(hide_secrets(word))
         else:

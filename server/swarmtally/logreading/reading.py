@@ -54,7 +54,7 @@ class Reader:
 
     Args:
         keep_lines: keep the line numbers of each template's entries (8 bytes each).
-        now_ns: Unix nanoseconds, to find the year of times that name none, such as syslog's; without it they are unknown.
+        now_ns: Unix nanoseconds, for the year of times that name none, such as syslog's; without it they are unknown.
     """
 
     def __init__(self, *, keep_lines: bool = False, now_ns: int | None = None) -> None:
@@ -104,10 +104,10 @@ class Reader:
         head = self._formats.head(text)
         pending = self._pending
         if pending is not None:
-            if not head.stamped or head.time_ns is None:
-                if text and pending.takes(text, head):
-                    pending.keep_all(rest)
-                    return
+            # What begins with a time never continues another.
+            if head.time_ns is None and text and pending.takes(text, head):
+                pending.keep_all(rest)
+                return
             self._settle(pending)
         self._pending = pending = Entry(head, text, self._lines)
         if rest:
@@ -137,7 +137,7 @@ class Reader:
                 self._first_ns = time_ns
 
     def _tally(self, message: str, entry: Entry, number: int) -> Tally:
-        trace = trace_of(entry.text if not entry.head.stamped else message, entry.rest) if entry.rest else None
+        trace = trace_of(entry.text if entry.head.time_ns is None else message, entry.rest) if entry.rest else None
         if trace is not None and self._is_told_apart(trace):
             return self._of_trace(trace, number)
         known = self._known.get(message)

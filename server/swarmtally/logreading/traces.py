@@ -2,18 +2,16 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 _PY_START = "Traceback (most recent call last):"
 _PY_FRAME = re.compile(r'\s*(?:\| )?\s*File "([^"]+)", line \d+(?:, in (.+))?')
 _PY_RAISED = re.compile(r"((?:[A-Za-z_][\w]*\.)*[A-Za-z_]\w*)(?:: ?(.*))?$")
-_RAISED = re.compile(
-    r"(?:.*?\b(?:Caused by: |Exception in thread \"[^\"]*\" |Uncaught |Unhandled ))?"
-    r"((?:[A-Za-z_$][\w$]*[.\\])*[A-Za-z_$][\w$]*?(?:Error|Exception|Throwable|Fault|Failure)?)(?: \[\w+\])?(?:: ?(.*))?$"
-)
 _EXCEPTION_NAME = re.compile(
     r"((?:[A-Za-z_$][\w$]*\.)*[A-Z][\w$]*(?:Error|Exception|Throwable|Fault|Failure)|Error)(?: \[\w+\])?(?:: ?(.*))?$"
 )
+_BEFORE_NAME = re.compile(r"(?<=[\s:]) *(?=(?:[\w$]+\.)*[A-Z][\w$]*(?:Error|Exception)\b)")
 _JVM_FRAME = re.compile(r"\s+at (?:[\w.-]+(?:@[\w.-]+)?/+)?([\w.$<>/]+)\(([^)]*)\)")
 _JS_FRAME = re.compile(r"\s+at (?:async )?(?:new )?(?:(.+?) \()?([^()\s][^()]*?):\d+(?::\d+)?\)?$")
 _GO_FRAME = re.compile(r"\s+(\S+\.go):\d+")
@@ -28,6 +26,9 @@ _FOREIGN = re.compile(
 _LAMBDA = re.compile(r"(?:\$\$(?:Lambda|Enhancer\w*|FastClass\w*)[\w$/]*|\$\d+|lambda\$(\w+)\$\d+|/0x[0-9a-f]+)")
 _DIGITS = re.compile(r"\d{3,}")
 LONGEST_FRAME = 200
+LONGEST_SAID = 1_000
+"""Characters before an exception's name that are looked through."""
+_IS_PATH = re.compile(r"[/\\:]")
 
 
 class Trace(NamedTuple):
@@ -91,7 +92,7 @@ def _name(line: str) -> tuple[str, str] | None:
     """Exception and message of the line above the frames, which may begin with other words."""
     text = line.strip().removeprefix("Caused by: ")
     found = _EXCEPTION_NAME.match(text)
-    for start in re.finditer(r"(?<=[\s:]) *(?=(?:[\w$]+\.)*[A-Z][\w$]*(?:Error|Exception)\b)", text[:1_000]):
+    for start in _BEFORE_NAME.finditer(text[:LONGEST_SAID]):
         found = found or _EXCEPTION_NAME.match(text, start.end())
     return (found[1], found[2] or "") if found else None
 
@@ -116,7 +117,7 @@ def _go(lines: Sequence[str]) -> Trace | None:
     if panic is None:
         return None
     frames = []
-    for call, where in zip(lines, lines[1:], strict=False):
+    for call, where in pairwise(lines):
         file = _GO_FRAME.match(where)
         called = _GO_CALL.match(call) if file else None
         if file and called:
