@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swarmtally.logreading import lines as module
-from swarmtally.logreading.lines import BROKEN, CUT, INVALID, LINE_LIMIT_BYTES, NUL, TRAILING, Lines
+from swarmtally.logreading.lines import BROKEN, CHUNK_BYTES, CUT, INVALID, LINE_LIMIT_BYTES, NUL, TRAILING, Lines
 
 OBJECTS = st.dictionaries(st.text(max_size=3), st.text(max_size=3))
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\0")
@@ -59,6 +60,18 @@ def test_a_line_of_100_mb_is_cut_and_the_next_is_read() -> None:
     found, notes = read(b"x" * 100_000_000 + b"\nnext\n")
     assert ([len(line) for line in found], found[-1]) == ([LINE_LIMIT_BYTES, 4], "next")
     assert notes == {CUT: 1}
+
+
+def test_a_line_without_end_takes_no_memory() -> None:
+    chunks = iter([b"x" * CHUNK_BYTES] * 20)
+    tracemalloc.start()
+    try:
+        (line,) = Lines(lambda size: next(chunks, b""))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(line) == LINE_LIMIT_BYTES
+    assert peak < 8 * CHUNK_BYTES
 
 
 def test_a_character_that_the_cut_goes_through_is_no_mistake_of_the_log() -> None:

@@ -7,11 +7,12 @@ import anyio
 import pytest
 
 from swarmtally.core.bookkeeping import DAY_NS, Bookkeeper
+from swarmtally.domain.errors import BackendFailure
 from swarmtally.domain.retention import Retention
 from swarmtally.store import failures, templates
 from swarmtally.store.database import Database
 from swarmtally.store.templates import Met, Noted
-from tests.core.harness import swarmed, task
+from tests.core.harness import ScriptedBackend, swarmed, task
 from tests.store.conftest import HandClock
 
 
@@ -104,6 +105,17 @@ async def test_the_newest_failures_are_found_by_an_index_of_failures_alone(datab
     assert "attempt_failed" in text
     assert "TEMP B-TREE" not in text, "it must not sort all failures there are"
     assert await database.read(lambda tx: failures.newest(tx, "p", 5)) == []
+
+
+async def test_failures_are_the_project_s_own_and_the_newest(tmp_path: Path) -> None:
+    backend = ScriptedBackend(lambda key, asked: BackendFailure(f"{key} failed", transient=False))
+    async with swarmed(tmp_path, backend) as swarm:
+        await swarm.init()
+        for key in ("a", "b", "c"):
+            await swarm.run(task(key))
+        found = await swarm.database.read(lambda tx: failures.newest(tx, "test", 2))
+        assert [failure.error for failure in found] == ["b failed", "c failed"]
+        assert await swarm.database.read(lambda tx: failures.newest(tx, "another", 2)) == []
 
 
 async def test_ids_of_other_projects_and_of_nobody_are_not_its_own(tmp_path: Path) -> None:

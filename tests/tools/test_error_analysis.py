@@ -156,6 +156,15 @@ async def test_a_large_log_is_read_by_another_process_which_says_how_far_it_is(t
             assert "2000 lines read" in message
 
 
+async def test_a_module_that_lies_where_the_server_runs_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    async with app_over(tmp_path) as app:
+        assert (await analysed(app, logs=["alpha is down since yesterday"] * 12_000)).entries == 12_000
+
+
 async def test_a_cancelled_call_ends_its_process(tmp_path: Path) -> None:
     async with app_over(tmp_path, front="shell") as app:
         await anyio.to_thread.run_sync(os.mkfifo, tmp_path / "pipe")
