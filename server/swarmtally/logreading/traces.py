@@ -13,7 +13,7 @@ _EXCEPTION_NAME = re.compile(
 )
 _BEFORE_NAME = re.compile(r"(?<=[\s:]) *(?=(?:[\w$]+\.)*[A-Z][\w$]*(?:Error|Exception)\b)")
 _JVM_FRAME = re.compile(r"\s+at (?:[\w.-]+(?:@[\w.-]+)?/+)?([\w.$<>/]+)\(([^)]*)\)")
-_JS_FRAME = re.compile(r"\s+at (?:async )?(?:new )?(?:(.+?) \()?([^()\s][^()]*?):\d+(?::\d+)?\)?$")
+_JS_FRAME = re.compile(r"\s+at (?:async )?(?:new )?(?:(.+?) \()?([^()\s][^()]*?):\d+(?::\d+)?\)?(?: \{)?$")
 _GO_FRAME = re.compile(r"\s+(\S+\.go):\d+")
 _GO_CALL = re.compile(r"(?:created by )?([\w./·-]+(?:\(\*?[\w.\[\]·]+\))?[\w.·\[\]-]*)(?:\(|$| in )")
 _GO_PANIC = re.compile(r"(?:.*?\b)?(?:panic|fatal error): (.*?)(?: \[recovered\])?$")
