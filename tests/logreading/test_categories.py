@@ -26,7 +26,7 @@ SAID = {
         "bash: jq: command not found"],
     "unknown": ["all is well", "timeout=30 was set", "retry in 5 s", "session opened for user x",
         "Time out of the office", "connection established",
-                "key found", "permission granted", "memory usage 5 GB", "parsed 17 rows", "authentication succeeded"],
+        "key found", "permission granted", "memory usage 5 GB", "parsed 17 rows", "authentication succeeded"],
 }  # fmt: skip
 
 

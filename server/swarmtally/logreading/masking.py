@@ -57,6 +57,12 @@ _VALUE = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _KIND
 _UNMARKED = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _KINDS if name not in _OF_MARKS))
 """Quicker, for words without any of the marks that the left out kinds have."""
 _MARKED = re.compile(r"[/\\@:.-]")
+_WHOLE = re.compile(
+    r"([(\[\"'=#]*)(?:(?P<ip>/?\d{1,3}(?:\.\d{1,3}){3}(?:[:/]\d{1,5})?)|(?P<path>/[\w.@%+~$-]+(?:/[\w.@%+~$-]*)*)"
+    rf"|(?P<digest>(?={_HEX}*\d)(?=\d*[A-Fa-f]){_HEX}{{6,}})|(?P<duration>-?\d+(?:\.\d+)?(?:ns|us|µs|ms|s|min|m|h|d)))"
+    r"[.,;:)\]\"']*"
+)
+"""Quicker, for words that are one of the usual values and nothing else."""
 _NUMBER = re.compile(r"([(\[\"'=#]*)[-+]?\d+(?:\.\d+)?([.,;:)\]\"']*)")
 _SHOWN = {name: f"<{name}>" for name, _ in _KINDS} | {"clock": "<time>", "mac": "<id>", "digest": "<id>", "hex": "<id>"}
 
@@ -67,6 +73,9 @@ def mask(word: str) -> str:
         return ANY
     if _PLAIN.fullmatch(word):
         return "<time>" if word in _DAYS_AND_MONTHS else word
+    whole = _WHOLE.fullmatch(word)
+    if whole:
+        return f"{whole[1]}{_SHOWN[str(whole.lastgroup)]}{word[whole.end(str(whole.lastgroup)) :]}"
     values = _VALUE if _MARKED.search(word) else _UNMARKED
     return values.sub(lambda found: _SHOWN[str(found.lastgroup)], word)
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 _PY_START = "Traceback (most recent call last):"
-_PY_FRAME = re.compile(r'\s*(?:\| )?\s*File "([^"]+)", line \d+(?:, in (.+))?')
+_PY_FRAME = re.compile(r'\s*(?:\|\s*)?File "([^"]+)", line \d+(?:, in (.+))?')
 _PY_RAISED = re.compile(r"((?:[A-Za-z_][\w]*\.)*[A-Za-z_]\w*)(?:: ?(.*))?$")
 _EXCEPTION_NAME = re.compile(
     r"((?:[A-Za-z_$][\w$]*\.)*[A-Z][\w$]*(?:Error|Exception|Throwable|Fault|Failure)|Error)(?: \[\w+\])?(?:: ?(.*))?$"
