@@ -78,3 +78,9 @@ def test_the_lines_of_a_private_key_are_one_entry_and_hidden() -> None:
     assert reading.entries == 2
     assert "MIIE" not in repr(reading)
     assert "abc=" not in repr(reading)
+
+
+def test_a_secret_behind_a_very_long_word_is_hidden() -> None:
+    reader = Reader()
+    reader.feed([f'{{"a":"{"x" * 900}","password": "{KEY}", "b": 1}} oh'])
+    assert "Zq" not in repr(reader.result())

@@ -62,7 +62,6 @@ _WHOLE = re.compile(
     rf"|(?P<digest>(?={_HEX}*\d)(?=\d*[A-Fa-f]){_HEX}{{6,}})|(?P<duration>-?\d+(?:\.\d+)?(?:ns|us|µs|ms|s|min|m|h|d)))"
     r"[.,;:)\]\"']*"
 )
-"""Quicker, for words that are one of the usual values and nothing else."""
 _NUMBER = re.compile(r"([(\[\"'=#]*)[-+]?\d+(?:\.\d+)?([.,;:)\]\"']*)")
 _SHOWN = {name: f"<{name}>" for name, _ in _KINDS} | {"clock": "<time>", "mac": "<id>", "digest": "<id>", "hex": "<id>"}
 
@@ -71,11 +70,24 @@ def mask(word: str) -> str:
     """The word with each value in it replaced by its kind."""
     if len(word) > LONGEST_WORD:
         return ANY
+    return _as_whole(word) or _in_parts(word)
+
+
+def _as_whole(word: str) -> str | None:
+    """Quicker, for words that are a usual value and nothing else; no secret is one."""
+    number = _NUMBER.fullmatch(word)
+    if number:
+        return f"{number[1]}<num>{number[2]}"
+    whole = _WHOLE.fullmatch(word)
+    if whole is None:
+        return None
+    kind = str(whole.lastgroup)
+    return f"{whole[1]}{_SHOWN[kind]}{word[whole.end(kind) :]}"
+
+
+def _in_parts(word: str) -> str:
     if _PLAIN.fullmatch(word):
         return "<time>" if word in _DAYS_AND_MONTHS else word
-    whole = _WHOLE.fullmatch(word)
-    if whole:
-        return f"{whole[1]}{_SHOWN[str(whole.lastgroup)]}{word[whole.end(str(whole.lastgroup)) :]}"
     values = _VALUE if _MARKED.search(word) else _UNMARKED
     return values.sub(lambda found: _SHOWN[str(found.lastgroup)], word)
 
@@ -83,26 +95,26 @@ def mask(word: str) -> str:
 class Masks(dict[str, str]):
     """Word to masked word; fills itself, since most words of a log come again and again."""
 
-    __slots__ = ("risky",)
+    __slots__ = ("long_risk", "risky")
 
     def __init__(self) -> None:
         self.risky: set[str] = set()
         """Words near which a secret may stand."""
+        self.long_risk = False
+        """Whether one of them was too long to be remembered; whoever acts on it takes it back."""
 
     def __missing__(self, word: str) -> str:
         if len(word) > LONGEST_WORD:
+            self.long_risk = self.long_risk or leads_on(word[-LONGEST_WORD:])
             return ANY
         if len(self) >= _KEPT:
             self.clear()
             self.risky.clear()
-        number = _NUMBER.fullmatch(word)
-        if number:
-            masked = f"{number[1]}<num>{number[2]}"
-        elif may_hold_secret(word):
-            if leads_on(word):
+        masked = _as_whole(word)
+        if masked is None:
+            risky = may_hold_secret(word)
+            masked = _in_parts(hide_secrets(word) if risky else word)
+            if risky and leads_on(word):
                 self.risky.add(word)
-            masked = mask(hide_secrets(word))
-        else:
-            masked = mask(word)
         self[word] = masked
         return masked
