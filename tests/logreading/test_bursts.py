@@ -40,7 +40,19 @@ def test_a_steady_rate_has_no_burst() -> None:
 
 def test_chance_alone_makes_no_burst() -> None:
     dice = random.Random(7)
-    assert not any(template([dice.randrange(3_600) for _ in range(500)], 3_600).bursts for _ in range(20))
+    assert not any(template([dice.randrange(86_400) for _ in range(100)], 86_400).bursts for _ in range(20))
+
+
+def test_somewhat_more_than_the_mean_is_no_burst() -> None:
+    assert template([*range(0, 3_600, 2), *range(1_200), *range(1_200)], 3_600).bursts == ()
+
+
+def test_buckets_that_become_one_keep_their_counts() -> None:
+    tally = Tally(1)
+    for second in range(1_000):
+        tally.add(second * NS_PER_S, None, None, "x")
+    assert (tally.shift, sum(tally.buckets.values())) == (3, 1_000)
+    assert tally.buckets[0] == 8
 
 
 def test_what_came_only_within_a_short_time_of_a_long_log_is_a_burst() -> None:

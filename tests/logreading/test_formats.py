@@ -130,6 +130,11 @@ def test_a_time_of_day_without_a_date_is_unknown_but_not_part_of_the_message() -
     assert head("09:08:07.123 [main] WARN a.b.C - odd")[:4] == (None, "warning", "a.b.C", "odd")
 
 
+@pytest.mark.parametrize("zone", ["10:08:07+01:00", "10:08:07 +0100", "03:38:07-0530", "09:08:07Z", "09:08:07"])
+def test_a_zone_is_taken_off(zone: str) -> None:
+    assert head(f"2026-11-23T{zone} ERROR x").time_ns == NINE
+
+
 def test_a_date_that_does_not_exist_is_unknown() -> None:
     assert head("2026-13-41 09:08:07 ERROR x").time_ns is None
 

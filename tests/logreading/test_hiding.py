@@ -49,12 +49,21 @@ def test_what_only_speaks_of_secrets_stays(text: str) -> None:
     assert "<secret>" not in hide_secrets(text)
 
 
-@pytest.mark.parametrize("cut", range(1_960, 2_030))
+@pytest.mark.parametrize("cut", [*range(440, 510), *range(1_960, 2_030)])
 def test_a_secret_that_an_example_is_cut_in_is_hidden(cut: int) -> None:
     secret = "ghp_" + "a1B2c3D4" * 5
     reader = Reader()
     reader.feed([f"{'word ' * (cut // 5)}{'.' * (cut % 5)} {secret} end"])
     assert "a1B2c3D4" not in repr(reader.result())
+
+
+@pytest.mark.parametrize("cut", range(1_950, 2_010))
+def test_a_secret_is_hidden_where_hiding_others_brings_it_into_an_example(cut: int) -> None:
+    secret = "ghp_" + "a1B2c3D4" * 5
+    others = f"token={'x' * 93} " * 19
+    reader = Reader()
+    reader.feed([f"{others}{'.' * (cut - len(others))} {secret} end"])
+    assert "a1B2" not in repr(reader.result())
 
 
 @given(st.text())

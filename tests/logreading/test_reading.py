@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from swarmtally.logreading import drain
 from swarmtally.logreading.drain import FEW
 from swarmtally.logreading.reading import LONGEST_LINE, Reader, Reading
 from swarmtally.logreading.stamps import NS_PER_S
@@ -64,6 +65,21 @@ def test_a_few_words_in_one_place_are_templates_of_their_own() -> None:
     assert set(templates(lines).values()) == {10}
 
 
+def test_a_place_with_a_value_and_a_word_is_a_variable() -> None:
+    lines = ["from host 10.0.0.1 no answer came", "from host backend no answer came"]
+    assert templates(lines) == {"from host <*> no answer came": 2}
+
+
+def test_more_kinds_of_messages_than_are_kept_apart_lose_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("MOST_IN_LEAF", "MOST_GROUPS", "MOST_FIRST_WORDS", "MOST_VARIANTS"):
+        monkeypatch.setattr(drain, limit, 2)
+    lines = [" ".join(_names(5_000)[n : n + 300 : 60]) for n in range(500)]
+    found = read(lines, keep_lines=True).templates
+    assert len(found) < 20
+    assert sorted(line for template in found for line in template.lines) == list(range(500))
+    assert len({template.key for template in found}) == len(found)
+
+
 def test_values_in_a_row_are_a_list_of_any_length() -> None:
     assert templates([f"nodes {' '.join(map(str, range(n)))} are down" for n in range(1, 9)]) == {
         "nodes <num> are down": 8
@@ -77,6 +93,8 @@ def test_what_a_place_becoming_variable_merges_keeps_every_count() -> None:
     ]
     (template,) = read(lines, keep_lines=True).templates
     assert template.count == 200
+    assert lines[0] in template.examples
+    assert lines[199] in template.examples
     assert template.lines == tuple(range(200))
     assert (template.first_ns, template.last_ns) == tuple((1795424407 + 60 * minute) * NS_PER_S for minute in (0, 59))
     assert template.components == (("shop.0x", 67), ("shop.1x", 67), ("shop.2x", 66))
