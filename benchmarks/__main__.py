@@ -14,6 +14,7 @@ from benchmarks import (
     http_clients,
     ledger,
     load_balance,
+    log_templates,
     memory_entries,
     memory_store,
     memory_use,
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "tool_calls": tool_calls.run,
     "processes": processes.run,
     "http_clients": http_clients.run,
+    "log_templates": log_templates.run,
 }
 
 

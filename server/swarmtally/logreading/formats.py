@@ -42,7 +42,7 @@ _PLAIN = re.compile(rf"(?:(?:({LEVEL}):([\w.]+):(?=\S))|\[({LEVEL})\][:\s]|({LEV
 _UPPER = re.compile(r"([A-Z]{4,8})\s")
 _FAILURE = re.compile(r"(?:Error|Exception|Fault|Warning|Timeout|Interrupt|Exit|panic)$")
 _IDS = re.compile(r"\s*(?:\[(?=[^\]]*[\d-])[^\[\]]*\](?=\s)|\d+\|)")
-_PREFIX = re.compile(r"\S{1,200}\s{1,20}(?:\|\s)?(?=\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:)")
+_PREFIX = re.compile(r"(?:\S{1,200}\s{1,20}\|\s|(?=\S*[\d./:_-])\S{1,200}\s)(?=\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:)")
 _LOS_ALAMOS = re.compile(r"\d+ \S+ (\S+) \S+ (1\d{9}) -?\d ")
 
 
@@ -80,7 +80,8 @@ class Formats:
             found = self._letter(line)
             if found:
                 return found
-        return (self._logfmt(line) if "=" in line else None) or self._prefixed(line)
+        named = self._logfmt(line) if "=" in line else None
+        return named or self._prefixed(line) or (self._plain(line) if first in "acdefinstw" else None)
 
     def _prefixed(self, line: str) -> Head | None:
         """What gathers logs puts a file's or container's name first."""
@@ -116,7 +117,7 @@ class Formats:
         inner = self._logfmt(message) if "=" in message else None
         if inner:
             return inner._replace(time_ns=inner.time_ns or time_ns, level=inner.level or level)
-        return Head(time_ns, level, component, message.lstrip(" :|,]-\t"))
+        return Head(time_ns, level, component, message.lstrip(" :|,]\t").removeprefix("- "))
 
     def _logcat(self, line: str, time_ns: int | None, found: re.Match[str]) -> Head:
         return Head(time_ns, _LOGCAT_LEVELS[found[1]], found[2], line[found.end() :])

@@ -20,6 +20,7 @@ _OF_GO = re.compile(
     r"goroutine \d+ \[|[\w./*()·$\[\]{}-]+\(.*\)(?: in goroutine \d+)?$"
     r"|created by |exit status \d|\[signal |\[recovered"
 )
+_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?!.*-----END)")
 _UNSEEN = "unseen"
 
 
@@ -61,6 +62,10 @@ class Entry:
             self.cut += 1
 
     def _belongs(self, line: str, head: Head) -> bool:
+        if self._kind == "key":
+            # Or its lines would be taken for messages, and shown.
+            self._kind = "ended key" if "-----END" in line else "key"
+            return True
         if line[0] in " \t":
             return self._indented(line)
         if head.time_ns is not None:
@@ -105,6 +110,8 @@ class Entry:
 
 def _kind(text: str, head: Head) -> str | None:
     """The kind of trace that begins with an entry's first line."""
+    if _KEY.search(text):
+        return "key"
     for said in (text, head.message):
         if _TRACEBACK.match(said):
             return "python"

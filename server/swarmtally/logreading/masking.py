@@ -20,7 +20,7 @@ _HEX = "[0-9A-Fa-f]"
 _IPV6 = (
     rf"(?:{_HEX}{{1,4}}:){{3,7}}:?{_HEX}{{1,4}}(?![\w:])"
     rf"|(?<![\w:])::(?:{_HEX}{{1,4}}:){{0,5}}{_HEX}{{1,4}}(?![\w:])"
-    rf"|{_HEX}{{1,4}}::(?:{_HEX}{{1,4}}:?){{1,6}}(?![\w:])"
+    rf"|(?<![\w:])(?:{_HEX}{{1,4}}:){{1,6}}(?::{_HEX}{{1,4}}){{1,6}}(?![\w:])"
 )
 _KINDS = (
     ("url", r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s\"'<>\]),;]+"),
@@ -57,6 +57,11 @@ _VALUE = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _KIND
 _UNMARKED = re.compile("|".join(f"(?P<{name}>{pattern})" for name, pattern in _KINDS if name not in _OF_MARKS))
 """Quicker, for words without any of the marks that the left out kinds have."""
 _MARKED = re.compile(r"[/\\@:.-]")
+_WHOLE = re.compile(
+    r"([(\[\"'=#]*)(?:(?P<ip>/?\d{1,3}(?:\.\d{1,3}){3}(?:[:/]\d{1,5})?)|(?P<path>/[\w.@%+~$-]+(?:/[\w.@%+~$-]*)*)"
+    rf"|(?P<digest>(?={_HEX}*\d)(?=\d*[A-Fa-f]){_HEX}{{6,}})|(?P<duration>-?\d+(?:\.\d+)?(?:ns|us|µs|ms|s|min|m|h|d)))"
+    r"[.,;:)\]\"']*"
+)
 _NUMBER = re.compile(r"([(\[\"'=#]*)[-+]?\d+(?:\.\d+)?([.,;:)\]\"']*)")
 _SHOWN = {name: f"<{name}>" for name, _ in _KINDS} | {"clock": "<time>", "mac": "<id>", "digest": "<id>", "hex": "<id>"}
 
@@ -65,6 +70,22 @@ def mask(word: str) -> str:
     """The word with each value in it replaced by its kind."""
     if len(word) > LONGEST_WORD:
         return ANY
+    return _as_whole(word) or _in_parts(word)
+
+
+def _as_whole(word: str) -> str | None:
+    """Quicker, for words that are a usual value and nothing else; no secret is one."""
+    number = _NUMBER.fullmatch(word)
+    if number:
+        return f"{number[1]}<num>{number[2]}"
+    whole = _WHOLE.fullmatch(word)
+    if whole is None:
+        return None
+    kind = str(whole.lastgroup)
+    return f"{whole[1]}{_SHOWN[kind]}{word[whole.end(kind) :]}"
+
+
+def _in_parts(word: str) -> str:
     if _PLAIN.fullmatch(word):
         return "<time>" if word in _DAYS_AND_MONTHS else word
     values = _VALUE if _MARKED.search(word) else _UNMARKED
@@ -74,26 +95,26 @@ def mask(word: str) -> str:
 class Masks(dict[str, str]):
     """Word to masked word; fills itself, since most words of a log come again and again."""
 
-    __slots__ = ("risky",)
+    __slots__ = ("long_risk", "risky")
 
     def __init__(self) -> None:
         self.risky: set[str] = set()
         """Words near which a secret may stand."""
+        self.long_risk = False
+        """Whether one of them was too long to be remembered; whoever acts on it takes it back."""
 
     def __missing__(self, word: str) -> str:
         if len(word) > LONGEST_WORD:
+            self.long_risk = self.long_risk or leads_on(word[-LONGEST_WORD:])
             return ANY
         if len(self) >= _KEPT:
             self.clear()
             self.risky.clear()
-        number = _NUMBER.fullmatch(word)
-        if number:
-            masked = f"{number[1]}<num>{number[2]}"
-        elif may_hold_secret(word):
-            if leads_on(word):
+        masked = _as_whole(word)
+        if masked is None:
+            risky = may_hold_secret(word)
+            masked = _in_parts(hide_secrets(word) if risky else word)
+            if risky and leads_on(word):
                 self.risky.add(word)
-            masked = mask(hide_secrets(word))
-        else:
-            masked = mask(word)
         self[word] = masked
         return masked

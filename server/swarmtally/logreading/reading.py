@@ -162,7 +162,8 @@ class Reader:
         masks = self._masks
         words = message[:LONGEST_MESSAGE].split()
         masked = [masks[word] for word in words[:MOST_WORDS]]
-        if masks.risky and not masks.risky.isdisjoint(words):
+        if masks.long_risk or (masks.risky and not masks.risky.isdisjoint(words)):
+            masks.long_risk = False
             words = hide_secrets(message[:LONGEST_MESSAGE]).split()
             masked = [masks[word] for word in words[:MOST_WORDS]]
         if len(words) > MOST_WORDS or len(message) > LONGEST_MESSAGE:

@@ -34,7 +34,7 @@ _SHAPES = (
     # Seconds or milliseconds since 1970
     r"(?P<epoch>1\d{9}(?:\.\d{1,9})?|1\d{12})(?=[\s\]:|]|$)",
     # 21:17:47.123
-    rf"{_CLOCK}(?=[\s\]:|])",
+    r"(?:[01]?\d|2[0-3]):[0-5]\d:[0-5]\d(?:[.,:]\d{1,9})?(?=[\s\]:|])",
 )
 _PATTERNS = tuple(re.compile(shape) for shape in _SHAPES)
 _ISO = _PATTERNS[0]

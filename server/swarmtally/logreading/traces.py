@@ -6,14 +6,14 @@ from itertools import pairwise
 from typing import NamedTuple
 
 _PY_START = "Traceback (most recent call last):"
-_PY_FRAME = re.compile(r'\s*(?:\| )?\s*File "([^"]+)", line \d+(?:, in (.+))?')
+_PY_FRAME = re.compile(r'\s*(?:\|\s*)?File "([^"]+)", line \d+(?:, in (.+))?')
 _PY_RAISED = re.compile(r"((?:[A-Za-z_][\w]*\.)*[A-Za-z_]\w*)(?:: ?(.*))?$")
 _EXCEPTION_NAME = re.compile(
     r"((?:[A-Za-z_$][\w$]*\.)*[A-Z][\w$]*(?:Error|Exception|Throwable|Fault|Failure)|Error)(?: \[\w+\])?(?:: ?(.*))?$"
 )
 _BEFORE_NAME = re.compile(r"(?<=[\s:]) *(?=(?:[\w$]+\.)*[A-Z][\w$]*(?:Error|Exception)\b)")
 _JVM_FRAME = re.compile(r"\s+at (?:[\w.-]+(?:@[\w.-]+)?/+)?([\w.$<>/]+)\(([^)]*)\)")
-_JS_FRAME = re.compile(r"\s+at (?:async )?(?:new )?(?:(.+?) \()?([^()\s][^()]*?):\d+(?::\d+)?\)?$")
+_JS_FRAME = re.compile(r"\s+at (?:async )?(?:new )?(?:(.+?) \()?([^()\s][^()]*?):\d+(?::\d+)?\)?(?: \{)?$")
 _GO_FRAME = re.compile(r"\s+(\S+\.go):\d+")
 _GO_CALL = re.compile(r"(?:created by )?([\w./·-]+(?:\(\*?[\w.\[\]·]+\))?[\w.·\[\]-]*)(?:\(|$| in )")
 _GO_PANIC = re.compile(r"(?:.*?\b)?(?:panic|fatal error): (.*?)(?: \[recovered\])?$")
