@@ -24,11 +24,11 @@ def test_ids_go_to_the_template_whose_entries_name_them() -> None:
 
 def test_an_id_in_a_later_line_belongs_to_the_entry_that_the_line_is_part_of() -> None:
     frame = f'Traceback (most recent call last):\n  File "{TASK}.py", line 3, in f\n'
-    entry = f"ERROR beta is gone\n{frame}ValueError: beta"
+    entry = f"ERROR beta is gone\n{frame}ValueError: beta of {AGENT}"
     log = read(f"INFO alpha was here\n{entry}\nINFO gamma went away at last\n{entry}\n")
     (mention,) = log.mentions
     owner = next(template for template in log.reading.templates if template.key == mention.key)
-    assert (mention.ids, owner.exception, owner.count) == ((TASK,), "ValueError", 2)
+    assert (mention.ids, owner.exception, owner.count) == ((AGENT, TASK), "ValueError", 2)
 
 
 def test_what_only_looks_like_an_id_is_none() -> None:
