@@ -40,7 +40,7 @@ def test_a_steady_rate_has_no_burst() -> None:
 
 def test_chance_alone_makes_no_burst() -> None:
     dice = random.Random(7)
-    assert not any(template([dice.randrange(86_400) for _ in range(60)], 86_400).bursts for _ in range(60))
+    assert not any(template([dice.randrange(86_400) for _ in range(160)], 86_400).bursts for _ in range(60))
 
 
 def test_somewhat_more_than_the_mean_is_no_burst() -> None:
