@@ -40,11 +40,20 @@ def test_a_steady_rate_has_no_burst() -> None:
 
 def test_chance_alone_makes_no_burst() -> None:
     dice = random.Random(7)
-    assert not any(template([dice.randrange(86_400) for _ in range(100)], 86_400).bursts for _ in range(20))
+    assert not any(template([dice.randrange(86_400) for _ in range(160)], 86_400).bursts for _ in range(60))
 
 
 def test_somewhat_more_than_the_mean_is_no_burst() -> None:
-    assert template([*range(0, 3_600, 2), *range(1_200), *range(1_200)], 3_600).bursts == ()
+    assert template([*range(0, 3_600, 2), *(list(range(1_200)) * 3)], 3_600).bursts == ()
+
+
+def test_of_two_that_become_one_the_examples_are_of_the_first_and_the_last() -> None:
+    earlier, later = Tally(1), Tally(5)
+    earlier.add(START * NS_PER_S, "error", "a", "one")
+    later.add(None, None, "b", "two")
+    later.take(earlier)
+    assert (later.first_text, later.last_text, later.entry, later.count) == ("one", "two", 1, 2)
+    assert (later.first_ns, dict(later.components)) == (START * NS_PER_S, {"a": 1, "b": 1})
 
 
 def test_buckets_that_become_one_keep_their_counts() -> None:
