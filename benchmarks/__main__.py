@@ -13,6 +13,7 @@ from benchmarks import (
     http_clients,
     ledger,
     load_balance,
+    log_templates,
     memory_entries,
     memory_store,
     memory_use,
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "processes": processes.run,
     "http_clients": http_clients.run,
     "quality_calibration": quality_calibration.run,
+    "log_templates": log_templates.run,
 }
 
 

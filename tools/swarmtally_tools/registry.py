@@ -26,6 +26,7 @@ MODULES = {
     "health_check": "health",
     "bottleneck_analyze": "bottleneck",
     "quality_assess": "quality",
+    "error_analysis": "errors",
 }
 """Tool name → module of this package. A test holds it against each module's TOOLS."""
 

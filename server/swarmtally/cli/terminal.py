@@ -29,6 +29,7 @@ _STYLES = {
 
 
 _DRAWN = {
+    "swarmtally_tools.errors": "swarmtally.cli.templates",
     "swarmtally_tools.performance": "swarmtally.cli.report",
     "swarmtally_tools.tokens": "swarmtally.cli.tokens",
     "swarmtally_tools.quality": "swarmtally.cli.quality",

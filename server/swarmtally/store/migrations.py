@@ -23,7 +23,7 @@ def scripts() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """The version this program reads and writes: the number of the newest migration (a test holds them together)."""
 
 
