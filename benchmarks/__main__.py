@@ -20,6 +20,7 @@ from benchmarks import (
     processes,
     recording,
     report,
+    scalability_law,
     scaling,
     schedule_quality,
     serve_start,
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "tool_calls": tool_calls.run,
     "processes": processes.run,
     "http_clients": http_clients.run,
+    "scalability_law": scalability_law.run,
 }
 
 
