@@ -134,7 +134,7 @@ class Training:
         levels = PATTERNS[request.pattern]
         own = await training_rows(self._database, self._project, Timeframe(0, now_ns))
         kept = await self._database.read(lambda tx: models.given(tx, self._project, request.model_id, ROWS_LIMIT))
-        rows = await anyio.to_thread.run_sync(lambda: _of_levels((*own, *map(_given_row, enumerate(kept, 1))), levels))
+        rows = await anyio.to_thread.run_sync(lambda: _of_levels((*own, *given_rows(kept)), levels))
         rows_sha256 = await anyio.to_thread.run_sync(digest, rows)
         text = await train_in_process(rows, request.pattern, SEED)
         document = await anyio.to_thread.run_sync(json.loads, text)
@@ -247,6 +247,11 @@ class Training:
         """Compare predictions with what happened."""
         await self._close_books()
         await self._database.write(lambda tx: models.score(tx, self._project, self._clock.now_ns()))
+
+
+def given_rows(kept: Sequence[GivenRow]) -> tuple[TrainingRow, ...]:
+    """Given rows to learn from, in the order they were given."""
+    return tuple(map(_given_row, enumerate(kept, 1)))
 
 
 def _of_levels(rows: Iterable[TrainingRow], levels: Sequence[str]) -> tuple[TrainingRow, ...]:

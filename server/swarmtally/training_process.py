@@ -67,8 +67,8 @@ async def _hear(process: Process) -> bytes | None:
                 return line
             done += 1
             told = json.loads(line)
-            await progress.report(
-                done, None, f"{told['source']} {told['level']}s: {', '.join(told['learned']) or 'too few rows'} ({told['rows']} rows)"
-            )
+            learned = ", ".join(told["learned"]) or "nothing"
+            said = f"{told['rows']} {told['source']} {told['level']}s: learned {learned}"
+            await progress.report(done, None, said)
         begun.append(rest)
     return None

@@ -137,7 +137,9 @@ async def test_what_was_cancelled_or_not_reported_is_not_known_and_counts_for_no
         await work.report(await work.claim_one(), failed())
         assert await score(work) == 3
         assert await actual(work) == {("", "duration_s"): None, ("", "tokens"): None, ("", "success"): 0}
-        assert await work.database.read(lambda tx: models.coverage(tx, "test", None, "duration_s", 50)) == Coverage(0, 0)
+        assert await work.database.read(lambda tx: models.coverage(tx, "test", None, "duration_s", 50)) == Coverage(
+            0, 0
+        )
 
 
 async def test_what_a_run_or_task_is_can_be_asked_before_it_has_ended(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from tests.insight.history import NOW_NS, History, database_of
 ALL = Timeframe(0, 2**62)
 
 
-async def own(database: Database, project: str = "test", timeframe: Timeframe = ALL, limit: int = 100) -> list[TrainingRow]:
+async def own(
+    database: Database, project: str = "test", timeframe: Timeframe = ALL, limit: int = 100
+) -> list[TrainingRow]:
     await Bookkeeper(database, database.clock, Retention()).close()
     return list(await training_rows(database, project, timeframe, limit))
 

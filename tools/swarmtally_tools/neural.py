@@ -56,8 +56,8 @@ class SectionView(View):
     """Rows learned from."""
     targets: list[LearnedView]
     """What was learned of duration, tokens and success."""
-    agents: AgentsView
-    """What was learned of how many agents pay."""
+    agents: dict[str, AgentsView]
+    """What was learned of how many agents pay: of runs, pipelines, or what was given."""
 
 
 class TrainedView(View):
@@ -148,13 +148,16 @@ def _section_view(section: Section) -> SectionView:
         level=section.level,
         rows=section.rows,
         targets=[learned_view(target, learned) for target, learned in section.targets.items()],
-        agents=agents_view(section.curve),
+        agents={name: agents_view(curve) for name, curve in section.curves.items()},
     )
 
 
 def _training_reasons(trained: Trained, epochs: int | None) -> Iterator[tuple[str, str]]:
     if epochs is not None:
-        yield "epochs", "models are fitted until they converge, and later rows decide how many trees; nothing ran in epochs"
+        yield (
+            "epochs",
+            "nothing ran in epochs: models are fitted until they converge, and later rows decide which one",
+        )
     if trained.again:
         yield "accepted", "these rows had been given to this model before, so they were not added again"
     skills = (each for one in trained.sections for each in one.targets.values() if not isinstance(each, Insufficient))
@@ -172,8 +175,8 @@ class IgnoredView(View):
 class RecommendedView(View):
     agents: ChoiceView
     """The smallest number whose next agent no longer pays, within the budget."""
-    curve: AgentsView
-    """What that rests on."""
+    curve: AgentsView | None
+    """What that rests on; null: no row says its agents."""
     topology: ChoiceView
     """The one with the shortest expected duration, of those that were tried."""
     strategy: ChoiceView
@@ -235,9 +238,7 @@ class PredictedView(View):
 
 NO_SKILL = "where it is null, the group's own rate is what is said, with which others are compared"
 
-OBSERVATIONAL = (
-    "history is observational: settings were chosen for reasons that may have mattered more than the settings themselves"
-)
+OBSERVATIONAL = "history is observational: what settings were chosen for may have mattered more than the settings"
 
 
 @tool(title="Predict a run and recommend its settings")
@@ -276,7 +277,7 @@ def _predicted_view(app: App, predicted: Predicted) -> PredictedView:
         cost_usd=_cost(predicted, expected),
         recommended=RecommendedView(
             agents=choice_view(advice.agents),
-            curve=agents_view(advice.section.curve),
+            curve=agents_view(advice.curve) if advice.curve else None,
             **{name: choice_view(choice) for name, choice in advice.choices.items()},
             memory_mb=significant(predicted.memory.rss_bytes / _MB) if predicted.memory else None,
             memory_n=predicted.memory.samples if predicted.memory else 0,

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from swarmtally.learning.answers import Insufficient, Interval
-from swarmtally.learning.rows import TrainingRow
-from swarmtally.learning.scalability import Scalability, fit_scalability
+from swarmtally.learning.patterns import curves
+from swarmtally.learning.rows import Source, TrainingRow
+from swarmtally.learning.scalability import Scalability
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +27,10 @@ class Curve:
     runs_to_make: tuple[str, ...]
 
 
-def curve_of(rows: Sequence[TrainingRow], seed: int) -> Curve:
-    """The curve through rows with a known number of agents: tasks a second for runs, and one for each row that says
-    nothing of tasks. Work is only compared with work of its mode, backend and model."""
-    known = [(row, row.agents) for row in rows if row.agents is not None]
-    points = [(at_once(row, agents), _done(row) / row.duration_s) for row, agents in known]
-    kinds = [(row.mode, row.backend, row.model) for row, _ in known]
-    return _told(len(points), fit_scalability(points, kinds, seed))
-
-
-def at_once(row: TrainingRow, agents: int) -> int:
-    """How many could be at work: no more agents than its backend takes calls."""
-    return agents if row.concurrency is None else min(agents, row.concurrency)
-
-
-def _done(row: TrainingRow) -> int:
-    return row.tasks if row.level == "run" and row.tasks else 1
+def curves_of(rows: Sequence[TrainingRow], source: Source, seed: int) -> dict[str, Curve]:
+    """The curves of a source's rows, as `neural_patterns` shows them: of its runs, its pipelines, or what was given."""
+    mine = [row for row in rows if row.source == source]
+    return {found.of: _told(found.rows, found.found) for found in curves(mine, seed) if found.source == source}
 
 
 def _told(rows: int, found: Scalability | Insufficient) -> Curve:
@@ -50,7 +39,7 @@ def _told(rows: int, found: Scalability | Insufficient) -> Curve:
     return Curve(found.rows, found.enough, found.best, found.at_least, found.reason, found.runs_to_make)
 
 
-def to_json(curve: Curve) -> dict[str, Any]:
+def written(curve: Curve) -> dict[str, Any]:
     """The curve as a model's document has it."""
     best = curve.best
     return {
@@ -63,7 +52,7 @@ def to_json(curve: Curve) -> dict[str, Any]:
     }
 
 
-def from_json(document: Mapping[str, Any]) -> Curve:
+def read(document: Mapping[str, Any]) -> Curve:
     """The curve that a model's document holds."""
     return Curve(
         rows=document["rows"],

@@ -62,8 +62,8 @@ class Patterns:
 def find_patterns(rows: Sequence[TrainingRow], operations: Sequence[Operation], seed: int = 0) -> Patterns:
     """What the rows say about those operations. The same rows and seed say the same."""
     patterns = [pattern for operation in operations if operation in _LEVELS for pattern in _patterns(rows, operation)]
-    curves = tuple(_curves(rows, seed)) if Operation.PARALLEL_EXECUTION in operations else ()
-    return Patterns(tuple(patterns), curves)
+    found = tuple(curves(rows, seed)) if Operation.PARALLEL_EXECUTION in operations else ()
+    return Patterns(tuple(patterns), found)
 
 
 def rows_for(rows: Sequence[TrainingRow], operation: Operation, source: Source) -> list[TrainingRow]:
@@ -85,7 +85,8 @@ def _patterns(rows: Sequence[TrainingRow], operation: Operation) -> Iterator[Pat
                 yield Pattern(source, operation, target, effects(own, target))
 
 
-def _curves(rows: Sequence[TrainingRow], seed: int) -> Iterator[Curve]:
+def curves(rows: Sequence[TrainingRow], seed: int) -> Iterator[Curve]:
+    """How throughput grows with agents, source by source, pipelines apart."""
     own = rows_for(rows, Operation.PARALLEL_EXECUTION, "own")
     parts: tuple[tuple[Source, str, list[TrainingRow]], ...] = (
         ("own", "runs", [row for row in own if row.mode != PIPELINE]),

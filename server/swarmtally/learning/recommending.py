@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from swarmtally.learning.answers import Insufficient, Prediction
+from swarmtally.learning.curve import Curve
+from swarmtally.learning.patterns import PIPELINE
 from swarmtally.learning.predict import Predictor, predict
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, Target
-from swarmtally.learning.sections import TARGETS, Section
+from swarmtally.learning.sections import TARGETS, Section, untaught
 from swarmtally.learning.understanding import COMPLEXITY, Reading
 
 CHOSEN = ("topology", "strategy", "concurrency")
@@ -52,6 +54,8 @@ class Advice:
     unused: Mapping[str, str]
     """By setting: why it makes no difference."""
     expected: Mapping[Target, Expected]
+    curve: Curve | None
+    """What the number of agents rests on; None: there are no such rows."""
     agents: Choice
     choices: Mapping[str, Choice]
     recommended: Mapping[str, Any]
@@ -88,7 +92,7 @@ def _candidates(sections: Sequence[Section], reading: Reading) -> list[Section]:
     mode = reading.settings.get("mode")
     tasks_first = any(section.level == "task" and mode in section.categories.get("mode", ()) for section in sections)
     order = ("task", "run") if tasks_first else ("run", "task")
-    asked = [section for section in sections if level in (None, section.level)] or list(sections)
+    asked = [section for section in sections if level in (None, section.level)] or [untaught(level)]
     return sorted(asked, key=lambda section: (order.index(section.level), section.source != "own"))
 
 
@@ -112,9 +116,7 @@ def _query(section: Section, reading: Reading) -> tuple[dict[str, Any], dict[str
     return query, meant, unused
 
 
-def _size(
-    section: Section, word: str, query: dict[str, Any], meant: dict[str, str], unused: dict[str, str]
-) -> None:
+def _size(section: Section, word: str, query: dict[str, Any], meant: dict[str, str], unused: dict[str, str]) -> None:
     """How much there is to do, taken from what was seen: a quartile of the prompts' sizes, of runs also of the number
     of their tasks."""
     names = ("tasks", "prompt_bytes") if section.level == "run" else ("prompt_bytes",)
@@ -144,7 +146,8 @@ def _advice(section: Section, reading: Reading, usd_per_token: float | None) -> 
     budget = _budget(reading, usd_per_token, unused)
     # How many agents is what is asked; how many somebody has in mind only says what else they want to know.
     open_to = {name: value for name, value in query.items() if name != "agents"}
-    agents = _agents(section, open_to, budget)
+    curve = _curve(section, open_to)
+    agents = _agents(section, curve, open_to, budget)
     chosen = dict(open_to) if agents.value is None else {**open_to, "agents": agents.value}
     choices: dict[str, Choice] = {}
     for factor in CHOSEN:
@@ -158,6 +161,7 @@ def _advice(section: Section, reading: Reading, usd_per_token: float | None) -> 
         meant=meant,
         unused=unused,
         expected={target: _expected(section, target, query) for target in TARGETS},
+        curve=curve,
         agents=agents,
         choices=choices,
         recommended=chosen if changed else {},
@@ -184,9 +188,17 @@ def _affordable(section: Section, query: Mapping[str, Any], budget: float | None
     return isinstance(answer, Insufficient) or answer.expected.value <= budget
 
 
-def _agents(section: Section, query: Mapping[str, Any], budget: float | None) -> Choice:
+def _curve(section: Section, query: Mapping[str, Any]) -> Curve | None:
+    """That of pipelines where one is asked about; else the one that rests on most rows."""
+    if query.get("mode") == PIPELINE and "pipelines" in section.curves:
+        return section.curves["pipelines"]
+    return max(section.curves.values(), key=lambda curve: curve.rows, default=None)
+
+
+def _agents(section: Section, curve: Curve | None, query: Mapping[str, Any], budget: float | None) -> Choice:
     """The smallest number whose next agent no longer pays, or the most below it that the budget allows."""
-    curve = section.curve
+    if curve is None:
+        return Choice(None, reason=f"no {section.source} row that was learned from says its agents")
     if curve.reason is not None or (curve.enough is None and curve.best is None):
         return Choice(None, curve.at_least, curve.reason, curve.runs_to_make)
     wanted = curve.enough if curve.enough is not None else round(curve.best.value) if curve.best else 1

@@ -6,34 +6,19 @@ Plain JSON. Own and given rows are never mixed: they were measured by different 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
-from pydantic import TypeAdapter
-
-from swarmtally.learning import curve as curves
 from swarmtally.learning.answers import Insufficient
-from swarmtally.learning.curve import Curve, curve_of
-from swarmtally.learning.predict import LEAST_ROWS, Predictor, train
-from swarmtally.learning.rows import AMOUNTS, CATEGORIES, Level, Target, TrainingRow
-
-_adapter = TypeAdapter(Predictor)  # TEMPORARY
-
-
-def to_json(predictor: Predictor) -> dict[str, Any]:
-    return _adapter.dump_python(predictor, mode="json")
-
-
-def from_json(document: Mapping[str, Any]) -> Predictor:
-    return _adapter.validate_python(document)
-
+from swarmtally.learning.curve import Curve, curves_of, read, written
+from swarmtally.learning.patterns import SOURCES
+from swarmtally.learning.predict import LEAST_ROWS, Predictor, from_json, to_json, train
+from swarmtally.learning.rows import AMOUNTS, CATEGORIES, Level, Source, Target, TrainingRow
 
 FORMAT = 1
 """Of the document; others are refused."""
 
 LEVELS_KEPT = 100
 """Of each factor the values seen most often."""
-
-Source: TypeAlias = Literal["own", "given"]
 
 TARGETS: tuple[Target, ...] = get_args(Target)
 
@@ -65,7 +50,8 @@ class Section:
     """By factor: how many rows had each value."""
     amounts: Mapping[str, Amounts]
     targets: Mapping[Target, Predictor | Insufficient]
-    curve: Curve
+    curves: Mapping[str, Curve]
+    """How throughput grows with agents, from all rows of the source: of its runs, its pipelines, or what was given."""
 
 
 Told: TypeAlias = Callable[[Section], None]
@@ -74,22 +60,31 @@ Told: TypeAlias = Callable[[Section], None]
 def learn(rows: Sequence[TrainingRow], pattern: str, seed: int, tell: Told) -> list[Section]:
     """Train a model on `rows`, section by section; `tell` hears of each when it is done."""
     found = []
-    for source in get_args(Source):
+    for source in SOURCES:
+        curves = curves_of(rows, source, seed)
         for level in PATTERNS[pattern]:
             mine = [row for row in rows if row.source == source and row.level == level]
             if mine or source == "own":
-                section = _section(source, level, mine, seed)
+                section = _section(source, level, mine, curves, seed)
                 found.append(section)
                 tell(section)
     return found
 
 
-def _section(source: Source, level: Level, rows: Sequence[TrainingRow], seed: int) -> Section:
+def _section(
+    source: Source, level: Level, rows: Sequence[TrainingRow], curves: Mapping[str, Curve], seed: int
+) -> Section:
     categories = {name: _seen(rows, name) for name in CATEGORIES}
     amounts = {name: made for name in AMOUNTS if (made := _amounts(rows, name)) is not None}
     targets = {target: train(rows, target, seed) if rows else _nothing(level) for target in TARGETS}
     seen = {name: values for name, values in categories.items() if values}
-    return Section(source, level, len(rows), seen, amounts, targets, curve_of(rows, seed))
+    return Section(source, level, len(rows), seen, amounts, targets, curves)
+
+
+def untaught(level: Level) -> Section:
+    """Of a level that the model was not trained on."""
+    missing = Insufficient("rows", f"this model learned nothing of {level}s; train it with another pattern_type", ())
+    return Section("own", level, 0, {}, {}, dict.fromkeys(TARGETS, missing), {})
 
 
 def _nothing(level: Level) -> Insufficient:
@@ -141,7 +136,7 @@ def _section_json(section: Section) -> dict[str, Any]:
             for name, made in section.amounts.items()
         },
         "targets": {target: _learned_json(learned) for target, learned in section.targets.items()},
-        "curve": curves.to_json(section.curve),
+        "curves": {name: written(curve) for name, curve in section.curves.items()},
     }
 
 
@@ -162,7 +157,7 @@ def _section_of(each: Mapping[str, Any]) -> Section:
             for name, made in each["amounts"].items()
         },
         targets={target: _learned_of(learned) for target, learned in each["targets"].items()},
-        curve=curves.from_json(each["curve"]),
+        curves={name: read(curve) for name, curve in each["curves"].items()},
     )
 
 

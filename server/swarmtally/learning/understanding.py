@@ -1,4 +1,4 @@
-"""What a question to a model means: settings by name, or found in free text; what means nothing is told, not guessed."""
+"""What a question to a model means: settings by name or in free text; what means nothing is told, not guessed."""
 
 import json
 import re
@@ -38,12 +38,12 @@ COMPLEXITY: Mapping[str, int] = {
 _PAIR = re.compile(r"\s*[\"']?([A-Za-z][\w -]{0,40}?)[\"']?\s*[:=]\s*(.*?)\s*", re.DOTALL)
 
 _PHRASES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("agents", re.compile(r"\b(\d{1,7})\s+(?:agents?|developers?|engineers?|people|workers?)\b", re.I)),
-    ("tasks", re.compile(r"\b(\d{1,7})\s+(?:tasks?|components?|features?)\b", re.I)),
-    ("concurrency", re.compile(r"\b(\d{1,7})\s+(?:calls? )?(?:at once|in parallel)\b", re.I)),
-    ("budget_tokens", re.compile(r"\b(?:budget of|at most|under|within)\s+(\d{1,15})\s+tokens\b", re.I)),
+    ("agents", re.compile(r"\b(\d{1,7})\s+(?:agents?|developers?|engineers?|people|workers?)\b", re.IGNORECASE)),
+    ("tasks", re.compile(r"\b(\d{1,7})\s+(?:tasks?|components?|features?)\b", re.IGNORECASE)),
+    ("concurrency", re.compile(r"\b(\d{1,7})\s+(?:calls? )?(?:at once|in parallel)\b", re.IGNORECASE)),
+    ("budget_tokens", re.compile(r"\b(?:budget of|at most|under|within)\s+(\d{1,15})\s+tokens\b", re.IGNORECASE)),
     ("budget_usd", re.compile(r"\$\s?(\d{1,7}(?:\.\d{1,9})?)")),
-    ("complexity", re.compile(rf"\b({'|'.join(COMPLEXITY)})\s+(?:complexity|project|task)\b", re.I)),
+    ("complexity", re.compile(rf"\b({'|'.join(COMPLEXITY)})\s+(?:complexity|project|task)\b", re.IGNORECASE)),
 )
 """How free text says a setting with a number or a degree."""
 
@@ -183,7 +183,6 @@ def _amount(name: str, value: Any) -> int:
 
 def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)[:WORD_LIMIT]
-
 
 
 def with_subject(reading: Reading, run_id: str, subject: Mapping[str, Any]) -> Reading:

@@ -19,8 +19,8 @@ class Observation:
     """A task or a run that ended; None where that was not recorded or cannot be told any more.
 
     Of a task it is about an attempt that ended it (a retried one ends again): `duration_s` is its exec, `tokens` those
-    of its calls, `prompt_bytes` the first call's. Of a run it is about what came before it ended first: `duration_s` is its makespan,
-    `mode` its kind, `prompt_bytes` the size of its task and shared context.
+    of its calls, `prompt_bytes` the first call's. Of a run it is about what came before it ended first: `duration_s`
+    is its makespan, `mode` its kind, `prompt_bytes` the size of its task and shared context.
     """
 
     at_ns: int
@@ -51,8 +51,8 @@ _USED = (
 """Tokens of calls; NULL where those of one of them are not known."""
 
 _OF_RUN = (
-    "run.run_id, run.swarm_id, COALESCE(run.shape, swarm.topology) AS topology, swarm.strategy, run.backend ->> 'name' AS backend,"
-    " run.backend ->> 'model' AS model, run.max_parallel AS concurrency"
+    "run.run_id, run.swarm_id, COALESCE(run.shape, swarm.topology) AS topology, swarm.strategy,"
+    " run.backend ->> 'name' AS backend, run.backend ->> 'model' AS model, run.max_parallel AS concurrency"
 )
 
 

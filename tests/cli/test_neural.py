@@ -1,0 +1,62 @@
+"""Learning in the shell: the commands of the seed document, files, and what a wrong argument says."""
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Shell
+
+LOGS = [
+    {
+        "mode": mode,
+        "agents": agents,
+        "topology": "mesh",
+        "prompt_tokens": 400 + 40 * number,
+        "duration_s": 3 + 0.4 * number + 9 / agents,
+        "success": number % 9 != 0,
+    }
+    for number, (mode, agents) in enumerate(
+        (mode, agents) for mode in ("architect", "coder", "tester") for agents in (1, 2, 4, 8) for _ in range(4)
+    )
+]
+"""As the seed's performance-logs.json."""
+
+
+def test_the_commands_of_the_seed_document(shell: Shell) -> None:
+    trained = shell("mcp", "neural_train", "--pattern_type", "optimization", "--training_data", json.dumps(LOGS))
+    assert trained.status == 0, trained
+    view = trained.document
+    assert (view["accepted"], view["refused"], view["ignored"]) == (48, 0, {})
+    assert {(each["source"], each["level"]): each["rows"] for each in view["sections"]} == {
+        ("own", "task"): 0,
+        ("own", "run"): 0,
+        ("given", "task"): 48,
+    }
+    asked = shell(
+        *("mcp", "neural_predict", "--input", "project_complexity: high, team_size: 5"),
+        *("--model-id", "performance-predictor"),
+    )
+    assert asked.status == 0, asked
+    view = asked.document
+    assert view["understood"] == {
+        "team_size: 5": "agents 5",
+        "project_complexity: high": "prompt_bytes 7200: the upper quartile of what was seen",
+    }
+    assert view["ignored"] == []
+    # Its rows come mode by mode, so nothing that was learned of one mode holds for the next: it says so.
+    assert view["status"] == "insufficient_data"
+    assert view["expected"][0]["insufficient"]["what"] == "skill"
+
+
+def test_rows_come_from_a_file_and_lines_that_are_wrong_are_named(shell: Shell, place: Path) -> None:
+    (place / "rows.jsonl").write_text('{"duration_s": 1, "agents": 2}\n{"agents": 2}\n')
+    view = shell("mcp", "neural_train", "--training-data", f"@{place / 'rows.jsonl'}", "--model-id", "mine").document
+    assert (view["accepted"], view["refusals"]) == (1, [{"line": 2, "reason": "it has no duration_s"}])
+    known = shell("mcp", "neural_predict", "--input", "agents: 2", "--model-id", "yours").complaint
+    assert known.endswith("no model 'yours' (it has mine); train it with neural_train --model-id yours")
+
+
+def test_wrong_arguments_are_refused_before_anything_is_opened(shell: Shell, place: Path) -> None:
+    assert "pattern_type" in shell("mcp", "neural_train", "--pattern-type", "magic").complaint
+    assert "model_id" in shell("mcp", "neural_train", "--model-id", "a b").complaint
+    assert "input" in shell("mcp", "neural_predict").complaint
+    assert not (place / "swarm.db").exists()

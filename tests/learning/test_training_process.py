@@ -1,0 +1,40 @@
+"""The process that trains ends with the call that asked for it, and its end without a model is told."""
+
+import anyio
+import anyio.to_thread
+import psutil
+import pytest
+
+from swarmtally.domain.errors import TrainingBroken
+from swarmtally.learning import child
+from swarmtally.training_process import train_in_process
+from tests.learning.worlds import world
+
+
+def trainers() -> list[psutil.Process]:
+    return [each for each in psutil.Process().children() if child.MODULE in " ".join(each.cmdline())]
+
+
+async def begun() -> psutil.Process:
+    with anyio.fail_after(20):
+        while not (found := await anyio.to_thread.run_sync(trainers)):
+            await anyio.lowlevel.checkpoint()
+    return found[0]
+
+
+async def test_a_cancelled_training_leaves_no_process_behind() -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(train_in_process, world(500), "coordination", 0)
+        process = await begun()
+        group.cancel_scope.cancel()
+    assert not process.is_running()
+
+
+async def test_a_process_that_was_killed_is_told() -> None:
+    async def train() -> None:
+        with pytest.raises(TrainingBroken, match="ended with status -9 before it was done; nothing was kept"):
+            await train_in_process(world(500), "coordination", 0)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(train)
+        (await begun()).kill()
