@@ -250,7 +250,7 @@ class Training:
 
 
 def given_rows(kept: Sequence[GivenRow]) -> tuple[TrainingRow, ...]:
-    """Given rows to learn from, in the order they were given."""
+    """Rows that were kept, in the order they were given; that is the place of those that do not say when they ended."""
     return tuple(map(_given_row, enumerate(kept, 1)))
 
 
@@ -262,11 +262,6 @@ def _kept_row(line: int, row: TrainingRow) -> GivenRow:
     named = {name: getattr(row, name) for name in GivenRow._fields if name not in ("line", "at_ns")}
     # A row that does not say when it ended has its line in place of that.
     return GivenRow(line=line, at_ns=None if row.at_ns == line else row.at_ns, **named)
-
-
-def given_rows(kept: Iterable[GivenRow]) -> list[TrainingRow]:
-    """Rows that were kept, in the order they were given; that is the place of those that do not say when they ended."""
-    return [_given_row(placed) for placed in enumerate(kept, 1)]
 
 
 def _given_row(placed: tuple[int, GivenRow]) -> TrainingRow:

@@ -173,6 +173,14 @@ def test_an_unsure_effect_is_no_answer() -> None:
     assert effect.runs_to_make
 
 
+def test_an_unsure_difference_of_shares_is_no_answer() -> None:
+    rings = range(4, 40, 7)
+    rows = [row(n, success=n % 2 == 0, topology="ring" if n in rings else "star") for n in range(40)]
+    effect = missing(told(rows, "topology", "success"))
+    assert effect.what == "width"
+    assert "wider than 0.5" in effect.reason
+
+
 def test_where_nothing_failed_nothing_explains_success() -> None:
     found = effects([replace(each, success=True) for each in history()], "success")
     assert isinstance(found, Insufficient)
@@ -180,7 +188,8 @@ def test_where_nothing_failed_nothing_explains_success() -> None:
 
 
 def test_eight_successes_of_eight_are_not_certainty() -> None:
-    rows = [row(n, success=n % 8 != 0 or n >= 72, topology="ring" if n >= 72 else "star") for n in range(80)]
+    rings = range(4, 80, 10)
+    rows = [row(n, success=n in rings or n % 8 != 1, topology="ring" if n in rings else "star") for n in range(80)]
     _, low, high = of(told(rows, "topology", "success"), "ring")
     assert low < 0 < high, "with one failure in eight, eight successes are no wonder"
 

@@ -119,6 +119,13 @@ def test_a_best_number_beyond_what_was_tried_is_not_invented() -> None:
     assert found.runs_to_make == ("make at least 2 runs with 16 agents",)
 
 
+def test_an_interval_that_reaches_beyond_what_was_tried_is_no_answer_either() -> None:
+    found = [fitted(runs(0.05, 0.01, 0.3, (1, 2, 4, 8, 12), seed=seed)) for seed in range(12)]
+    told = [each.best.high for each in found if each.best is not None]
+    assert 0 < len(told) < len(found)
+    assert max(told) <= 12
+
+
 def test_an_interval_wider_than_four_times_is_no_answer() -> None:
     wide = [
         found
