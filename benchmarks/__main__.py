@@ -22,6 +22,7 @@ from benchmarks import (
     quality_calibration,
     recording,
     report,
+    scalability_law,
     scaling,
     schedule_quality,
     serve_start,
@@ -57,6 +58,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "http_clients": http_clients.run,
     "quality_calibration": quality_calibration.run,
     "log_templates": log_templates.run,
+    "scalability_law": scalability_law.run,
 }
 
 

@@ -25,6 +25,9 @@ MIN_ROWS = 30
 WIDEST = 4.0
 """A ratio whose interval's ends are further apart than this, as a ratio, is no answer."""
 
+WIDEST_DIFFERENCE = 0.5
+"""Nor is a difference of shares whose interval is half of all there is."""
+
 Unit: TypeAlias = Literal["ratio", "difference"]
 
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -69,7 +72,7 @@ def effects(rows: Sequence[TrainingRow], target: Target) -> Effects | Insufficie
     cut off somewhere."""
     used = relevant(rows, target)
     if len(used) < MIN_ROWS:
-        reason = f"{counted(len(used), 'row')} with a known {target}, and effects need {MIN_ROWS}"
+        reason = f"{counted(len(used), 'row')} that tell of it, and effects need {MIN_ROWS}"
         return Insufficient("rows", reason, (f"make at least {MIN_ROWS - len(used)} more runs",))
     values = np.array([float(getattr(row, target)) for row in used])
     if target == "success" and len(set(values)) == 1:
@@ -167,8 +170,11 @@ class _Telling:
         if np.isnan(value):
             return self._untold(number)
         if self._unit == "difference":
-            low, high = (max(-1.0, min(1.0, value + way * off)) for way in (-1, 1))
-            return Interval(max(-1.0, min(1.0, value)), low, high)
+            value, low, high = (max(-1.0, min(1.0, each)) for each in (value, value - off, value + off))
+            if high - low > WIDEST_DIFFERENCE:
+                reason = f"between {low:+.2f} and {high:+.2f}: wider than {WIDEST_DIFFERENCE:g}, which is no answer"
+                return Insufficient("width", reason, self._more(number))
+            return Interval(value, low, high)
         if 2 * off > np.log(WIDEST):
             reason = (
                 f"between {np.exp(value - off):.2g} and {np.exp(value + off):.2g} times:"

@@ -31,7 +31,7 @@ PAYS = 0.1
 
 REPLICATES = 1_000
 
-_MISFIT = 0.05
+_MISFIT = 0.01
 """Sizes scatter more than their rows explain when that had a smaller chance than this (F test for lack of fit)."""
 
 _TINY = 1e-300
