@@ -13,11 +13,13 @@ from benchmarks import (
     http_clients,
     ledger,
     load_balance,
+    log_templates,
     memory_entries,
     memory_store,
     memory_use,
     messages,
     processes,
+    quality_calibration,
     recording,
     report,
     scalability_law,
@@ -54,6 +56,8 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "tool_calls": tool_calls.run,
     "processes": processes.run,
     "http_clients": http_clients.run,
+    "quality_calibration": quality_calibration.run,
+    "log_templates": log_templates.run,
     "scalability_law": scalability_law.run,
 }
 

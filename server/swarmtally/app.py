@@ -7,6 +7,7 @@ their libraries) are imported with the first such call, so that a memory command
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from swarmtally.settings import Settings
 from swarmtally.store.database import Database, open_database
 
 if TYPE_CHECKING:
+    from swarmtally.assessing import Assessing
     from swarmtally.core.bookkeeping import Bookkeeper
     from swarmtally.core.dryrun import DryRun
     from swarmtally.core.packets import Packets
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from swarmtally.domain.health import Finding
     from swarmtally.domain.task import NewTask
     from swarmtally.preparing import Prepared
+    from swarmtally.reading import LogReading
     from swarmtally.sparc.modes import ModeCatalog
     from swarmtally.sparc.queue import QueuedTask
     from swarmtally.training import Training
@@ -64,6 +67,7 @@ class App:
         self._opening = anyio.Lock()
         self._books: Bookkeeper | None = None
         self._keeping_books = False
+        self._assessing: Assessing | None = None
 
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""
@@ -140,6 +144,26 @@ class App:
         from swarmtally.training import Training
 
         return Training(self.database, self.clock, self.settings.project, self.books().close)
+
+    def assessing(self) -> "Assessing":
+        """Who measures the quality of code."""
+        if self._assessing is None:
+            from swarmtally.assessing import Assessing
+
+            self._assessing = Assessing(self.database, self.clock, self.settings)
+        return self._assessing
+
+    async def log_reading(self) -> "LogReading":
+        """Who reads logs: in a shell any file its user names, else those inside the allowed roots."""
+        from swarmtally.reading import LogReading
+        from swarmtally.sparc.shelf import allowed_roots
+
+        settings = self.settings
+        if settings.front == "shell":
+            return LogReading(self.database, self.clock, settings.project, Path(), None)
+        roots = await anyio.to_thread.run_sync(allowed_roots, settings.project_root, settings.allow)
+        folder = settings.project_root or Path()
+        return LogReading(self.database, self.clock, settings.project, folder, roots)
 
     def books(self) -> "Bookkeeper":
         """Who measures runs that ended."""

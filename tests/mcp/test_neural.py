@@ -26,7 +26,8 @@ async def test_without_a_model_or_rows_nothing_is_made_up(tmp_path: Path) -> Non
     async with in_memory(tmp_path) as client:
         refused = told(await client.call_tool("neural_predict", {"input": "agents: 4"}))
         assert refused.endswith(
-            "no model 'performance-predictor' (it has none); train it with neural_train --model-id performance-predictor"
+            "project test has no model 'performance-predictor' (it has none);"
+            " train it with neural_train --model-id performance-predictor"
         )
         view = await call(client, "neural_train", epochs=50)
         assert (view["status"], view["version"], view["accepted"]) == ("insufficient_data", 1, 0)
@@ -54,7 +55,9 @@ async def test_given_rows_are_learned_from_and_asked_and_a_run_is_predicted_and_
         documents = rows(tmp_path, "SELECT DISTINCT document FROM model")
         assert len(documents) == 1, "the same rows and seed make the same model"
 
-        view = await call(client, "neural_predict", input={"agents": 4, "topology": "star", "tasks": 20, "mood": "high"})
+        view = await call(
+            client, "neural_predict", input={"agents": 4, "topology": "star", "tasks": 20, "mood": "high"}
+        )
         assert (view["status"], view["source"], view["level"]) == ("predicted", "given", "run")
         took = expected(view, "duration_s")
         assert took["expected"]["low"] < took["expected"]["value"] < took["expected"]["high"]

@@ -45,6 +45,14 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "token_usage": {"operation": "batch", "timeframe": "7d", "group_by": "mode"},
     "health_check": {"components": ["all"]},
     "bottleneck_analyze": {"component": "swarm", "metrics": ["cpu", "memory"], "timeframe": "24h"},
+    "quality_assess": {"target": "current-project", "criteria": ["testing", "documentation"], "limit": 5},
+    "error_analysis": {
+        "logs": [
+            "2026-11-23T03:10:00Z ERROR worker-1 connection to 10.0.0.1:5432 timed out after 30 s",
+            "2026-11-23T03:11:00Z ERROR worker-2 connection to 10.0.0.2:5432 timed out after 31 s",
+            "2026-11-23T03:12:00Z WARN rate limit reached, retry in 8 s",
+        ],
+    },
     "neural_train": {
         "pattern_type": "optimization",
         "training_data": [{"duration_s": 12.5, "agents": 4, "mode": "coder", "success": True}],
@@ -71,7 +79,7 @@ def shell_example(name: str) -> str:
 
 
 def _shell_word(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+    if isinstance(value, list) and all(isinstance(item, str) and "," not in item for item in value):
         return ",".join(value)
     return value if isinstance(value, str) else json.dumps(value)
 

@@ -25,6 +25,8 @@ MODULES = {
     "token_usage": "tokens",
     "health_check": "health",
     "bottleneck_analyze": "bottleneck",
+    "quality_assess": "quality",
+    "error_analysis": "errors",
     "neural_train": "neural",
     "neural_patterns": "patterns",
     "neural_predict": "neural",

@@ -17,9 +17,14 @@ def _monitor() -> click.Command:
     return tool_command(registry.load("swarm_monitor"), run=run_monitor)
 
 
+def _errors() -> click.Command:
+    # A log may be larger than memory.
+    return tool_command(registry.load("error_analysis"), files={"logs": "path"})
+
+
 command = LazyGroup(
     name="mcp",
     help="Call one of the tools that MCP clients see.",
-    loaders={name: _loader(name) for name in registry.MODULES} | {"swarm_monitor": _monitor},
+    loaders={name: _loader(name) for name in registry.MODULES} | {"swarm_monitor": _monitor, "error_analysis": _errors},
     noun="tool",
 )

@@ -29,9 +29,11 @@ _STYLES = {
 
 
 _DRAWN = {
+    "swarmtally_tools.errors": "swarmtally.cli.templates",
     "swarmtally_tools.performance": "swarmtally.cli.report",
     "swarmtally_tools.tokens": "swarmtally.cli.tokens",
     "swarmtally_tools.patterns": "swarmtally.cli.patterns",
+    "swarmtally_tools.quality": "swarmtally.cli.quality",
 }
 """Module of a view → the module that draws it, imported only then: what the figures need takes 0.1 s."""
 

@@ -9,7 +9,7 @@ import click
 from swarmtally.cli import output, session
 from swarmtally.cli.naming import kebab
 from swarmtally.cli.options import Leaf
-from swarmtally.cli.values import Kind, kind_of, parse
+from swarmtally.cli.values import Kind, kind_of, named_file, parse
 from swarmtally_tools.definition import Tool
 
 _SILENT = frozenset({"memory_usage", "memory_search"})
@@ -37,6 +37,7 @@ def tool_command(
     positional: Sequence[str] = (),
     without: Sequence[str] = (),
     run: Run | None = None,
+    files: Mapping[str, str] | None = None,
 ) -> Leaf:
     """The command that runs `tool`.
 
@@ -45,10 +46,12 @@ def tool_command(
         positional: arguments that are given by place, in this order, not by an option.
         without: arguments that are not offered.
         run: how the tool is called; by default with `run_tool`.
+        files: arguments whose `@FILE` or `-` (stdin) is not read here: it goes, as a path, to the named argument.
     """
     schema = tool.input_schema
     fields = {key: value for key, value in schema["properties"].items() if key not in without}
     kinds = {key: kind_of(key, value) for key, value in fields.items()}
+    kinds |= dict.fromkeys(files or (), Kind.TEXT)
     required = set(schema.get("required", ()))
     parameters: list[click.Parameter] = [click.Argument([key], metavar=key.upper()) for key in positional]
     for key, value in fields.items():
@@ -58,7 +61,7 @@ def tool_command(
         name or tool.name,
         params=parameters,
         help=tool.description,
-        callback=partial(_run_given, tool, kinds, run or run_tool),
+        callback=partial(_run_given, tool, kinds, files or {}, run or run_tool),
     )
 
 
@@ -71,11 +74,14 @@ def run_tool(tool: Tool, arguments: Mapping[str, Any]) -> int:
     return session.status(view) if tool.name.startswith(_RUNNING) else 0
 
 
-def _run_given(tool: Tool, kinds: Mapping[str, Kind], run: Run, **given: Any) -> int:
+def _run_given(tool: Tool, kinds: Mapping[str, Kind], elsewhere: Mapping[str, str], run: Run, /, **given: Any) -> int:
     arguments: dict[str, Any] = {}
     for key, value in given.items():
+        path = named_file(value) if key in elsewhere else None
         if isinstance(value, bool):
             arguments[key] = value
+        elif path is not None:
+            arguments[elsewhere[key]] = path
         elif value is not None and value != ():
             texts = (value,) if isinstance(value, str) else value
             arguments[key] = parse(kinds[key], kebab(key), texts)

@@ -74,6 +74,16 @@ def parse(kind: Kind, name: str, given: Sequence[str]) -> Any:
     return _json(name, whole) if kind is Kind.JSON else json_or_text(name, whole)
 
 
+def named_file(text: str | None) -> str | None:
+    """The path in `@FILE`, or `-` for stdin; None: `text` is the value itself."""
+    if text == "-":
+        return text
+    if text is None or not text.startswith("@") or text.startswith("@@"):
+        return None
+    # A file of that name, which is not stdin.
+    return "./-" if text == "@-" else text[1:]
+
+
 def json_or_text(name: str, text: str) -> Any:
     """The object or list that `text` writes down; what is neither is the text itself, exactly as given."""
     if not text.strip().startswith(("{", "[")):

@@ -143,8 +143,10 @@ def _row(value: Any, line: int) -> tuple[TrainingRow, list[str]]:
         RowRefused: it is none.
     """
     if not isinstance(value, Mapping):
-        raise RowRefused(f"it is {_kind(value)}; a row is an object such as {{\"duration_s\": 12.5, \"agents\": 4}}")
-    said = {name: _READERS[name](name, found) for name, found in value.items() if name in _READERS and found is not None}
+        raise RowRefused(f'it is {_kind(value)}; a row is an object such as {{"duration_s": 12.5, "agents": 4}}')
+    said = {
+        name: _READERS[name](name, found) for name, found in value.items() if name in _READERS and found is not None
+    }
     unknown = [str(name)[:WORD_LIMIT] for name in value if name not in _READERS]
     at_ns = said.get("at")
     mode = said.get("mode", said.get("role"))
@@ -194,7 +196,14 @@ Reader: TypeAlias = Callable[[str, Any], Any]
 
 
 def _kind(value: Any) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", dict: "an object"}
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "an object",
+    }
     return names.get(type(value), "null")
 
 

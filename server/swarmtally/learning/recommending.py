@@ -92,7 +92,7 @@ def _candidates(sections: Sequence[Section], reading: Reading) -> list[Section]:
     mode = reading.settings.get("mode")
     tasks_first = any(section.level == "task" and mode in section.categories.get("mode", ()) for section in sections)
     order = ("task", "run") if tasks_first else ("run", "task")
-    asked = [section for section in sections if level in (None, section.level)] or [untaught(level)]
+    asked = [section for section in sections if level in (None, section.level)] or [untaught(level or "run")]
     return sorted(asked, key=lambda section: (order.index(section.level), section.source != "own"))
 
 

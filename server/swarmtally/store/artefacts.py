@@ -128,6 +128,15 @@ async def of_run(tx: Connection, run_id: str, limit: int) -> list[Artefact]:
     return [Artefact.from_row(row) for row in rows]
 
 
+async def whole_of_run(tx: Connection, run_id: str, after: int, limit: int) -> list[Artefact]:
+    """The run's artefacts with their files' texts, in order, those whose ordinal is above `after`."""
+    rows = await tx.rows(
+        "SELECT * FROM artefact WHERE run_id = :run_id AND ordinal > :after ORDER BY ordinal LIMIT :limit",
+        {"run_id": run_id, "after": after, "limit": limit},
+    )
+    return await _loaded(tx, rows)
+
+
 async def of_task(tx: Connection, task_id: str) -> Artefact | None:
     """What the task delivered, without its files' texts."""
     row = await tx.row("SELECT * FROM artefact WHERE task_id = :task_id", {"task_id": task_id})

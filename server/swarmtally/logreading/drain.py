@@ -1,0 +1,161 @@
+"""Drain: an online parser of logs with a tree of fixed depth.
+
+P. He, J. Zhu, Z. Zheng, M. R. Lyu: Drain: An Online Log Parsing Approach with Fixed Depth Tree, ICWS 2017. The tree's
+levels are the number of words and the first word; in a leaf the group with the most equal words takes the message, if
+they are enough.
+
+Beyond the paper: a place where words differ is a variable only when one of them is a value or there are more than
+`FEW`, so that "VM Started" and "VM Stopped" stay two templates though their group is one; and values of one kind in a
+row count as one."""
+
+from collections.abc import Iterator, Sequence
+from operator import eq
+
+from swarmtally.logreading.masking import ANY
+from swarmtally.logreading.tally import Tally
+
+SIMILARITY = 0.6
+"""The least share of equal words with which a message joins a group."""
+FEW = 4
+"""Different words at one place up to which each makes a template of its own."""
+CERTAIN = 1_000
+"""What a place counts for in which some words are values: more than any number of others."""
+MOST_VARIANTS = 32
+"""Templates in a group; with more, the place with the most different words becomes variable at once."""
+MOST_IN_LEAF = 100
+"""Groups a leaf holds; then a message joins the most similar, however little that is."""
+MOST_FIRST_WORDS = 200
+"""First words told apart among messages of one length; further ones count as variable."""
+MOST_GROUPS = 5_000
+_KEPT = 50_000
+
+
+class Variant:
+    """What a group's messages look like once its variable places are masked."""
+
+    __slots__ = ("into", "tally")
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+        self.into: Variant | None = None
+        """Which one it became part of, when a place in it became variable."""
+
+    def now(self) -> "Variant":
+        variant = self
+        while variant.into is not None:
+            variant = variant.into
+        return variant
+
+
+class Group:
+    """Messages of one length that are similar: a cluster of the paper."""
+
+    __slots__ = ("variable", "variants", "words")
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = list(words)
+        self.variable: set[int] = set()
+        self.variants: dict[tuple[str, ...], Variant] = {}
+
+    def add(self, words: Sequence[str], first: int) -> Variant:
+        self.words = [one if one == other else ANY for one, other in zip(self.words, words, strict=True)]
+        key = self._key(words)
+        found = self.variants.get(key)
+        if found is None:
+            found = self.variants[key] = Variant(Tally(first))
+            if len(self.variants) > MOST_VARIANTS:
+                self._generalise()
+        return found.now()
+
+    def settle(self) -> None:
+        """At the end: every place with more than a few words is variable."""
+        while self._widest()[0] > FEW:
+            self._generalise()
+
+    def _key(self, words: Sequence[str]) -> tuple[str, ...]:
+        return tuple(ANY if place in self.variable else word for place, word in enumerate(words))
+
+    def _widest(self) -> tuple[int, int]:
+        """How many different words the place with the most has, and which place that is."""
+        counts = [_spread(set(words)) for words in zip(*self.variants, strict=True)]
+        return max(((count, place) for place, count in enumerate(counts)), default=(0, 0))
+
+    def _generalise(self) -> None:
+        self.variable.add(self._widest()[1])
+        merged: dict[tuple[str, ...], Variant] = {}
+        for words, variant in self.variants.items():
+            key = self._key(words)
+            kept = merged.setdefault(key, variant)
+            if kept is not variant:
+                kept.tally.take(variant.tally)
+                variant.into = kept
+        self.variants = merged
+
+
+def _spread(words: set[str]) -> int:
+    """How many different words; where some are values and some not, or of another kind, it is variable for certain."""
+    if len(words) > 1 and any("<" in word for word in words):
+        return CERTAIN + len(words)
+    return len(words)
+
+
+class Drain:
+    """Which template a masked message belongs to."""
+
+    def __init__(self) -> None:
+        self._groups: list[Group] = []
+        self._lengths: dict[int, dict[str, list[Group]]] = {}
+        self._known: dict[tuple[str, ...], Variant] = {}
+
+    def add(self, words: Sequence[str], entry: int) -> Variant:
+        """`entry` is the message's number, for the order of templates."""
+        key = tuple(words)
+        known = self._known.get(key)
+        if known is None:
+            words = _without_lists(words)
+            known = self._group(words).add(words, entry)
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+    def templates(self) -> Iterator[tuple[tuple[str, ...], Tally]]:
+        for group in self._groups:
+            group.settle()
+            for words, variant in group.variants.items():
+                yield words, variant.tally
+
+    def _group(self, words: Sequence[str]) -> Group:
+        leaf = self._leaf(words)
+        # An empty leaf may always begin a group; there are no more of those than lengths and first words.
+        full = len(leaf) >= MOST_IN_LEAF or (len(self._groups) >= MOST_GROUPS and bool(leaf))
+        found = _most_similar(leaf, words, 0.0 if full else SIMILARITY)
+        if found is None:
+            found = Group(words)
+            self._groups.append(found)
+            leaf.append(found)
+        return found
+
+    def _leaf(self, words: Sequence[str]) -> list[Group]:
+        firsts = self._lengths.setdefault(len(words), {})
+        first = words[0] if words else ""
+        if "<" in first or (first not in firsts and len(firsts) >= MOST_FIRST_WORDS):
+            first = ANY
+        return firsts.setdefault(first, [])
+
+
+def _most_similar(leaf: Sequence[Group], words: Sequence[str], least: float) -> Group | None:
+    """The group with the most equal words; among equals the one with more variables (section III-E of the paper)."""
+    best, best_equal, best_variables = None, -1, -1
+    for group in leaf:
+        equal = sum(map(eq, group.words, words))
+        if equal >= best_equal:
+            variables = group.words.count(ANY)
+            if equal > best_equal or variables > best_variables:
+                best, best_equal, best_variables = group, equal, variables
+    return best if best is not None and best_equal >= least * len(words) else None
+
+
+def _without_lists(words: Sequence[str]) -> Sequence[str]:
+    """Values of one kind in a row are a list, and count as one: its length is a value, too."""
+    return [word for place, word in enumerate(words) if not place or "<" not in word or word != words[place - 1]]

@@ -1,0 +1,146 @@
+"""What one file says of itself: its functions (lizard), its text, and for Python what its syntax tree holds."""
+
+import base64
+import re
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from swarmtally.quality.languages import PYTHON
+from swarmtally.quality.pythontree import Definition, Import, Remark, TreeFacts, read_tree
+from swarmtally.quality.texts import code_line_numbers
+
+WINDOW = 10
+"""Code lines in a row that must be the same in two places to count as copied."""
+
+WINDOW_CHARACTERS = 200
+"""What they must hold at least, blanks at their ends not counted: rows of brackets and short names are no copies.
+
+Half of them must differ, too: a table's equal lines are none either.
+"""
+
+DIGEST_BYTES = 8
+
+if TYPE_CHECKING:
+    import lizard
+
+_IMPORT = re.compile(r"(import|from|#include|using|use|package|require|export \* from)\b|#include")
+
+
+@cache
+def _analyser() -> "lizard.FileAnalyzer":
+    """Imported in the measuring process alone: lizard puts the program's folder on `sys.path`."""
+    import lizard
+
+    return lizard.FileAnalyzer(lizard.get_extensions([]))
+
+
+class NotMeasured(ValueError):
+    """A file's text is no code of its language, or an analyser failed on it; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    name: str
+    line: int
+    complexity: int
+    """McCabe (1976): the number of independent paths, as lizard counts it."""
+    lines: int
+    """Without blanks and comments."""
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The digests of a file's runs of `WINDOW` code lines."""
+
+    lines: tuple[int, ...]
+    """The numbers of its code lines, imports not counted, from 1."""
+    digests: tuple[bytes | None, ...]
+    """Of the window that begins at each of them; None where it holds too little."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    functions: tuple[Function, ...]
+    windows: Windows
+    tree: TreeFacts
+
+
+def measured(path: str, language: str, text: str) -> FileFacts:
+    """Raises NotMeasured."""
+    tree = read_python(text) if language == PYTHON else TreeFacts()
+    return FileFacts(_functions(path, text), _windows(text, language), tree)
+
+
+def read_python(text: str) -> TreeFacts:
+    try:
+        return read_tree(text)
+    except SyntaxError as error:
+        raise NotMeasured(f"not Python: {error.msg} in line {error.lineno}") from None
+    except (RecursionError, MemoryError, ValueError) as error:
+        raise NotMeasured(f"Python's parser gives up: {str(error) or type(error).__name__}") from None
+
+
+def _functions(path: str, text: str) -> tuple[Function, ...]:
+    try:
+        found = _analyser().analyze_source_code(path, text).function_list
+    except Exception as error:  # noqa: BLE001 (a tokenizer for thirty languages can fail in any way on broken code)
+        raise NotMeasured(f"lizard fails on it: {type(error).__name__}") from None
+    return tuple(
+        Function(each.name, each.start_line, each.cyclomatic_complexity, each.nloc, each.parameter_count)
+        for each in found
+    )
+
+
+def _windows(text: str, language: str) -> Windows:
+    raw = text.split("\n")
+    numbers: list[int] = []
+    lines: list[bytes] = []
+    for number in code_line_numbers(text, language):
+        line = " ".join(raw[number].split())
+        if not _IMPORT.match(line):
+            numbers.append(number + 1)
+            lines.append(line.encode())
+    digests: list[bytes | None] = []
+    for start in range(len(lines) - WINDOW + 1):
+        window = b"\n".join(lines[start : start + WINDOW])
+        enough = len(window) >= WINDOW_CHARACTERS and len(set(lines[start : start + WINDOW])) >= WINDOW // 2
+        digests.append(blake2b(window, digest_size=DIGEST_BYTES).digest() if enough else None)
+    return Windows(tuple(numbers), tuple(digests))
+
+
+_NOTHING = b"\0" * DIGEST_BYTES
+
+
+def to_wire(facts: FileFacts) -> dict[str, object]:
+    """Facts as JSON can hold them."""
+    digests = b"".join(digest or _NOTHING for digest in facts.windows.digests)
+    return {
+        "functions": [(each.name, each.line, each.complexity, each.lines, each.parameters) for each in facts.functions],
+        "lines": facts.windows.lines,
+        "digests": base64.b64encode(digests).decode("ascii"),
+        "tree": asdict(facts.tree),
+    }
+
+
+def from_wire(wire: dict[str, object]) -> FileFacts:
+    """Facts as `to_wire` wrote them."""
+    functions, lines, digests, tree = wire["functions"], wire["lines"], wire["digests"], wire["tree"]
+    assert isinstance(functions, list)
+    assert isinstance(lines, list)
+    assert isinstance(digests, str)
+    assert isinstance(tree, dict)
+    data = base64.b64decode(digests)
+    cut = (data[at : at + DIGEST_BYTES] for at in range(0, len(data), DIGEST_BYTES))
+    return FileFacts(
+        tuple(Function(*each) for each in functions),
+        Windows(tuple(lines), tuple(None if digest == _NOTHING else digest for digest in cut)),
+        TreeFacts(
+            tuple(Import(**each) for each in tree["imports"]),
+            tuple(Definition(**each) for each in tree["definitions"]),
+            tuple(tree["private_names"]),
+            tuple(Remark(**each) for each in tree["remarks"]),
+        ),
+    )
