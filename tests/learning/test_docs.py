@@ -35,6 +35,6 @@ def test_its_limits_are_those_of_the_code() -> None:
 
 def test_every_refusal_and_pattern_is_told() -> None:
     refusals = PAGE[PAGE.index("| `what` | when |") :]
-    assert set(re.findall(r"^\| `(\w+)` \| ", refusals, re.M)) == {"what", *get_args(answers.Missing)}
+    assert set(re.findall(r"^\| `(\w+)` \| ", refusals, re.MULTILINE)) == {"what", *get_args(answers.Missing)}
     for name in (*sections.PATTERNS, *recommending.CHOSEN):
         assert name in PAGE.lower()

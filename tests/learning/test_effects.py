@@ -142,10 +142,10 @@ def test_what_rests_on_one_run_alone_is_refused() -> None:
     draw = np.random.default_rng(4)
     backends = ["quick", "quick", "slow"]
     rows = [row(n, exp(draw.normal(0, 0.2)), run_id=f"star {n}", topology="star", backend="slow") for n in range(40)]
-    for n in range(15):
-        rows.append(
-            row(40 + n, exp(draw.normal(0, 0.2)), run_id=f"mesh {n % 3}", topology="mesh", backend=backends[n % 3])
-        )
+    rows += [
+        row(40 + n, exp(draw.normal(0, 0.2)), run_id=f"mesh {n % 3}", topology="mesh", backend=backends[n % 3])
+        for n in range(15)
+    ]
     rows = [replace(each, at_ns=1) for each in rows]
     assert missing(told(rows, "topology")).reason == "it rests on one run alone"
 

@@ -106,5 +106,7 @@ async def test_an_unknown_run_is_refused(tmp_path: Path) -> None:
         for about in ({"run_id": "r_none"}, {"task_id": "t_none_0"}):
             (named,) = about.values()
             assert f"project test has no {named}" in told(await client.call_tool("neural_predict", {"input": about}))
-        bad = await client.call_tool("neural_train", {"model_id": "../x"})
-        assert "model_id" in told(bad)
+        assert "model_id ' ' shows nothing" in told(await client.call_tool("neural_train", {"model_id": " "}))
+        assert told(await client.call_tool("neural_train", {"training_data": 7})).endswith(
+            "training_data is 7; give a list of rows, one row, or lines of JSON"
+        )

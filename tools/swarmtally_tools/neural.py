@@ -8,6 +8,8 @@ from pydantic import Field
 
 from swarmtally.app import App
 from swarmtally.domain.clock import iso
+from swarmtally.domain.errors import InvalidInput
+from swarmtally.domain.text import checked_name
 from swarmtally.learning.answers import Insufficient
 from swarmtally.learning.sections import Section
 from swarmtally.training import DEFAULT_MODEL, Predicted, Trained, TrainRequest
@@ -29,9 +31,7 @@ REFUSALS_SHOWN = 50
 
 _MB = 1_000_000
 
-ModelId = Annotated[
-    str, Field(description="The model's name", min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][\w.-]*$")
-]
+ModelId = Annotated[str, Field(description="Its name", max_length=100)]
 
 
 class Pattern(StrEnum):
@@ -99,20 +99,24 @@ class TrainedView(View):
 async def neural_train(
     app: App,
     pattern_type: Annotated[
-        Pattern, Field(description="Learns from tasks (prediction), runs (coordination), both")
+        Pattern, Field(description="From tasks (prediction), runs (coordination), both")
     ] = Pattern.OPTIMIZATION,
     training_data: Annotated[
-        str | list[Any] | dict[str, Any] | None,
-        Field(description="More rows: {duration_s, agents, mode, tokens, success, …}; list or JSON lines"),
+        Any, Field(description="More rows {duration_s, agents, mode, tokens, success, …}: list or JSON lines")
     ] = None,
     model_id: ModelId = DEFAULT_MODEL,
-    epochs: Annotated[int | None, Field(description="No effect: fits converge", ge=1, le=100_000)] = None,
+    epochs: Annotated[int | None, Field(description="No effect", ge=1)] = None,
 ) -> TrainedView:
-    """Learn duration, tokens and success from this project's finished tasks and runs, and from rows given, kept apart:
-    medians, ridge or boosted trees, each tested on later rows. Returns skill and interval coverage, or what is missing
-    and the runs to make. The model is kept as the next version of model_id."""
-    training = app.training()
-    return _trained_view(app, await training.train(TrainRequest(model_id, pattern_type, training_data)), epochs)
+    """Learn duration, tokens and success from this project's finished tasks and runs and from rows given, apart; tested
+    on later rows. Returns skill and interval coverage, or the runs to make. Kept as the next version of model_id."""
+    request = TrainRequest(checked_name("model_id", model_id), pattern_type, _rows(training_data))
+    return _trained_view(app, await app.training().train(request), epochs)
+
+
+def _rows(given: Any) -> str | list[Any] | dict[str, Any] | None:
+    if given is None or isinstance(given, str | list | dict):
+        return given
+    raise InvalidInput(f"training_data is {given!r}; give a list of rows, one row, or lines of JSON")
 
 
 def _trained_view(app: App, trained: Trained, epochs: int | None) -> TrainedView:
@@ -246,14 +250,14 @@ async def neural_predict(
     app: App,
     input: Annotated[  # noqa: A002 - the name users know
         str | dict[str, Any],
-        Field(description='Object, "agents: 5, mode: coder, budget_tokens: 9000", or free text; run_id of a run'),
+        Field(description="{agents: 5, mode: coder, budget_tokens: 9000}, {run_id} or free text"),
     ],
     model_id: ModelId = DEFAULT_MODEL,
 ) -> PredictedView:
-    """Expected duration, tokens, cost and success with 90 % intervals, n, similar rows and skill; recommended agents,
-    topology, strategy and concurrency under a budget, or the runs that would tell. Says what it understood and what it
-    ignored. What it says of a run or task that has not ended is kept and compared with what happens."""
-    return _predicted_view(app, await app.training().predict(input, model_id))
+    """Expected duration, tokens, cost and success with intervals, n and skill; recommended agents, topology, strategy
+    and concurrency within a budget, or the runs to make. Says what it understood and ignored. What it says of a run is
+    compared with what happens."""
+    return _predicted_view(app, await app.training().predict(input, checked_name("model_id", model_id)))
 
 
 def _predicted_view(app: App, predicted: Predicted) -> PredictedView:

@@ -192,10 +192,8 @@ async def neural_patterns(
     ] = "30d",
     as_of: Annotated[str | None, Field(description="ISO 8601; omitted: now", max_length=frames.TEXT_LIMIT)] = None,
 ) -> PatternsView:
-    """Measured effect of mode, topology, strategy, backend, model, agents, concurrency, prompt size and tasks on
-    duration, tokens and success: adjusted for the others, with interval and n. parallel_execution: the fitted
-    scalability curve, sigma, kappa, best number of agents. Own and given rows apart. Too little data: says which runs
-    to make."""
+    """Effect of mode, agents and other settings on duration, tokens, success, adjusted for each other, with interval
+    and n. parallel_execution: the scalability curve. Own and given rows apart; else the runs to make."""
     from swarmtally.learning.patterns import Operation
     from swarmtally.patterns import find
 

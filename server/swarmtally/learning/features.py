@@ -1,10 +1,9 @@
 """Rows as columns of numbers: names as indicators, amounts as logarithms, texts as counts of what they hold."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from math import ceil, log, log1p
+from operator import attrgetter
 from typing import TypeAlias
 
 import numpy as np
@@ -18,13 +17,19 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 MOST_TEXT = 20_000
 """Characters of a text that are counted."""
 
+MOST_MEDIAN = 1_000
+"""Texts whose median stands in for one that is not known."""
+
 NARROWEST = 1e-9
 """Columns whose numbers differ by less are all the same."""
 
+DIGITS = str.maketrans("", "", "0123456789")
+SIGNS = str.maketrans("", "", "{}()[]<>=_;")
+
 COUNTS: dict[str, Callable[[str], int]] = {
     "words": lambda text: len(text.split()),
-    "digits": lambda text: len(re.findall(r"\d", text)),
-    "code signs": lambda text: len(re.findall(r"[{}()\[\]<>=_;]", text)),
+    "digits": lambda text: len(text) - len(text.translate(DIGITS)),
+    "code signs": lambda text: len(text) - len(text.translate(SIGNS)),
     "lines": lambda text: text.count("\n"),
 }
 """What is counted in a text."""
@@ -55,20 +60,24 @@ class Encoding:
         """Shape (rows, columns)."""
         made = np.empty((len(rows), len(self.columns)))
         for place, column in enumerate(self.columns):
-            numbers = np.clip(_numbers(column, rows), column.low, column.high)
-            made[:, place] = (numbers - column.centre) / column.spread
+            made[:, place] = _standard(column, _numbers(column, rows))
         return made
 
 
-def encode(rows: Sequence[TrainingRow], scope: Scope) -> Encoding:
-    """The columns in which `rows` differ; standardised over all of them, which tells nothing of their targets."""
-    columns = []
+def encode(rows: Sequence[TrainingRow], scope: Scope) -> tuple[Encoding, Floats]:
+    """The columns in which `rows` differ, and their matrix; standardised over all of them: no target is looked at."""
+    columns, made = [], []
     for column in _columns(rows, scope):
         numbers = _numbers(column, rows)
         spread, low, high = float(numbers.std()), float(numbers.min()), float(numbers.max())
         if spread > NARROWEST:
             columns.append(replace(column, centre=float(numbers.mean()), spread=spread, low=low, high=high))
-    return Encoding(tuple(columns))
+            made.append(_standard(columns[-1], numbers))
+    return Encoding(tuple(columns)), np.column_stack(made) if made else np.empty((len(rows), 0))
+
+
+def _standard(column: Column, numbers: Floats) -> Floats:
+    return np.asarray((np.clip(numbers, column.low, column.high) - column.centre) / column.spread, dtype=np.float64)
 
 
 def _columns(rows: Sequence[TrainingRow], scope: Scope) -> list[Column]:
@@ -86,45 +95,48 @@ def _columns(rows: Sequence[TrainingRow], scope: Scope) -> list[Column]:
     texts = [row for row in rows if row.text]
     if not texts:
         return columns
+    some = texts[:: 1 + len(texts) // MOST_MEDIAN]
     counts = [Column("text", "count", each) for each in COUNTS]
-    counts = [replace(each, fill=float(np.median(_numbers(each, texts)))) for each in counts]
+    counts = [replace(each, fill=float(np.median(_numbers(each, some)))) for each in counts]
     return [*columns, Column("text", "unknown"), *counts]
 
 
 def _numbers(column: Column, rows: Sequence[TrainingRow]) -> Floats:
-    return np.fromiter(map(partial(_KINDS[column.kind], column), rows), np.float64, len(rows))
+    return np.array(_KINDS[column.kind](column, rows), dtype=np.float64)
 
 
-def _is(column: Column, row: TrainingRow) -> float:
-    return float(getattr(row, column.factor) == column.of)
+def _is(column: Column, rows: Sequence[TrainingRow]) -> list[bool]:
+    return [value == column.of for value in map(attrgetter(column.factor), rows)]
 
 
-def _unknown(column: Column, row: TrainingRow) -> float:
-    return float(not getattr(row, column.factor))
+def _unknown(column: Column, rows: Sequence[TrainingRow]) -> list[bool]:
+    return [not value for value in map(attrgetter(column.factor), rows)]
 
 
-def _log(column: Column, row: TrainingRow) -> float:
-    amount = getattr(row, column.factor)
-    return column.fill if amount is None else log(amount)
+def _log(column: Column, rows: Sequence[TrainingRow]) -> list[float]:
+    return [log(value) if value else column.fill for value in map(attrgetter(column.factor), rows)]
 
 
-def _amount(column: Column, row: TrainingRow) -> float:
-    amount = getattr(row, column.factor)
-    return column.fill if amount is None else float(amount)
+def _amount(column: Column, rows: Sequence[TrainingRow]) -> list[float]:
+    return [value or column.fill for value in map(attrgetter(column.factor), rows)]
 
 
-def _count(column: Column, row: TrainingRow) -> float:
-    return log1p(COUNTS[column.of](row.text[:MOST_TEXT])) if row.text else column.fill
+def _count(column: Column, rows: Sequence[TrainingRow]) -> list[float]:
+    count = COUNTS[column.of]
+    return [log1p(count(row.text[:MOST_TEXT])) if row.text else column.fill for row in rows]
 
 
-def _waves(column: Column, row: TrainingRow) -> float:
+def _waves(column: Column, rows: Sequence[TrainingRow]) -> list[float]:
     """How many tasks an agent has in turn, where all are alike."""
-    if row.tasks is None or row.agents is None:
-        return column.fill
-    return log(ceil(row.tasks / min(row.agents, row.concurrency or row.agents)))
+    return [_turns(row) if row.tasks and row.agents else column.fill for row in rows]
 
 
-_KINDS: dict[str, Callable[[Column, TrainingRow], float]] = {
+def _turns(row: TrainingRow) -> float:
+    agents = row.agents or 1
+    return log(ceil((row.tasks or 1) / min(agents, row.concurrency or agents)))
+
+
+_KINDS: dict[str, Callable[[Column, Sequence[TrainingRow]], Sequence[float]]] = {
     "is": _is,
     "unknown": _unknown,
     "log": _log,

@@ -1,4 +1,4 @@
-"""Tested on later rows: models learn from the rows before a block, predict that block, and so on to the last.
+"""Judged on later rows: models learn from the rows before a block, predict that block, and so on to the last.
 
 What is said of a model (its skill, how many later rows its intervals held, how wide they are) comes from rows it had
 not seen when it predicted them, as it will be asked (Dawid 1984, prequential analysis).
@@ -27,7 +27,7 @@ SINGLE = 50
 LEAST_RESIDUALS = 15
 """Fewer of them give no interval of 90 %."""
 
-HALF = 1 / 3
+HALF = 1 / 4
 """The share of the residuals in which their weight falls to half."""
 
 SIGNED = 100
@@ -75,7 +75,7 @@ BRIER = Yardstick(lambda truth, predicted: (truth - chances(predicted)) ** 2, _r
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Judged:
     """What later rows said; `residuals`, `losses` and `usual` are theirs in the order of time."""
 
     chosen: Learner
@@ -95,7 +95,7 @@ def edges(n: int) -> list[int]:
     return [first + (n - first) * k // blocks for k in range(blocks + 1)]
 
 
-def tested(material: Material, learners: Learners, yardstick: Yardstick) -> Tested:
+def judged(material: Material, learners: Learners, yardstick: Yardstick) -> Judged:
     """Test `learners` on later rows; whoever lost least before a block predicts it, so the choice is tested too."""
     lost = np.zeros(len(learners))
     best, places = 0, edges(len(material.target))
@@ -110,7 +110,7 @@ def tested(material: Material, learners: Learners, yardstick: Yardstick) -> Test
         best = int(np.argmin(lost))
     usual = yardstick.loss(material.target[places[0] :], _usual(material, places, yardstick))
     starts = tuple(place - places[0] for place in places[:-1])
-    return Tested(learners[best], np.concatenate(residuals), np.concatenate(losses), usual, starts)
+    return Judged(learners[best], np.concatenate(residuals), np.concatenate(losses), usual, starts)
 
 
 def _usual(material: Material, places: Sequence[int], yardstick: Yardstick) -> Floats:
@@ -126,7 +126,7 @@ def _usual(material: Material, places: Sequence[int], yardstick: Yardstick) -> F
     return found
 
 
-def skill_of(seen: Tested, seed: int) -> Interval:
+def skill_of(seen: Judged, seed: int) -> Interval:
     """The share of the usual loss that is saved on later rows, with a bootstrap over stretches of neighbouring rows
     (Kuensch 1989), widened as Hesterberg (2015, 5.4) has it for few of them."""
     from scipy.special import ndtri, stdtrit
@@ -134,11 +134,11 @@ def skill_of(seen: Tested, seed: int) -> Interval:
     chunks = min(MOST_CHUNKS, max(6, len(seen.losses) // 3))
     own = np.array([part.sum() for part in np.array_split(seen.losses, chunks)])
     usual = np.array([part.sum() for part in np.array_split(seen.usual, chunks)])
-    value = _saved(own.sum(), usual.sum())
+    value = _saved(float(own.sum()), float(usual.sum()))
     drawn = np.random.default_rng(seed).integers(0, chunks, (RESAMPLES, chunks))
-    again = np.array([_saved(own[each].sum(), usual[each].sum()) for each in drawn])
+    again = np.array([_saved(float(own[each].sum()), float(usual[each].sum())) for each in drawn])
     tail = (1 - SKILL_LEVEL) / 2
-    low, high = np.quantile(again, [tail, 1 - tail])
+    low, high = np.quantile(again, [tail, 1 - tail]).tolist()
     wider = sqrt(chunks / (chunks - 1)) * float(stdtrit(chunks - 1, 1 - tail)) / float(ndtri(1 - tail))
     return Interval(value, value - (value - low) * wider, min(1.0, value + (high - value) * wider), SKILL_LEVEL)
 
@@ -160,14 +160,15 @@ def offsets(residuals: Floats, level: float = LEVEL) -> tuple[float, float]:
 
 
 def _ranked(values: Floats, weights: Floats, share: float) -> float:
-    """The value up to which `share` of all weight lies, that of the row to come (1) being beyond; between two values on
-    the straight line: with equal weights the rank is (n + 1) x share."""
+    """The value up to which `share` of all weight lies, between two values on the straight line. The row to come is
+    beyond, with the weight of one of as many equal rows (Kish 1965): with equal weights the rank is (n + 1) x share."""
     order = np.argsort(values)
-    below = np.cumsum(weights[order]) / (weights.sum() + 1)
+    total = weights.sum()
+    below = np.cumsum(weights[order]) / (total + (weights**2).sum() / total)
     return float(np.interp(share, below, values[order]))
 
 
-def coverage_of(seen: Tested) -> tuple[float | None, int]:
+def coverage_of(seen: Judged) -> tuple[float | None, int]:
     """The share of later rows inside the intervals that the rows before their block gave, and how many those are."""
     inside: list[bool] = []
     for start, stop in pairwise((*seen.starts, len(seen.residuals))):

@@ -1,4 +1,4 @@
-"""Train a model on rows, and ask it: an answer has an interval that later rows have tested, or says what is missing."""
+"""Train a model on rows, and ask it: an answer has an interval that later rows have judged, or says what is missing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ import numpy as np
 from swarmtally.learning.answers import LEVEL, Insufficient, Interval, Prediction
 from swarmtally.learning.document import from_json, to_json
 from swarmtally.learning.features import encode
-from swarmtally.learning.later import BRIER, LOG_ERROR, Tested, coverage_of, offsets, skill_of, tested
+from swarmtally.learning.later import BRIER, LOG_ERROR, coverage_of, judged, offsets, skill_of
 from swarmtally.learning.learners import (
     Learners,
     LogisticLearner,
@@ -66,10 +66,14 @@ def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predict
         raise ValueError("tasks and runs last differently: train on rows of one level")
     if len(found) < LEAST_ROWS:
         return _too_few(found, rows, target)
+    # Threads can be limited of what is imported already.
+    import sklearn.ensemble  # noqa: F401 - for its threads
+    from threadpoolctl import threadpool_limits
+
     scope = scope_of(found)
-    encoding = encode(found, scope)
+    encoding, design = encode(found, scope)
     values = np.array([_learned(row, target) for row in found])
-    material = Material(found, encoding, encoding.matrix(found), values, seed)
+    material = Material(found, encoding, design, values, seed)
     bare = Predictor(
         target,
         "group_rate",
@@ -85,7 +89,8 @@ def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predict
         RatesLearner().learn(material, len(found)),
         (0.0, 0.0),
     )
-    return _of_success(bare, material) if target == "success" else _of_amount(bare, material)
+    with threadpool_limits(1):
+        return _of_success(bare, material) if target == "success" else _of_amount(bare, material)
 
 
 def _too_few(found: Sequence[TrainingRow], rows: Sequence[TrainingRow], target: Target) -> Insufficient:
@@ -101,7 +106,7 @@ def _learned(row: TrainingRow, target: Target) -> float:
 
 
 def _of_amount(bare: Predictor, material: Material) -> Predictor:
-    seen = tested(material, _learners(bare.n), LOG_ERROR)
+    seen = judged(material, _learners(bare.n), LOG_ERROR)
     coverage, coverage_n = coverage_of(seen)
     model = seen.chosen.learn(material, bare.n)
     assert isinstance(model, Medians | Linear | Trees)
@@ -129,7 +134,7 @@ def _of_success(bare: Predictor, material: Material) -> Predictor:
     succeeded = float(material.target.sum())
     if bare.n < LEAST_RIDGE or min(succeeded, bare.n - succeeded) < LEAST_OUTCOMES:
         return bare
-    seen: Tested = tested(material, (LogisticLearner(3.0), LogisticLearner(30.0)), BRIER)
+    seen = judged(material, (LogisticLearner(3.0), LogisticLearner(30.0)), BRIER)
     skill = skill_of(seen, bare.seed)
     if skill.low <= 0:
         return replace(bare, skill=None)

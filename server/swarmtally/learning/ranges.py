@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
+from operator import attrgetter
 from statistics import median_low
 from typing import Any, TypeAlias
 
@@ -69,9 +70,10 @@ class Scope:
 
 
 def scope_of(rows: Sequence[TrainingRow]) -> Scope:
-    columns = ((factor, [getattr(row, factor) for row in rows]) for factor in FACTORS)
+    columns = [(factor, list(map(attrgetter(factor), rows))) for factor in FACTORS]
     ranges = (_range(factor, [value for value in values if value is not None]) for factor, values in columns)
-    combinations = Counter(tuple(_mark(factor, getattr(row, factor)) for factor in FACTORS) for row in rows)
+    marks = ([_mark(factor, value) for value in values] for factor, values in columns)
+    combinations = Counter(zip(*marks, strict=True))
     return Scope(tuple(each for each in ranges if each.n), tuple(combinations.most_common(MOST_COMBINATIONS)))
 
 

@@ -1,0 +1,35 @@
+"""Small histories whose law is known."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import exp, log
+
+import numpy as np
+
+from swarmtally.learning.rows import TrainingRow
+
+MODES = ("architect", "coder", "tester")
+BASE_LOG_S = {"architect": 3.0, "coder": 2.5, "tester": 2.0}
+
+
+def truth_s(mode: str, agents: int) -> float:
+    """Twice the agents take 0.66 of the time."""
+    return exp(BASE_LOG_S[mode] - 0.6 * log(agents))
+
+
+def history(n: int, noise: float = 0.1, seed: int = 0, agents: tuple[int, ...] = (1, 2, 4, 8)) -> list[TrainingRow]:
+    """Tasks by mode and agents, with `noise` as standard deviation of the logarithm."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for place in range(n):
+        mode, count = str(random.choice(MODES)), int(random.choice(agents))
+        seconds = truth_s(mode, count) * exp(random.normal(0, noise))
+        success = bool(random.random() < (0.95 if count < 4 else 0.5))
+        rows.append(
+            TrainingRow(place + 1, "own", "task", seconds, success, round(100 * seconds), mode, "star", agents=count)
+        )
+    return rows
+
+
+def with_durations(rows: list[TrainingRow], seconds: Callable[[TrainingRow], float]) -> list[TrainingRow]:
+    return [replace(row, duration_s=seconds(row)) for row in rows]

@@ -1,0 +1,212 @@
+"""What trained models answer, and what they refuse to."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from math import exp
+
+import numpy as np
+import pytest
+
+from swarmtally.domain.errors import InvalidInput
+from swarmtally.learning.predict import Insufficient, Prediction, Predictor, can_vary, predict, to_json, train
+from swarmtally.learning.rows import Target, TrainingRow
+from tests.learning.histories import history, truth_s, with_durations
+
+
+def trained(rows: list[TrainingRow], target: Target = "duration_s") -> Predictor:
+    found = train(rows, target)
+    assert isinstance(found, Predictor)
+    return found
+
+
+def refused(found: Prediction | Predictor | Insufficient) -> Insufficient:
+    assert isinstance(found, Insufficient)
+    return found
+
+
+@pytest.fixture(scope="module")
+def taught() -> Predictor:
+    return trained(history(200))
+
+
+def test_a_law_is_learned_with_intervals_that_later_rows_keep(taught: Predictor) -> None:
+    assert (taught.kind, taught.n, taught.trained_from_ns, taught.trained_until_ns) == ("ridge", 200, 1, 200)
+    assert taught.skill is not None
+    assert taught.skill.low > 0.5
+    inside = 0
+    later = history(600, seed=1)
+    for row in later:
+        found = predict(taught, {"mode": row.mode, "agents": row.agents})
+        assert isinstance(found, Prediction)
+        inside += found.expected.low <= row.duration_s <= found.expected.high
+    assert 0.85 <= inside / len(later) <= 0.95
+
+
+def test_an_expectation_is_near_what_the_law_says(taught: Predictor) -> None:
+    for mode in ("architect", "coder", "tester"):
+        for agents in (1, 2, 4, 8):
+            found = predict(taught, {"mode": mode, "agents": agents})
+            assert isinstance(found, Prediction)
+            assert found.expected.value == pytest.approx(truth_s(mode, agents), rel=0.1)
+
+
+def test_tokens_are_learned_like_seconds() -> None:
+    found = predict(trained(history(100), "tokens"), {"mode": "coder", "agents": 2})
+    assert isinstance(found, Prediction)
+    assert found.expected.value == pytest.approx(100 * truth_s("coder", 2), rel=0.1)
+
+
+def test_an_answer_tells_how_many_rows_were_alike_and_what_was_assumed(taught: Predictor) -> None:
+    rows = history(200)
+    found = predict(taught, {"mode": "coder"})
+    assert isinstance(found, Prediction)
+    assert found.n == 200
+    assert found.similar_n == sum(row.mode == "coder" for row in rows)
+    usual = sorted(row.agents or 0 for row in rows)[99]
+    assert dict(found.assumed) == {"topology": "star", "agents": str(usual)}
+
+
+@pytest.mark.parametrize(("n", "kind"), [(30, "group_median"), (49, "group_median"), (50, "ridge"), (1_000, "ridge")])
+def test_how_many_rows_there_are_decides_what_learns(n: int, kind: str) -> None:
+    assert trained(history(n)).kind == kind
+
+
+def test_trees_are_taken_where_they_win_on_later_rows() -> None:
+    def jumping(row: TrainingRow) -> float:
+        agents = row.agents or 1
+        return row.duration_s * (agents if row.mode == "coder" else 1 / agents)
+
+    assert trained(with_durations(history(1_000), jumping)).kind == "boosted_trees"
+
+
+@pytest.mark.parametrize("n", [0, 1, 29])
+def test_fewer_than_thirty_rows_are_too_few(n: int) -> None:
+    found = refused(train(history(n), "duration_s"))
+    assert (found.what, found.runs_to_make) == ("rows", (f"make at least {30 - n} more runs",))
+
+
+def test_rows_whose_target_is_unknown_do_not_count() -> None:
+    rows = [replace(row, tokens=None) if row.at_ns > 20 else row for row in history(60)]
+    assert refused(train(rows, "tokens")).reason == "20 tasks have a known tokens; at least 30 are needed"
+
+
+def test_one_setting_of_a_factor_tells_nothing_of_another() -> None:
+    taught = trained(with_durations(history(80, agents=(4,)), lambda row: row.duration_s * (1 + row.at_ns % 2)))
+    found = refused(predict(taught, {"agents": 8}))
+    assert (found.what, found.runs_to_make) == ("levels", ("make at least 2 runs with 8 agents",))
+    assert refused(predict(taught, {"topology": "ring"})).runs_to_make == ("make at least 3 runs with topology ring",)
+    assert refused(predict(taught, {"concurrency": 2})).reason == "no task has a known concurrency"
+    assert refused(can_vary(taught, "agents") or Insufficient("rows", "", ())).reason == "agents: the rows had only 4"
+    assert can_vary(taught, "mode") is None
+
+
+def test_what_lies_outside_the_rows_is_refused(taught: Predictor) -> None:
+    found = refused(predict(taught, {"agents": 9}))
+    assert found.what == "range"
+    assert found.reason == "agents 9 is outside what was seen (1 to 8)"
+    assert found.runs_to_make == ("make at least 2 runs with 9 agents",)
+    assert refused(predict(taught, {"mode": "poet"})).runs_to_make == ("make at least 3 runs with mode poet",)
+
+
+@pytest.mark.parametrize("n", [45, 200])
+def test_a_model_without_skill_over_the_groups_median_says_so(n: int) -> None:
+    random = np.random.default_rng(3)
+    rows = with_durations(history(n), lambda row: exp(len(row.mode or "") / 5 + random.normal(0, 0.2)))
+    taught = trained(rows)
+    assert taught.skill is not None
+    assert taught.skill.low <= 0
+    assert refused(predict(taught, {"mode": "coder", "agents": 4})).what == "skill"
+
+
+def test_an_interval_wider_than_four_times_is_no_answer() -> None:
+    taught = trained(history(400, noise=0.8, agents=(1, 2, 64)))
+    found = refused(predict(taught, {"mode": "coder", "agents": 64}))
+    assert found.what == "width"
+    assert "wider than 4 times" in found.reason
+
+
+def test_success_is_a_probability_with_its_interval() -> None:
+    taught = trained(history(400), "success")
+    assert (taught.kind, taught.coverage) == ("logistic", None)
+    for agents, chance in ((1, 0.95), (8, 0.5)):
+        found = predict(taught, {"mode": "coder", "agents": agents})
+        assert isinstance(found, Prediction)
+        assert 0 <= found.expected.low < found.expected.value < found.expected.high <= 1
+        assert found.expected.value == pytest.approx(chance, abs=0.12)
+
+
+def test_success_by_few_rows_is_a_rate_with_a_beta_prior() -> None:
+    rows = [replace(row, success=row.at_ns % 4 != 0, mode="coder") for row in history(40)]
+    taught = trained(rows, "success")
+    assert (taught.kind, taught.skill) == ("group_rate", None)
+    found = predict(taught, {"mode": "coder"})
+    assert isinstance(found, Prediction)
+    # 30 of 40, and 4 rows at the rate of all, (30 + 0.5) / 41; bounds of Beta(32.976, 11.024) by numerical integration.
+    assert found.expected.value == pytest.approx((30 + 4 * 30.5 / 41) / 44)
+    draws = np.random.default_rng(0).beta(30 + 4 * 30.5 / 41, 10 + 4 * 10.5 / 41, 200_000)
+    assert [found.expected.low, found.expected.high] == pytest.approx(np.quantile(draws, [0.05, 0.95]), abs=0.002)
+
+
+def test_success_that_nothing_explains_stays_a_rate() -> None:
+    random = np.random.default_rng(5)
+    rows = [replace(row, success=bool(random.random() < 0.8)) for row in history(200)]
+    assert trained(rows, "success").kind == "group_rate"
+
+
+def test_the_same_rows_in_any_order_give_the_same_model(taught: Predictor) -> None:
+    rows = history(200)
+    np.random.default_rng(7).shuffle(rows)  # type: ignore[arg-type]
+    assert to_json(trained(rows)) == to_json(taught)
+
+
+def test_no_word_of_a_text_is_in_a_model() -> None:
+    rows = [replace(row, text=f"zebra {'make x = 1; ' * (row.at_ns % 7)}") for row in history(100)]
+    taught = trained(rows)
+    assert any(column["factor"] == "text" for column in to_json(taught)["model"]["encoding"]["columns"])
+    assert "zebra" not in json.dumps(to_json(taught))
+
+
+def test_the_length_of_a_text_is_learned() -> None:
+    rows = [replace(row, text="word " * (1 + row.at_ns % 50)) for row in history(200)]
+    taught = trained(with_durations(rows, lambda row: row.duration_s * (1 + row.at_ns % 50)))
+    short, long = (predict(taught, {"mode": "coder", "agents": 2, "text": "word " * words}) for words in (5, 50))
+    assert isinstance(short, Prediction)
+    assert isinstance(long, Prediction)
+    assert long.expected.value / short.expected.value == pytest.approx(10, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ({"colour": "red"}, "no 'colour'"),
+        ({"agents": 0}, "at least 1"),
+        ({"agents": True}, "at least 1"),
+        ({"agents": 2.5}, "at least 1"),
+        ({"mode": 3}, "is a text"),
+    ],
+)
+def test_a_query_that_cannot_be_is_an_error(taught: Predictor, query: dict[str, object], told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        predict(taught, query)
+
+
+def test_tasks_and_runs_are_not_learned_together() -> None:
+    rows = history(60)
+    with pytest.raises(ValueError, match="one level"):
+        train([*rows, replace(rows[0], level="run")], "duration_s")
+
+
+def test_asking_needs_no_library_of_models(taught: Predictor) -> None:
+    asked = (
+        "import json, sys; from swarmtally.learning.predict import from_json, predict;"
+        "found = predict(from_json(json.load(sys.stdin)), {'mode': 'coder', 'agents': 2});"
+        "print(found.expected.value, 'sklearn' in sys.modules, 'scipy' in sys.modules)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", asked], input=json.dumps(to_json(taught)), capture_output=True, text=True, check=True
+    )
+    here = predict(taught, {"mode": "coder", "agents": 2})
+    assert isinstance(here, Prediction)
+    assert told.stdout.split() == [str(here.expected.value), "False", "False"]
