@@ -1,8 +1,14 @@
 """Learning in the shell: the commands of the seed document, files, and what a wrong argument says."""
 
+import io
 import json
 from pathlib import Path
 
+from pydantic import BaseModel
+from rich.console import Console
+
+from swarmtally.cli import terminal
+from swarmtally_tools.neural import PredictedView, TrainedView
 from tests.cli.conftest import Shell
 
 LOGS = [
@@ -59,3 +65,25 @@ def test_wrong_arguments_are_refused_before_anything_is_opened(shell: Shell, pla
     assert "pattern_type" in shell("mcp", "neural_train", "--pattern-type", "magic").complaint
     assert "input" in shell("mcp", "neural_predict").complaint
     assert not (place / "swarm.db").exists()
+
+
+def drawn(view: BaseModel) -> str:
+    console = Console(width=160, file=io.StringIO(), force_terminal=False)
+    terminal.show(view, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_person_sees_what_was_learned_expected_and_missing(shell: Shell) -> None:
+    rows = json.dumps([*LOGS, {"agents": 1}])
+    trained = TrainedView.model_validate(shell("mcp", "neural_train", "--training-data", rows).document)
+    text = drawn(trained)
+    assert "group_median" in text
+    assert "training_data: 48 rows taken, 1 refused" in text
+    assert "it has no duration_s" in text
+    asked = shell("mcp", "neural_predict", "--input", "agents: 5, mood: \x1b[31mhigh").document
+    text = drawn(PredictedView.model_validate(asked))
+    assert "agents 5" in text
+    assert "ignored: nothing that is recorded is called mood" in text
+    assert "had mesh; nothing can be compared" in text
+    assert "\x1b[31m" not in text

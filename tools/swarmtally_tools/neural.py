@@ -102,7 +102,7 @@ async def neural_train(
         Pattern, Field(description="From tasks (prediction), runs (coordination), both")
     ] = Pattern.OPTIMIZATION,
     training_data: Annotated[
-        Any, Field(description="More rows {duration_s, agents, mode, tokens, success, …}: list or JSON lines")
+        Any, Field(description="More rows {duration_s, agents, tokens, …}: list or JSON lines")
     ] = None,
     model_id: ModelId = DEFAULT_MODEL,
     epochs: Annotated[int | None, Field(description="No effect", ge=1)] = None,
@@ -255,8 +255,7 @@ async def neural_predict(
     model_id: ModelId = DEFAULT_MODEL,
 ) -> PredictedView:
     """Expected duration, tokens, cost and success with intervals, n and skill; recommended agents, topology, strategy
-    and concurrency within a budget, or the runs to make. Says what it understood and ignored. What it says of a run is
-    compared with what happens."""
+    and concurrency within a budget, or the runs to make. Says what it understood and ignored."""
     return _predicted_view(app, await app.training().predict(input, checked_name("model_id", model_id)))
 
 

@@ -32,6 +32,7 @@ _DRAWN = {
     "swarmtally_tools.errors": "swarmtally.cli.templates",
     "swarmtally_tools.performance": "swarmtally.cli.report",
     "swarmtally_tools.tokens": "swarmtally.cli.tokens",
+    "swarmtally_tools.neural": "swarmtally.cli.neural",
     "swarmtally_tools.patterns": "swarmtally.cli.patterns",
     "swarmtally_tools.quality": "swarmtally.cli.quality",
 }

@@ -113,15 +113,20 @@ def to_document(sections: Sequence[Section]) -> dict[str, Any]:
     return {"format": FORMAT, "sections": [_section_json(section) for section in sections]}
 
 
-def from_document(document: Mapping[str, Any]) -> list[Section]:
+def from_document(document: Any) -> list[Section]:
     """The model that a document holds.
 
     Raises:
-        ValueError: it is of another format.
+        ValueError: it is of another format, or damaged.
+        InvalidInput: a predictor in it is.
     """
-    if document.get("format") != FORMAT:
-        raise ValueError(f"a model of format {document.get('format')!r}; this program reads {FORMAT}")
-    return [_section_of(each) for each in document["sections"]]
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = document.get("format") if isinstance(document, dict) else None
+        raise ValueError(f"a model of format {found!r}; this program reads {FORMAT}")
+    try:
+        return [_section_of(each) for each in document["sections"]]
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"it was damaged: {error!r}") from error
 
 
 def _section_json(section: Section) -> dict[str, Any]:
