@@ -137,6 +137,19 @@ def test_what_only_changed_together_is_not_told_apart() -> None:
     assert agents is not None, "what changed by itself is still told"
 
 
+def test_what_rests_on_one_run_alone_is_refused() -> None:
+    # Of three runs with mesh two were on another backend than everything else: only the third tells what mesh does.
+    draw = np.random.default_rng(4)
+    backends = ["quick", "quick", "slow"]
+    rows = [row(n, exp(draw.normal(0, 0.2)), run_id=f"star {n}", topology="star", backend="slow") for n in range(40)]
+    rows += [
+        row(40 + n, exp(draw.normal(0, 0.2)), run_id=f"mesh {n % 3}", topology="mesh", backend=backends[n % 3])
+        for n in range(15)
+    ]
+    rows = [replace(each, at_ns=1) for each in rows]
+    assert missing(told(rows, "topology")).reason == "it rests on one run alone"
+
+
 def test_a_rare_level_is_refused_and_changes_nothing_else() -> None:
     rows = history()
     with_ring = [replace(each, topology="ring") if n < 3 else each for n, each in enumerate(rows)]

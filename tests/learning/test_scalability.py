@@ -167,6 +167,14 @@ def test_runs_are_compared_with_runs_of_their_kind_only() -> None:
     assert (more.left_out, more.sigma, more.best) == (5, found.sigma, found.best)
 
 
+def test_of_very_many_kinds_the_most_common_are_compared() -> None:
+    points = runs(0.1, 0.01, 0.05, each=1)
+    many = [point for kind in range(60) for point in points[: 2 + 4 * (kind >= 10)]]
+    kinds = [str(kind) for kind in range(60) for _ in points[: 2 + 4 * (kind >= 10)]]
+    found = fitted(many, kinds=kinds)
+    assert (found.kinds, found.rows, found.left_out) == (50, 300, 20)
+
+
 def test_how_much_there_was_to_do_is_taken_off() -> None:
     # The larger the swarm, the more it was given to do; each doubling of the work halves the throughput.
     draw = np.random.default_rng(3)

@@ -157,6 +157,8 @@ async def test_given_rows_are_apart_and_count_once(tmp_path: Path) -> None:
     async with app_over(tmp_path) as app:
         await give(app, rows)
         view = await found(app)
+        before = await found(app, action="list", as_of=iso(NOW_NS - 2 * NS_PER_S))
+        assert before.operations[0].given == 0, "they had not been given then"
         await give(app, rows, model_id="other")
         assert await found(app) == view, "the same rows given to another model say nothing more"
         curve = of(view, "given")

@@ -115,7 +115,7 @@ class CurveView(View):
     kinds: int | None
     """Kinds of work (mode, topology, backend, model), compared each with itself; null without a curve."""
     left_out: int | None
-    """Runs whose kind was seen at one size only; null without a curve."""
+    """Runs whose kind was seen at one size only, or is rare among more than 50; null without a curve."""
     throughput_alone: float | None
     """Tasks a second of one agent, as fitted; null for several kinds of work."""
     sigma: RangeView | None
@@ -237,6 +237,7 @@ def _view(
 
 
 def _reasons(found: "Found", listing: bool, effects: int, gaps: int) -> dict[str, str]:
+    from swarmtally.learning.scalability import Scalability
     from swarmtally.patterns import ROWS_LIMIT
 
     reasons = {}
@@ -246,6 +247,9 @@ def _reasons(found: "Found", listing: bool, effects: int, gaps: int) -> dict[str
         reasons["effects"] = f"{effects - LISTED} more are not shown; ask about one operation"
     if gaps > LISTED:
         reasons["gaps"] = f"{gaps - LISTED} more are not shown; ask about one operation"
+    fitted = [curve.found for curve in found.patterns.curves if isinstance(curve.found, Scalability)]
+    if any(len(each.sizes) > SIZES_LISTED for each in fitted):
+        reasons["curves"] = f"the smallest {SIZES_LISTED} sizes are shown"
     if any(seen.more for seen in found.seen.values()):
         reasons["operations"] = f"only the newest {ROWS_LIMIT} tasks, runs and given rows are looked at"
     return reasons

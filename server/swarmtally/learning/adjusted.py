@@ -74,23 +74,28 @@ def _jackknife(
         part = slice(bounds[number], bounds[number + 1])
         own, left = basis[part], residuals[part]
         carried[number] = (shares[part] ** 2).sum(axis=0)
-        change, only = _without(own.T @ own, own.T @ left)
-        alone |= (np.abs(weights @ only) > _APART * np.abs(weights).max(axis=1, keepdims=True)).any(axis=1)
+        change, only = _without(own, left)
+        if only.size:
+            alone |= (np.abs(weights @ only) > _APART * np.abs(weights).max(axis=1, keepdims=True)).any(axis=1)
         pulls[number] = weights @ change
     return pulls, carried, alone
 
 
-def _without(share: Floats, pull: Floats) -> tuple[Floats, Floats]:
-    """By how much what was found changes without a run that carries `share` of it, and the directions that rest on that
-    run alone: the other runs carry 1 - share."""
+def _without(own: Floats, left: Floats) -> tuple[Floats, Floats]:
+    """By how much what was found changes without a run of these rows (rows, directions) with these residuals (rows,),
+    and the directions that rest on that run alone, one a column."""
+    wide = len(own) < own.shape[1]
+    # What the run carries of each direction, the other runs do not: 1 - that. The same by rows, where those are fewer.
+    share = own @ own.T if wide else own.T @ own
+    pull = left if wide else own.T @ left
     # A sum of shares that are all too small needs no look at each.
     if np.trace(share) < _ALONE:
         found: Floats = np.asarray(np.linalg.solve(np.eye(len(share)) - share, pull), dtype=np.float64)
-        return found, np.zeros((len(share), 0))
+        return (own.T @ found if wide else found), np.zeros((own.shape[1], 0))
     held, axes = np.linalg.eigh(share)
-    kept = axes[:, held < _ALONE]
+    kept, only = axes[:, held < _ALONE], axes[:, held >= _ALONE]
     found = kept @ ((kept.T @ pull) / (1 - held[held < _ALONE]))
-    return found, axes[:, held >= _ALONE]
+    return (own.T @ found, own.T @ only) if wide else (found, only)
 
 
 def _together(runs: Sequence[str]) -> tuple[Ints, Ints]:

@@ -15,6 +15,9 @@ import numpy.typing as npt
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
+MOST_KINDS = 50
+"""Of more kinds of work those with the most rows are compared."""
+
 _STEPS = 60
 """Every fit seen took fewer steps; one more changes nothing."""
 
@@ -30,7 +33,7 @@ _KAPPAS = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 class Cells:
     """Measurements put together by kind and size: number at once, rows, mean log throughput, each of shape (cells,).
 
-    Kinds that were seen at one size only say nothing about how throughput grows, and are left out.
+    Kinds that were seen at one size only say nothing about how throughput grows, and are left out; so are rare ones.
     """
 
     n: Floats
@@ -59,6 +62,7 @@ class Cells:
         for number, ((n, _), kind) in enumerate(zip(points, kinds, strict=True)):
             found[kind][n].append(number)
         compared = [sizes for sizes in found.values() if len(sizes) > 1]
+        compared = sorted(compared, key=lambda sizes: -sum(map(len, sizes.values())))[:MOST_KINDS]
         cells = [(n, rows, kind) for kind, sizes in enumerate(compared) for n, rows in sorted(sizes.items())]
         values = [np.array([points[row][1] for row in rows]) for _, rows, _ in cells]
         sizes, slope, spread = _slope(values, [[work[row] for row in rows] for _, rows, _ in cells])

@@ -30,6 +30,9 @@ PAYS = 0.1
 """An agent pays while it adds this share of what one adds that works alone."""
 
 REPLICATES = 1_000
+"""Of the bootstrap; a fifth of them where there are more cells than `MANY`, so that any history is done in seconds."""
+
+MANY = 200
 
 _MISFIT = 0.01
 """Sizes scatter more than their rows explain when that had a smaller chance than this (F test for lack of fit)."""
@@ -226,12 +229,13 @@ def _noise(cells: Cells, fit: BoundedFit) -> Noise:
 def _drawn(cells: Cells, fit: BoundedFit, noise: Noise, seed: int) -> BoundedFit:
     """Fits to what the same runs may have given."""
     generator = np.random.default_rng(seed)
+    replicates = REPLICATES if cells.count <= MANY else REPLICATES // 5
     # How large the noise is, is itself only known from so many rows: Student's t instead of the normal distribution.
-    deviation = noise.deviation * np.sqrt(noise.freedom / generator.chisquare(noise.freedom, (REPLICATES, 1)))
-    off = generator.standard_normal((REPLICATES, cells.count)) * deviation / np.sqrt(cells.weight)
+    deviation = noise.deviation * np.sqrt(noise.freedom / generator.chisquare(noise.freedom, (replicates, 1)))
+    off = generator.standard_normal((replicates, cells.count)) * deviation / np.sqrt(cells.weight)
     if cells.spread:
         # What more work costs is itself only known from the rows.
-        off += generator.standard_normal((REPLICATES, 1)) * deviation / cells.spread * cells.work
+        off += generator.standard_normal((replicates, 1)) * deviation / cells.spread * cells.work
     return fit_cells(cells, fit.fitted + off)
 
 
