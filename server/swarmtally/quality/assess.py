@@ -60,7 +60,7 @@ def _analysed(sources: Sources, progress: Progress) -> tuple[Sources, Material]:
     )
     facts = {path: each for path, each in measured.items() if isinstance(each, FileFacts) and path not in refused}
     kept = [file for file in sources.files if not file.is_test]
-    return sources, Material(kept, facts, linted)
+    return sources, Material(kept, facts, linted, sources.root)
 
 
 def _untold(_what: str, _done: int, _total: int) -> None:

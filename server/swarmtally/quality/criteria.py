@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from swarmtally.quality.copies import Copy, find_copies
 from swarmtally.quality.facts import FileFacts, Function
@@ -58,6 +59,7 @@ class Material:
     files: Sequence[SourceFile]
     facts: Mapping[str, FileFacts]
     linted: Linted
+    root: Path
 
     @cached_property
     def python(self) -> list[SourceFile]:
@@ -73,7 +75,8 @@ class Material:
 
     @cached_property
     def graph(self) -> ImportGraph:
-        return import_graph({file.path: self.facts[file.path].tree.imports for file in self.python})
+        imports = {file.path: self.facts[file.path].tree.imports for file in self.python}
+        return import_graph(imports, self.root.parts[1:])
 
     def of_rules(self, criterion: Criterion) -> list[Finding]:
         """What ruff and the rules of our own found, one a line."""
