@@ -1,5 +1,6 @@
 """Which module imports which, and where that goes round."""
 
+import ast
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ from swarmtally.quality.pythontree import read_tree
 
 
 def graph(files: Mapping[str, str], root: tuple[str, ...] = ()) -> ImportGraph:
-    return import_graph({path: read_tree(text).imports for path, text in files.items()}, root)
+    return import_graph({path: read_tree(ast.parse(text), ())[0].imports for path, text in files.items()}, root)
 
 
 def edges(files: Mapping[str, str], root: tuple[str, ...] = ()) -> set[tuple[str, str]]:

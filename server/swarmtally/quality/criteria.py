@@ -6,7 +6,8 @@ from functools import cached_property
 from pathlib import Path
 
 from swarmtally.quality.copies import Copy, find_copies
-from swarmtally.quality.facts import FileFacts, Function
+from swarmtally.quality.facts import FileFacts
+from swarmtally.quality.functions import Function
 from swarmtally.quality.graph import ImportGraph, import_graph, in_words
 from swarmtally.quality.languages import PYTHON
 from swarmtally.quality.linting import Linted

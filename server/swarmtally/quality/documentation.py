@@ -2,9 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from swarmtally.quality import documented, links
+from swarmtally.quality.facts import FileFacts
 from swarmtally.quality.languages import is_test
 from swarmtally.quality.model import MAX_FINDINGS, Assessment, Criterion, Finding, Measure, SourceFile, Sources
 
@@ -19,17 +21,23 @@ _METHOD = (
     f"{README_WORDS}) ({WEIGHTS['readme']}), share of links that lead somewhere ({WEIGHTS['links']})"
 )
 
+_NONE: Mapping[str, FileFacts] = MappingProxyType({})
+
 _README = re.compile(r"(?:.*/)?readme(?:\.\w+)?", re.IGNORECASE)
 
 
-def assess_documentation(sources: Sources) -> Assessment:
-    """The score, measures and findings for `documentation`; see docs/quality.md for the formula."""
+def assess_documentation(sources: Sources, measured: Mapping[str, FileFacts] = _NONE) -> Assessment:
+    """The score, measures and findings for `documentation`; see docs/quality.md for the formula.
+
+    Args:
+        measured: what is known of files already, by path; others are read here.
+    """
     code = [file for file in sources.files if not file.is_test and file.code_lines]
     if not code and not sources.documents:
         reason = "the target holds neither code nor documents"
         return Assessment(Criterion.DOCUMENTATION, None, reason, _METHOD, 0, (), (), ())
     parts: dict[str, float] = {}
-    counts, public_measures, undocumented = _public(code)
+    counts, public_measures, undocumented = _public(code, measured)
     readme_words, missing = _readme(sources.documents)
     link_count, link_measure, broken = _links(sources)
     if counts["all"]:
@@ -51,11 +59,14 @@ def assess_documentation(sources: Sources) -> Assessment:
     )
 
 
-def _public(code: Sequence[SourceFile]) -> tuple[Counter[str], list[Measure], list[Finding]]:
+def _public(
+    code: Sequence[SourceFile], measured: Mapping[str, FileFacts]
+) -> tuple[Counter[str], list[Measure], list[Finding]]:
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
     for file in code:
-        for one in documented.offered(file) or ():
+        known = measured.get(file.path)
+        for one in (documented.offered(file) if known is None else known.offered) or ():
             counts["all"] += 1
             counts["documented"] += one.documented
             if not one.documented:

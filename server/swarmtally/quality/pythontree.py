@@ -1,11 +1,12 @@
-"""What a Python file's syntax tree says. The file is parsed, never compiled or run."""
+"""What a Python file's syntax tree says."""
 
 import ast
 import re
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+
+from swarmtally.quality.functions import Counting, Function, counted, ways
 
 DEEP_LOOPS = 3
 """Loops in loops from which on they are remarked."""
@@ -20,6 +21,11 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _WITH_BLOCKS = (ast.stmt, ast.Module, ast.ExceptHandler, ast.match_case)
 _WORDS = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_LOOKED_AT = frozenset({
+    ast.Import, ast.ImportFrom, ast.Name, ast.Attribute, ast.Constant, ast.Call, ast.ClassDef, *_LOOPS, *_FUNCTIONS,
+    ast.Module, ast.ExceptHandler, ast.match_case, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.TryStar,
+}) - {ast.Lambda}  # fmt: skip
+"""Kinds of nodes that `_look` has something to say of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class _Found:
     definitions: list[Definition] = field(default_factory=list)
     private_names: set[str] = field(default_factory=set)
     remarks: list[Remark] = field(default_factory=list)
+    functions: list[Counting] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,37 +82,39 @@ class _Place:
     loops: int = 0
     keeps_methods: bool = True
     """Whether a private method here can only be called from this project: its class has no base that could call it."""
+    function: Counting | None = None
 
 
-def read_tree(text: str) -> TreeFacts:
-    """Raises SyntaxError, and RecursionError, MemoryError or ValueError for what the parser cannot take."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tree = ast.parse(text)
+def read_tree(tree: ast.Module, code_lines: Sequence[int]) -> tuple[TreeFacts, tuple[Function, ...]]:
+    """What a file's tree says, and its functions; `code_lines` are the numbers of its code lines, from 1, in order."""
     found = _Found()
     waiting: list[tuple[ast.AST, _Place]] = [(tree, _Place())]
     while waiting:
         node, place = waiting.pop()
-        _look(node, place, found)
-        waiting.extend(_inside(node, place))
-    return TreeFacts(
+        if place.function is not None:
+            place.function.complexity += ways(node)
+        if type(node) in _LOOKED_AT:
+            _look(node, place, found)
+        waiting.extend(_inside(node, place, found))
+    facts = TreeFacts(
         tuple(sorted(found.imports, key=lambda each: each.line)),
         tuple(sorted(found.definitions, key=lambda each: each.line)),
         tuple(sorted(found.private_names)),
         tuple(sorted(found.remarks, key=lambda each: (each.line, each.rule))),
     )
+    return facts, counted(found.functions, code_lines)
 
 
-def _inside(node: ast.AST, place: _Place) -> Iterator[tuple[ast.AST, _Place]]:
+def _inside(node: ast.AST, place: _Place, found: _Found) -> Iterator[tuple[ast.AST, _Place]]:
     if isinstance(node, _FUNCTIONS):
-        place = _Place(at_import=False)
+        place = _Place(at_import=False, function=_function(node, place, found))
     elif isinstance(node, ast.ClassDef):
-        place = _Place(place.at_import, 0, keeps_methods=not node.bases and not node.keywords)
+        place = replace(place, loops=0, keeps_methods=not node.bases and not node.keywords)
     if isinstance(node, ast.If) and _for_type_checkers(node):
-        yield from ((child, _Place(at_import=False)) for child in node.body)
+        yield from ((child, replace(place, at_import=False)) for child in node.body)
         yield from ((child, place) for child in node.orelse)
         return
-    body = _Place(place.at_import, place.loops + 1, place.keeps_methods) if isinstance(node, _LOOPS) else place
+    body = replace(place, loops=place.loops + 1) if isinstance(node, _LOOPS) else place
     for name in node._fields:
         value = getattr(node, name, None)
         if isinstance(value, list):
@@ -113,6 +122,19 @@ def _inside(node: ast.AST, place: _Place) -> Iterator[tuple[ast.AST, _Place]]:
             yield from ((child, inside) for child in value if isinstance(child, ast.AST))
         elif isinstance(value, ast.AST) and not isinstance(value, _WORDS):
             yield value, place
+
+
+def _function(
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, place: _Place, found: _Found
+) -> Counting | None:
+    """The function that what is inside counts for; a lambda is part of the one it stands in."""
+    if isinstance(node, ast.Lambda):
+        return place.function
+    counting = Counting(node)
+    found.functions.append(counting)
+    if place.function is not None:
+        place.function.within.append(counting)
+    return counting
 
 
 def _look(node: ast.AST, place: _Place, found: _Found) -> None:
