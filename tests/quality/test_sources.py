@@ -7,6 +7,7 @@ import pytest
 
 from swarmtally.quality.model import Sources
 from swarmtally.quality.sources import Limits, collect
+from swarmtally.quality.texts import code_line_numbers
 from tests.quality.project import paths, reasons, written
 
 
@@ -185,3 +186,18 @@ def test_a_target_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 )
 def test_blanks_comments_and_docstrings_are_no_code_lines(tmp_path: Path, name: str, text: str, lines: int) -> None:
     assert collect(written(tmp_path, {name: text})).files[0].code_lines == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ('x = """\nname\n\n"""\ny = 1\n', [0, 1, 3, 4]),
+        ("f(a, '''one\n# no comment\n''', b)\n# one\nz = 1\n", [0, 1, 2, 4]),
+        ('def f():\n    """Says.\n\n    More.\n    """\n    return 1\n', [0, 5]),
+        ('a = "\'\'\'"  # and """\nb = 1\n', [0, 1]),
+        ('a = """one""" + """two\n""" + "x"\n# c\n', [0, 1]),
+        ('a = """one \\"""\n# still\n"""\n', [0, 1, 2]),
+    ],
+)
+def test_the_text_of_an_assignment_is_code_and_what_follows_it_too(text: str, numbers: list[int]) -> None:
+    assert code_line_numbers(text, "python") == numbers
