@@ -38,13 +38,17 @@ def assess_documentation(sources: Sources, measured: Mapping[str, FileFacts] = _
         return Assessment(Criterion.DOCUMENTATION, None, reason, _METHOD, 0, (), (), ())
     parts: dict[str, float] = {}
     counts, public_measures, undocumented = _public(code, measured)
-    readme_words, missing = _readme(sources.documents)
+    readme_measure, missing = _readme(sources)
     link_count, link_measure, broken = _links(sources)
     if counts["all"]:
         parts["public"] = counts["documented"] / counts["all"]
-    parts["readme"] = min(1.0, readme_words / README_WORDS)
+    if readme_measure.value is not None:
+        parts["readme"] = min(1.0, readme_measure.value / README_WORDS)
     if link_measure.value is not None:
         parts["links"] = link_measure.value
+    if not parts:
+        reason = "the target is a part of a project and holds nothing public, no README and no links to files"
+        return Assessment(Criterion.DOCUMENTATION, None, reason, _METHOD, 0, (), (), ())
     score = 10 * sum(WEIGHTS[name] * value for name, value in parts.items()) / sum(WEIGHTS[name] for name in parts)
     findings = sorted((*missing, *broken, *undocumented), key=lambda one: (-one.weight, one.file, one.line))
     return Assessment(
@@ -52,8 +56,8 @@ def assess_documentation(sources: Sources, measured: Mapping[str, FileFacts] = _
         round(score, 2),
         None,
         _METHOD,
-        counts["all"] + link_count + 1,
-        (*public_measures, Measure("readme_words", float(readme_words), "words"), link_measure),
+        counts["all"] + link_count + (readme_measure.value is not None),
+        (*public_measures, readme_measure, link_measure),
         tuple(findings[:MAX_FINDINGS]),
         tuple(sorted({file.language for file in code} & documented.LANGUAGES)),
     )
@@ -92,18 +96,20 @@ def _undocumented(file: SourceFile, one: documented.Offered) -> Finding:
     )
 
 
-def _readme(documents: Sequence[SourceFile]) -> tuple[int, list[Finding]]:
+def _readme(sources: Sources) -> tuple[Measure, list[Finding]]:
     """How many words the README nearest to the root has, and a finding where that is too few."""
-    found = [one for one in documents if _README.fullmatch(one.path) and not is_test(one.path)]
+    found = [one for one in sources.documents if _README.fullmatch(one.path) and not is_test(one.path)]
     nearest = min(found, key=lambda one: (one.path.count("/"), -len(one.text)), default=None)
+    if nearest is None and sources.is_part:
+        return Measure("readme_words", None, "words", "a part of a project needs no README of its own"), []
     path, words = (nearest.path, len(nearest.text.split())) if nearest else ("README.md", 0)
+    measure = Measure("readme_words", float(words), "words")
     if words >= README_WORDS:
-        return words, []
+        return measure, []
     told = f"the README has {words} words" if found else "there is no README"
     fix = f"say what it is, how it is installed and used; {README_WORDS} words count in full"
-    return words, [
-        Finding(Criterion.DOCUMENTATION, path, 1, "readme-short" if found else "readme-missing", told, fix, 5.0)
-    ]
+    rule = "readme-short" if found else "readme-missing"
+    return measure, [Finding(Criterion.DOCUMENTATION, path, 1, rule, told, fix, 5.0)]
 
 
 def _links(sources: Sources) -> tuple[int, Measure, list[Finding]]:
