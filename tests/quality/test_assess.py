@@ -239,3 +239,24 @@ def test_a_rule_counts_for_one_criterion_by_its_longest_code() -> None:
     assert spoken_for("B006") == (Criterion.RELIABILITY, 2)
     assert spoken_for("XYZ1") is None
     assert not set(LEFT_OUT) & WEIGHTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("loops", "found"),
+    [
+        (("x in xs", "y in ys", "z in zs"), True),
+        (("i in range(n)", "j in range(i)", "k in range(j)"), True),
+        (("x in xs", "y in x.ys", "z in zs", "w in ws"), True),
+        (("group in groups", "row in group", "cell in row"), False),
+        (("x in xs", "y in ys", "z in y"), False),
+        (("x in xs", "y in ys", "name in ('a', 'b')"), False),
+        (("x in xs", "y in ys", "n in range(3)"), False),
+    ],
+)
+def test_loops_in_each_other_are_remarked_where_they_multiply(
+    tmp_path: Path, loops: tuple[str, ...], found: bool
+) -> None:
+    lines = [f"{'    ' * depth}for {loop}:" for depth, loop in enumerate(loops)]
+    text = "\n".join([*lines, "    " * len(loops) + "use()", ""])
+    rules = [one.rule for one in assessed(written(tmp_path, {"a.py": text}))[Criterion.PERFORMANCE].findings]
+    assert rules == (["nested-loops"] if found else [])

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from swarmtally.quality.functions import Counting, Function, counted, ways
+from swarmtally.quality.loops import Loop, multiplying
 
 DEEP_LOOPS = 3
-"""Loops in loops from which on they are remarked."""
+"""Loops in loops, each over something of its own, from which on they are remarked."""
 
 NESTED_LOOPS, SHIFTED_LIST, UNREACHABLE = "nested-loops", "shifted-list", "unreachable"
 """Rules of our own; what no linter rule finds."""
@@ -82,7 +83,8 @@ class _Place:
 
     at_import: bool = True
     """Whether it is executed when the module is imported."""
-    loops: int = 0
+    loops: tuple[Loop, ...] = ()
+    """Those it stands in, outermost first."""
     keeps_methods: bool = True
     """Whether a private method here can only be called from this project: its class has no base that could call it."""
     function: Counting | None = None
@@ -113,12 +115,12 @@ def _inside(node: ast.AST, place: _Place, found: _Found) -> Iterator[tuple[ast.A
     if isinstance(node, _FUNCTIONS):
         place = _Place(at_import=False, function=_function(node, place, found))
     elif isinstance(node, ast.ClassDef):
-        place = replace(place, loops=0, keeps_methods=not node.bases and not node.keywords)
+        place = replace(place, loops=(), keeps_methods=not node.bases and not node.keywords)
     if isinstance(node, ast.If) and _for_type_checkers(node):
         yield from ((child, replace(place, at_import=False)) for child in node.body)
         yield from ((child, place) for child in node.orelse)
         return
-    body = replace(place, loops=place.loops + 1) if isinstance(node, _LOOPS) else place
+    body = replace(place, loops=(*place.loops, Loop(node))) if isinstance(node, _LOOPS) else place
     for name in node._fields:
         value = getattr(node, name, None)
         if isinstance(value, list):
@@ -151,7 +153,7 @@ def _look(node: ast.AST, place: _Place, found: _Found) -> None:
             found.private_names.update(_PRIVATE.findall(text))
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             _define(node, place, found)
-        case ast.For() | ast.AsyncFor() | ast.While() if place.loops == DEEP_LOOPS - 1:
+        case ast.For() if len(place.loops) >= DEEP_LOOPS - 1 and multiplying((*place.loops, Loop(node))) == DEEP_LOOPS:
             found.remarks.append(Remark(NESTED_LOOPS, node.lineno))
         case ast.Call(func=ast.Attribute(attr=("pop" | "insert") as name), args=[ast.Constant(value=0), *rest]):
             if place.loops and bool(rest) == (name == "insert"):
