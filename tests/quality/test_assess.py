@@ -260,3 +260,15 @@ def test_loops_in_each_other_are_remarked_where_they_multiply(
     text = "\n".join([*lines, "    " * len(loops) + "use()", ""])
     rules = [one.rule for one in assessed(written(tmp_path, {"a.py": text}))[Criterion.PERFORMANCE].findings]
     assert rules == (["nested-loops"] if found else [])
+
+
+def test_sql_that_is_put_together_of_constants_is_no_injection(tmp_path: Path) -> None:
+    text = (
+        'WHO = "name"\n\n\ndef f(db, given):\n'
+        '    db.run(f"SELECT {WHO} FROM users WHERE id = :id")\n'
+        '    db.run(\n        "SELECT name"\n        f" FROM {store._TABLE}"\n    )\n'
+        '    db.run(f"SELECT {WHO} FROM users WHERE id = {given}")\n'
+        '    db.run("SELECT " + given + " FROM users")\n'
+    )
+    found = assessed(written(tmp_path, {"a.py": text}))[Criterion.SECURITY].findings
+    assert [(one.rule, one.line) for one in found] == [("S608", 10), ("S608", 11)]

@@ -150,6 +150,7 @@ def from_wire(wire: dict[str, object]) -> FileFacts:
             tuple(Definition(**each) for each in tree["definitions"]),
             tuple(tree["private_names"]),
             tuple(Remark(**each) for each in tree["remarks"]),
+            tuple(tree["fixed_texts"]),
         ),
         None if offered is None else tuple(Offered(*each) for each in offered),
     )

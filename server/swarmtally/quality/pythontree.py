@@ -15,6 +15,7 @@ DEEP_LOOPS = 3
 NESTED_LOOPS, SHIFTED_LIST, UNREACHABLE = "nested-loops", "shifted-list", "unreachable"
 """Rules of our own; what no linter rule finds."""
 
+_CONSTANT = re.compile(r"_*[A-Z][A-Z0-9_]*")
 _PRIVATE = re.compile(r"_[A-Za-z0-9]\w*")
 
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
@@ -26,8 +27,8 @@ _LEAVES = frozenset({ast.Name, ast.Constant, ast.alias, ast.Pass, ast.Break, ast
 """Half of all nodes; nothing stands in them."""
 
 _LOOKED_AT = frozenset({
-    ast.Import, ast.ImportFrom, ast.Name, ast.Attribute, ast.Constant, ast.Call, ast.ClassDef, *_LOOPS, *_FUNCTIONS,
-    ast.Module, ast.ExceptHandler, ast.match_case, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.TryStar,
+    ast.Import, ast.ImportFrom, ast.Name, ast.Attribute, ast.Constant, ast.JoinedStr, ast.Call, ast.ClassDef, *_LOOPS,
+    *_FUNCTIONS, ast.Module, ast.ExceptHandler, ast.match_case, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.TryStar,
 }) - {ast.Lambda}  # fmt: skip
 """Kinds of nodes that `_look` has something to say of."""
 
@@ -66,6 +67,8 @@ class TreeFacts:
     private_names: tuple[str, ...] = ()
     """Names of the private kind that are read, imported or stand in a text."""
     remarks: tuple[Remark, ...] = ()
+    fixed_texts: tuple[int, ...] = ()
+    """Lines on which an f-string begins that takes nothing but constants: none of it comes from outside."""
 
 
 @dataclass(slots=True)
@@ -74,6 +77,7 @@ class _Found:
     definitions: list[Definition] = field(default_factory=list)
     private_names: set[str] = field(default_factory=set)
     remarks: list[Remark] = field(default_factory=list)
+    fixed_texts: list[int] = field(default_factory=list)
     functions: list[Counting] = field(default_factory=list)
 
 
@@ -107,6 +111,7 @@ def read_tree(tree: ast.Module, code_lines: Sequence[int]) -> tuple[TreeFacts, t
         tuple(sorted(found.definitions, key=lambda each: each.line)),
         tuple(sorted(found.private_names)),
         tuple(sorted(found.remarks, key=lambda each: (each.line, each.rule))),
+        tuple(sorted(found.fixed_texts)),
     )
     return facts, counted(found.functions, code_lines)
 
@@ -151,6 +156,8 @@ def _look(node: ast.AST, place: _Place, found: _Found) -> None:
             _use(name, found)
         case ast.Constant(value=str(text)) if len(text) < 200:
             found.private_names.update(_PRIVATE.findall(text))
+        case ast.JoinedStr(values=parts) if all(map(_is_constant, parts)):
+            found.fixed_texts.append(node.lineno)
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             _define(node, place, found)
         case ast.For() if len(place.loops) >= DEEP_LOOPS - 1 and multiplying((*place.loops, Loop(node))) == DEEP_LOOPS:
@@ -158,9 +165,8 @@ def _look(node: ast.AST, place: _Place, found: _Found) -> None:
         case ast.Call(func=ast.Attribute(attr=("pop" | "insert") as name), args=[ast.Constant(value=0), *rest]):
             if place.loops and bool(rest) == (name == "insert"):
                 found.remarks.append(Remark(SHIFTED_LIST, node.lineno))
-    if isinstance(node, _WITH_BLOCKS):
-        for block in _blocks(node):
-            _look_at_block(block, found)
+    for block in _blocks(node):
+        _look_at_block(block, found)
 
 
 def _look_at_import(node: ast.Import | ast.ImportFrom, place: _Place, found: _Found) -> None:
@@ -176,6 +182,16 @@ def _look_at_import(node: ast.Import | ast.ImportFrom, place: _Place, found: _Fo
         found.imports.append(Import(node.lineno, node.module or "", names, node.level))
 
 
+def _is_constant(part: ast.expr) -> bool:
+    """Whether a part of an f-string is text, or something whose name is written as those of constants are."""
+    match part:
+        case ast.Constant():
+            return True
+        case ast.FormattedValue(value=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return _CONSTANT.fullmatch(name) is not None
+    return False
+
+
 def _use(name: str, found: _Found) -> None:
     if _PRIVATE.fullmatch(name):
         found.private_names.add(name)
@@ -189,6 +205,8 @@ def _define(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, place: 
 
 
 def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    if not isinstance(node, _WITH_BLOCKS):
+        return  # the bodies of lambdas and comprehensions are no statements
     for name in ("body", "orelse", "finalbody"):
         block = getattr(node, name, None)
         if isinstance(block, list):
