@@ -24,7 +24,7 @@ class Counting:
     node: ast.FunctionDef | ast.AsyncFunctionDef
     complexity: int = 1
     within: list["Counting"] = field(default_factory=list)
-    """The functions that it defines; they are counted by themselves."""
+    """The functions that it defines. They are counted by themselves; the line that begins one counts for both."""
 
 
 _BRANCHING = frozenset({
@@ -60,7 +60,7 @@ def counted(countings: Sequence[Counting], code_lines: Sequence[int]) -> tuple[F
             each.node.name,
             each.node.lineno,
             each.complexity,
-            lines(each.node) - sum(lines(inner.node) for inner in each.within),
+            lines(each.node) - sum(lines(inner.node) - 1 for inner in each.within),
             _parameters(each.node.args),
         )
         for each in sorted(countings, key=lambda each: each.node.lineno)
