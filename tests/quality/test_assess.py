@@ -272,3 +272,9 @@ def test_sql_that_is_put_together_of_constants_is_no_injection(tmp_path: Path) -
     )
     found = assessed(written(tmp_path, {"a.py": text}))[Criterion.SECURITY].findings
     assert [(one.rule, one.line) for one in found] == [("S608", 10), ("S608", 11)]
+
+
+def test_a_shell_that_gets_nothing_from_outside_weighs_little(tmp_path: Path) -> None:
+    text = "import os\n\n\ndef f(name):\n    os.system('ls')\n    os.system('ls ' + name)\n"
+    found = assessed(written(tmp_path, {"a.py": text}))[Criterion.SECURITY].findings
+    assert [(one.line, one.weight) for one in found] == [(6, 3.0), (5, 0.25)]

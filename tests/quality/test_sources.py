@@ -102,6 +102,7 @@ def test_what_others_wrote_is_left_out_by_its_folder(tmp_path: Path) -> None:
             "python/lib/c.py": "x\n",
             ".tox/d.py": "x\n",
             "api_pb2.py": "x = 1\n",
+            "api_pb.php": "<?php $x = 1;\n",
             "logo.png": b"\x89PNG",
             "icon.png": b"\x89PNG",
         },
@@ -114,6 +115,7 @@ def test_what_others_wrote_is_left_out_by_its_folder(tmp_path: Path) -> None:
         "python": "vendored",
         ".tox": "hidden",
         "api_pb2.py": "generated: its name says so",
+        "api_pb.php": "generated: its name says so",
         "*.png": "2 files of a kind that is not read",
     }
 

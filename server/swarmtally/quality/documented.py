@@ -99,10 +99,13 @@ def _decorator(node: ast.expr) -> str:
 
 
 def _by_line(public: re.Pattern[str], language: str, lines: Sequence[str]) -> Iterator[Offered]:
+    before = ""
     for number, line in enumerate(lines):
         found = public.match(line)
-        if found is not None:
+        # What has several signatures in a row is one thing, which the first speaks for.
+        if found is not None and not (found["kind"] == "function" and found["name"] == before):
             yield Offered(found["kind"] or "method", found["name"], number + 1, _has_comment(lines, number, language))
+        before = before if found is None else found["name"]
 
 
 def _has_comment(lines: Sequence[str], number: int, language: str) -> bool:

@@ -11,7 +11,8 @@ MAX_NESTING = 100
 """Brackets in brackets, and levels of indentation; Python's own parser stops at 100 levels and 200 brackets."""
 
 _GENERATED_NAME = re.compile(
-    r".*(_pb2(_grpc)?\.py|\.pb\.(go|cc|h)|[.-]min\.[cm]?js|\.g\.(cs|ts)|\.designer\.cs)", re.IGNORECASE
+    r".*(_pb2(_grpc)?\.py|_pb\.(php|js|rb|ts)|\.pb\.(go|cc|h)|[.-]min\.[cm]?js|\.g\.(cs|ts)|\.designer\.cs)",
+    re.IGNORECASE,
 )
 
 _GENERATED = re.compile(
