@@ -160,3 +160,7 @@ def test_any_text_has_a_head_and_loses_none_of_its_last_word(line: str) -> None:
     assert isinstance(read.message, str)
     if words and not read.stamped:
         assert read.message.split()[-1] == words[-1]
+
+
+def test_a_list_that_a_message_begins_with_is_part_of_it() -> None:
+    assert head("2026-11-23 09:08:07 ERROR app.run - ['a-1', 'b'] failed").message == "['a-1', 'b'] failed"

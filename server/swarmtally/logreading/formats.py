@@ -41,7 +41,7 @@ _COMPONENT = re.compile(
 _PLAIN = re.compile(rf"(?:(?:({LEVEL}):([\w.]+):(?=\S))|\[({LEVEL})\][:\s]|({LEVEL}):\s)", re.IGNORECASE)
 _UPPER = re.compile(r"([A-Z]{4,8})\s")
 _FAILURE = re.compile(r"(?:Error|Exception|Fault|Warning|Timeout|Interrupt|Exit|panic)$")
-_IDS = re.compile(r"\s*(?:\[(?=[^\]]*[\d-])[^\[\]]*\](?=\s)|\d+\|)")
+_IDS = re.compile(r"\s*(?:\[(?=[^\]]*[\d-])[^\[\],'\"]*\](?=\s)|\d+\|)")
 _PREFIX = re.compile(r"(?:\S{1,200}\s{1,20}\|\s|(?=\S*[\d./:_-])\S{1,200}\s)(?=\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:)")
 _LOS_ALAMOS = re.compile(r"\d+ \S+ (\S+) \S+ (1\d{9}) -?\d ")
 
