@@ -6,8 +6,9 @@ they are enough.
 
 Beyond the paper: a place where words differ is a variable only when one of them is a value or there are more than
 `FEW`, so that "VM Started" and "VM Stopped" stay two templates though their group is one; and values of one kind in a
-row count as one."""
+row count as one, as does a number with its unit."""
 
+import re
 from collections.abc import Iterator, Sequence
 from operator import eq
 
@@ -28,6 +29,11 @@ MOST_FIRST_WORDS = 200
 """First words told apart among messages of one length; further ones count as variable."""
 MOST_GROUPS = 5_000
 _KEPT = 50_000
+_TIME = ("ns", "us", "µs", "ms", "msec", "s", "sec", "secs", "second", "seconds", "min", "mins", "minute", "minutes",
+         "h", "hour", "hours", "day", "days")  # fmt: skip
+_SIZE = ("b", "byte", "bytes", "kb", "kib", "mb", "mib", "gb", "gib", "tb", "tib")
+_OF_UNIT = dict.fromkeys(_TIME, "<duration>") | dict.fromkeys(_SIZE, "<size>")
+_UNIT = re.compile(rf"({'|'.join(_OF_UNIT)})([.,;:)\]]*)", re.IGNORECASE)
 
 
 class Variant:
@@ -112,7 +118,7 @@ class Drain:
         key = tuple(words)
         known = self._known.get(key)
         if known is None:
-            words = _without_lists(words)
+            words = _one_a_value(words)
             known = self._group(words).add(words, entry)
             if len(self._known) >= _KEPT:
                 self._known.clear()
@@ -156,6 +162,26 @@ def _most_similar(leaf: Sequence[Group], words: Sequence[str], least: float) -> 
     return best if best is not None and best_equal >= least * len(words) else None
 
 
-def _without_lists(words: Sequence[str]) -> Sequence[str]:
-    """Values of one kind in a row are a list, and count as one: its length is a value, too."""
-    return [word for place, word in enumerate(words) if not place or "<" not in word or word != words[place - 1]]
+def _one_a_value(words: Sequence[str]) -> Sequence[str]:
+    """A value of several words is one: "5 ms", "<1 sec", "2048 bytes (2 KB)". A list is one too, for its length is a
+    value: values of one kind in a row, with or without commas and brackets around."""
+    kept: list[str] = []
+    for word in words:
+        last = kept[-1] if kept else ""
+        if "<" in last:
+            unit = _UNIT.fullmatch(word) if last.endswith("<num>") else None
+            if unit:
+                value = f"{last[: -len('<num>')].rstrip('<')}{_OF_UNIT[unit[1].lower()]}{unit[2]}"
+                if value.startswith("(<size>)") and kept[-2:-1] == ["<size>"]:
+                    kept.pop()
+                    kept[-1] += value.removeprefix("(<size>)")
+                else:
+                    kept[-1] = value
+                continue
+            if word == last:
+                continue
+            if last[-1] == "," and word.rstrip(",;.)]}") == last.lstrip("([{").rstrip(","):
+                kept[-1] = last[:-1] + word[len(word.rstrip(",;.)]}")) :]
+                continue
+        kept.append(word)
+    return kept
