@@ -240,3 +240,16 @@ def test_of_a_trace_in_one_line_of_json_the_example_is_what_it_says() -> None:
     trace = 'Traceback (most recent call last):\n  File "/a/b.py", line 3, in f\n    g()\nValueError: bad'
     (one,) = read([json.dumps({"level": "error", "msg": "no", "exc_info": trace})]).templates
     assert (one.exception, one.examples) == ("ValueError", (f"no\n{trace}",))
+
+
+def test_names_of_failures_stay_apart_however_many() -> None:
+    names = ["ValueError", "KeyError", "TimeoutError", "OSError", "TypeError", "java.io.IOException", "ECONNREFUSED"]
+    found = read([f"task {n} failed with {name}" for n in range(3) for name in names]).templates
+    assert {one.template: one.count for one in found} == {f"task <num> failed with {name}": 3 for name in names}
+    assert {one.category for one in found} >= {"timeout", "connection", "not_found"}
+
+
+def test_more_names_of_failures_than_templates_of_a_group_are_a_value() -> None:
+    names = [f"{letter}{other}Error" for letter in "ABCDEFGH" for other in "abcdefgh"]
+    found = read([f"the task has failed with {name}" for name in names]).templates
+    assert len(found) <= drain.MOST_VARIANTS

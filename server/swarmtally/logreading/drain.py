@@ -5,11 +5,11 @@ levels are the number of words and the first word; in a leaf the group with the 
 they are enough.
 
 Beyond the paper: a place where words differ is a variable only when one of them is a value or there are more than
-`FEW`, so that "VM Started" and "VM Stopped" stay two templates though their group is one; and values of one kind in a
-row count as one, as does a number with its unit."""
+`FEW`, so that "VM Started" and "VM Stopped" stay two templates though their group is one; names of failures are no
+values, however many; and values of one kind in a row count as one, as does a number with its unit."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import eq
 
 from swarmtally.logreading.masking import ANY
@@ -33,6 +33,8 @@ _TIME = ("ns", "us", "µs", "ms", "msec", "s", "sec", "secs", "second", "seconds
          "h", "hour", "hours", "day", "days")  # fmt: skip
 _SIZE = ("b", "byte", "bytes", "kb", "kib", "mb", "mib", "gb", "gib", "tb", "tib")
 _OF_UNIT = dict.fromkeys(_TIME, "<duration>") | dict.fromkeys(_SIZE, "<size>")
+_FAILURE = re.compile(r"[(\['\"]?(?:[\w.$]*[A-Z]\w*(?:Error|Exception)|E[A-Z]{3,})[.,:;)\]'\"]*")
+"""ValueError, java.io.IOException, ECONNREFUSED."""
 _UNIT = re.compile(rf"({'|'.join(_OF_UNIT)})([.,;:)\]]*)", re.IGNORECASE)
 
 
@@ -70,24 +72,24 @@ class Group:
         if found is None:
             found = self.variants[key] = Variant(Tally(first))
             if len(self.variants) > MOST_VARIANTS:
-                self._generalise()
+                self._generalise(self._widest(_spread)[1])
         return found.now()
 
     def settle(self) -> None:
-        """At the end: every place with more than a few words is variable."""
-        while self._widest()[0] > FEW:
-            self._generalise()
+        """At the end: every place with more than a few words is variable, but for names of failures."""
+        while (widest := self._widest(_spread_of_words))[0] > FEW:
+            self._generalise(widest[1])
 
     def _key(self, words: Sequence[str]) -> tuple[str, ...]:
         return tuple(ANY if place in self.variable else word for place, word in enumerate(words))
 
-    def _widest(self) -> tuple[int, int]:
+    def _widest(self, spread: Callable[[set[str]], int]) -> tuple[int, int]:
         """How many different words the place with the most has, and which place that is."""
-        counts = [_spread(set(words)) for words in zip(*self.variants, strict=True)]
+        counts = [spread(set(words)) for words in zip(*self.variants, strict=True)]
         return max(((count, place) for place, count in enumerate(counts)), default=(0, 0))
 
-    def _generalise(self) -> None:
-        self.variable.add(self._widest()[1])
+    def _generalise(self, place: int) -> None:
+        self.variable.add(place)
         merged: dict[tuple[str, ...], Variant] = {}
         for words, variant in self.variants.items():
             key = self._key(words)
@@ -103,6 +105,11 @@ def _spread(words: set[str]) -> int:
     if len(words) > 1 and any("<" in word for word in words):
         return CERTAIN + len(words)
     return len(words)
+
+
+def _spread_of_words(words: set[str]) -> int:
+    """The same, but names of failures are no values, however many: each says something else."""
+    return 1 if all(map(_FAILURE.fullmatch, words)) else _spread(words)
 
 
 class Drain:
