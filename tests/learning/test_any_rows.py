@@ -74,3 +74,8 @@ def test_a_predictor_of_rows_that_are_all_alike_predicts_them() -> None:
     assert isinstance(taught, Predictor)
     # Nothing is left to be saved, so there is no skill in saving it.
     assert isinstance(predict(taught, {}), Insufficient)
+
+
+def test_amounts_far_from_each_other_are_not_similar() -> None:
+    scope = scope_of([TrainingRow(at, "own", "task", 1.0, agents=agents) for at, agents in enumerate((1, 2, 4, 5, 64))])
+    assert [scope.similar({"agents": agents}) for agents in (1, 2, 4, 64, 16)] == [1, 1, 2, 1, 0]
