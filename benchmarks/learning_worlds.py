@@ -12,7 +12,6 @@ import numpy as np
 
 from benchmarks.generated_worlds import OUTCOMES, USELESS, WORLDS, World, rows_of
 from swarmtally.learning.later import chances
-from swarmtally.learning.models import Odds
 from swarmtally.learning.predict import Insufficient, Prediction, Predictor, predict, train
 from swarmtally.learning.rows import FACTORS, TrainingRow
 
@@ -72,7 +71,7 @@ def _judged(world: World, later: int, seed: tuple[int, int]) -> Judged:
     else:
         inside, own, usual = _amounts(predictor, rows, after)
     answers = Counter(_answer(predict(predictor, _query(row))) for row in after)
-    return Judged(predictor, inside, 1 - own / usual, answers)
+    return Judged(predictor, inside, 1 - own / usual if usual else 0.0, answers)
 
 
 def _amounts(
@@ -130,7 +129,7 @@ def _answer(found: Prediction | Insufficient) -> str:
 def _claims(one: Judged) -> bool:
     """Whether the model says of itself that it is better than what is usual."""
     skill = one.predictor.skill
-    return isinstance(one.predictor.model, Odds) or (skill is not None and skill.low > 0)
+    return skill is not None and skill.low > 0
 
 
 def _told(world: World, found: Sequence[Judged], coverage: float) -> str:

@@ -147,7 +147,7 @@ def test_coverage_is_counted_on_rows_after_those_the_interval_came_from() -> Non
 
 def test_few_later_rows_have_no_coverage() -> None:
     found = np.ones(30)
-    assert coverage_of(Judged(MediansLearner(), found, found, found, tuple(range(30)))) == (None, 15)
+    assert coverage_of(Judged(MediansLearner(), found, found, found, tuple(range(30)))) == (None, 18)
 
 
 def test_medians_are_shrunken_by_how_few_rows_a_group_has() -> None:
@@ -166,4 +166,5 @@ def test_an_unknown_mode_has_the_rate_of_all() -> None:
     row = history(1)[0]
     assert rates.posterior(replace(row, mode=None)) == (6.5, 2.5)
     assert rates.posterior(replace(row, mode="poet")) == pytest.approx((4 * 6.5 / 9, 4 * 2.5 / 9))
-    assert rates.posterior(replace(row, mode="coder")) == pytest.approx((6 + 4 * 6.5 / 9, 4 * 2.5 / 9))
+    assert rates.posterior(replace(row, mode="coder")) == pytest.approx((6.5, 2.5))
+    assert Rates(6, 2, {"coder": (6, 2)}).posterior(replace(row, mode="coder")) == (6.5, 2.5)

@@ -143,16 +143,22 @@ def test_success_by_few_rows_is_a_rate_with_a_beta_prior() -> None:
     assert (taught.kind, taught.skill) == ("group_rate", None)
     found = predict(taught, {"mode": "coder"})
     assert isinstance(found, Prediction)
-    # 30 of 40, and 4 rows at the rate of all, (30 + 0.5) / 41; bounds of Beta(32.976, 11.024) by numerical integration.
-    assert found.expected.value == pytest.approx((30 + 4 * 30.5 / 41) / 44)
-    draws = np.random.default_rng(0).beta(30 + 4 * 30.5 / 41, 10 + 4 * 10.5 / 41, 200_000)
+    # 30 of 40, and Jeffreys' prior.
+    assert found.expected.value == pytest.approx(30.5 / 41)
+    draws = np.random.default_rng(0).beta(30.5, 10.5, 200_000)
     assert [found.expected.low, found.expected.high] == pytest.approx(np.quantile(draws, [0.05, 0.95]), abs=0.002)
 
 
-def test_success_that_nothing_explains_stays_a_rate() -> None:
+def test_success_that_nothing_explains_claims_no_skill_and_holds_its_rate() -> None:
     random = np.random.default_rng(5)
-    rows = [replace(row, success=bool(random.random() < 0.8)) for row in history(200)]
-    assert trained(rows, "success").kind == "group_rate"
+    taught = trained([replace(row, success=bool(random.random() < 0.8)) for row in history(200)], "success")
+    assert taught.skill is None or taught.skill.low <= 0
+    held = 0
+    for mode in ("architect", "coder", "tester"):
+        found = predict(taught, {"mode": mode})
+        assert isinstance(found, Prediction)
+        held += found.expected.low <= 0.8 <= found.expected.high
+    assert held == 3
 
 
 def test_the_same_rows_in_any_order_give_the_same_model(taught: Predictor) -> None:

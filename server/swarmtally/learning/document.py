@@ -1,6 +1,6 @@
 """A predictor as plain JSON and back: numbers and names only, all of them checked, so that any file is safe.
 
-Every kind is written out whole, boosted trees too (about 100 KB), so what is read predicts exactly what was written.
+Every kind is written out whole, boosted trees too (about 80 KB), so what is read predicts exactly what was written.
 """
 
 from collections.abc import Callable, Mapping

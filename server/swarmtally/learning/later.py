@@ -18,13 +18,12 @@ from swarmtally.learning.learners import Learner, Learners, Material
 FIRST = 0.4
 """The share of the rows that the first models learn from."""
 
-FEW = 300
-"""Of fewer rows the first models learn from half, so that what they miss is not much more than the last one does."""
+FIRST_OF_FEW, FEW = 0.5, 300
+FIRST_OF_FEWEST, FEWEST = 0.6, 50
+"""Of fewer rows the first models learn from more, or they would miss by much more than the last one does. The fewest
+are predicted one by one."""
 
-SINGLE = 50
-"""Fewer rows are predicted one by one."""
-
-LEAST_RESIDUALS = 15
+LEAST_RESIDUALS = 12
 """Fewer of them give no interval of 90 %."""
 
 HALF = 1 / 4
@@ -90,8 +89,8 @@ class Judged:
 
 def edges(n: int) -> list[int]:
     """Where blocks begin and end in `n` rows: the fewer rows, the smaller the blocks."""
-    first = int(n * (FIRST if n >= FEW else 0.5))
-    blocks = n - first if n < SINGLE else 20 if n < 1_000 else 8 if n < 20_000 else 4
+    first = int(n * (FIRST_OF_FEWEST if n < FEWEST else FIRST_OF_FEW if n < FEW else FIRST))
+    blocks = n - first if n < FEWEST else 20 if n < 1_000 else 8 if n < 20_000 else 4
     return [first + (n - first) * k // blocks for k in range(blocks + 1)]
 
 

@@ -88,7 +88,7 @@ class Odds:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How many of each mode succeeded and failed, under a prior that is worth `WORTH` rows at the rate of all."""
+    """How many of each mode succeeded and failed, under a prior at the rate of the other modes."""
 
     succeeded: int
     failed: int
@@ -96,19 +96,22 @@ class Rates:
     """Succeeded and failed; "" is the unknown mode."""
 
     def posterior(self, row: TrainingRow) -> tuple[float, float]:
-        """Beta(a, b) of a row's success; the rate of all has Jeffreys' prior (1946)."""
+        """Beta(a, b) of a row's success. The rate of the others has Jeffreys' prior (1946), and is worth `WORTH` rows,
+        or one more than they are: with none of them it is Jeffreys' prior alone."""
         if row.mode is None and "" not in self.modes:
             return self.succeeded + 0.5, self.failed + 0.5
-        overall = (self.succeeded + 0.5) / (self.succeeded + self.failed + 1)
         succeeded, failed = self.modes.get(row.mode or "", (0, 0))
-        return succeeded + WORTH * overall, failed + WORTH * (1 - overall)
+        others = self.succeeded + self.failed - succeeded - failed
+        rate = (self.succeeded - succeeded + 0.5) / (others + 1)
+        worth = min(WORTH, others + 1)
+        return succeeded + worth * rate, failed + worth * (1 - rate)
 
     def of(self, rows: Sequence[TrainingRow]) -> Floats:
         return np.array([log(a / b) for a, b in map(self.posterior, rows)])
 
 
 WORTH = 4
-"""Rows that a prior is worth."""
+"""Rows that a prior is worth, at most."""
 
 
 @dataclass(frozen=True, slots=True)

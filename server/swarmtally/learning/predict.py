@@ -106,7 +106,7 @@ def _learned(row: TrainingRow, target: Target) -> float:
 
 
 def _of_amount(bare: Predictor, material: Material) -> Predictor:
-    seen = judged(material, _learners(bare.n), LOG_ERROR)
+    seen = judged(material, _learners(bare.n, material.design.shape[1]), LOG_ERROR)
     coverage, coverage_n = coverage_of(seen)
     model = seen.chosen.learn(material, bare.n)
     assert isinstance(model, Medians | Linear | Trees)
@@ -121,8 +121,8 @@ def _of_amount(bare: Predictor, material: Material) -> Predictor:
     )
 
 
-def _learners(n: int) -> Learners:
-    if n < LEAST_RIDGE:
+def _learners(n: int, columns: int) -> Learners:
+    if n < LEAST_RIDGE or not columns:
         return (MediansLearner(),)
     memories = (None, max(20, n // 5), max(20, n // 20))
     penalties = (1.0, 20.0) if n < MANY else (10.0,)
@@ -132,12 +132,14 @@ def _learners(n: int) -> Learners:
 
 def _of_success(bare: Predictor, material: Material) -> Predictor:
     succeeded = float(material.target.sum())
-    if bare.n < LEAST_RIDGE or min(succeeded, bare.n - succeeded) < LEAST_OUTCOMES:
+    few = bare.n < LEAST_RIDGE or min(succeeded, bare.n - succeeded) < LEAST_OUTCOMES
+    if few or not material.design.shape[1]:
         return bare
     seen = judged(material, (LogisticLearner(3.0), LogisticLearner(30.0)), BRIER)
     skill = skill_of(seen, bare.seed)
-    if skill.low <= 0:
-        return replace(bare, skill=None)
+    # Settings that may matter make an interval wider, and one that leaves them out too narrow.
+    if skill.value <= 0:
+        return bare
     model = seen.chosen.learn(material, bare.n)
     assert isinstance(model, Odds)
     return replace(bare, kind="logistic", skill=skill, model=model)
@@ -200,9 +202,9 @@ def _expected(predictor: Predictor, row: TrainingRow) -> Interval:
 
 
 def _without_skill(predictor: Predictor) -> Insufficient | None:
-    """A model that may be no better than the group's median has nothing to say."""
+    """A model that may be no better than the group's median has nothing to say; of success its rate is an answer."""
     skill = predictor.skill
-    if skill is None or skill.low > 0:
+    if predictor.target == "success" or skill is None or skill.low > 0:
         return None
     told = (
         f"the model saves {skill.value:.0%} ({skill.low:.0%} to {skill.high:.0%}) of the error that the median of the "
