@@ -120,6 +120,9 @@ def _odds(columns: Columns) -> Floats:
     return 2.2 - 1.0 * np.log(columns["agents"]) + np.where(columns["topology"] == "mesh", 1.2, -0.4)
 
 
+USELESS = _useless(8)
+"""Factors beside the usual ones that have no effect."""
+
 WORLDS = (
     World("little noise", 300, noise=gaussian(0.05)),
     World("some noise", 300),
@@ -161,9 +164,9 @@ WORLDS = (
     World("only the mode matters", 300, _by_mode, skill=False),
     World("nothing matters", 300, lambda columns: np.ones(len(columns["age"])), skill=False),
     World("nothing matters, 40 rows", 40, lambda columns: np.ones(len(columns["age"])), skill=False),
-    World("useless factors", 200, settings=_useless(8)),
+    World("useless factors", 200, settings=USELESS),
     World("useless factors, 60 rows", 60, settings=_useless(4), skill=None),
-    World("only useless factors", 200, _by_mode, settings=_useless(8), skill=False),
+    World("only useless factors", 200, _by_mode, settings=USELESS, skill=False),
     World("half is unknown", 400, hidden=("agents", "prompt_bytes", "topology")),
     World("agents in each other's way", 500, _bent, noise=gaussian(0.15)),
     World("factors that meet", 1_500, _meeting),
@@ -171,7 +174,7 @@ WORLDS = (
     World("tokens", 300, lambda columns: 4 + law(columns), target="tokens"),
     World("chaos", 300, noise=gaussian(0.9), skill=None, refused=True),
 )
-"""In their first and last rows alike, unless their name says otherwise."""
+"""Of seconds and tokens."""
 
 OUTCOMES = (
     World("success by settings", 600, _odds, target="success"),

@@ -23,8 +23,9 @@ from swarmtally.domain.clock import Clock
 from swarmtally.domain.errors import AnalysisFailed, InvalidInput, NotFound, PathRefused
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Artefact
-from swarmtally.quality.answer import Answer, Line, read
-from swarmtally.quality.model import Criterion
+from swarmtally.logreading.hiding import hide_secrets
+from swarmtally.quality.answer import Answer, Judged, Line, read
+from swarmtally.quality.model import Criterion, Finding
 from swarmtally.settings import Settings
 from swarmtally.sparc.code_blocks import code_files
 from swarmtally.sparc.shelf import FolderShelf, allowed_roots
@@ -190,7 +191,7 @@ async def _asked(root: Path, wanted: Wanted) -> Answer:
             if line.error is not None:
                 raise PathRefused(f"target {line.error}; name another")
             if line.answer is not None:
-                return line.answer
+                return _without_secrets(line.answer)
             if line.progress is not None:
                 await stages.tell(*line.progress)
         status = await process.wait()
@@ -198,6 +199,21 @@ async def _asked(root: Path, wanted: Wanted) -> Answer:
         f"the process that assesses ended early (status {status}, its trace is on stderr); leave out a criterion or a "
         "folder to see which one it is"
     )
+
+
+def _without_secrets(answer: Answer) -> Answer:
+    """Messages of linters quote the code: keys of dicts, paths, names."""
+    return replace(answer, judged=tuple(map(_judged_without, answer.judged)))
+
+
+def _judged_without(judged: Judged) -> Judged:
+    findings = tuple(map(_finding_without, judged.assessment.findings))
+    return replace(judged, assessment=replace(judged.assessment, findings=findings))
+
+
+def _finding_without(finding: Finding) -> Finding:
+    fix = None if finding.fix is None else hide_secrets(finding.fix)
+    return replace(finding, message=hide_secrets(finding.message), fix=fix)
 
 
 async def _next(lines: BufferedByteReceiveStream) -> Line | None:

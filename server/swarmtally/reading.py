@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 
 from swarmtally.core import progress
 from swarmtally.domain.clock import Clock, iso
-from swarmtally.domain.errors import InvalidInput, PathRefused, ReadingBroken
+from swarmtally.domain.errors import AnalysisFailed, InvalidInput, PathRefused
 from swarmtally.logreading import child
 from swarmtally.logreading.likeness import same_as
 from swarmtally.logreading.source import Log, read_log
@@ -127,7 +127,7 @@ class LogReading:
         Raises:
             InvalidInput: two logs are given, or it is too large or compressed.
             PathRefused: the file lies outside the allowed roots, or cannot be read.
-            ReadingBroken: the process that read it was ended.
+            AnalysisFailed: the process that read it was ended.
         """
         if request.given is not None and request.path is not None:
             raise InvalidInput("logs and path are two logs; give one of them")
@@ -294,8 +294,15 @@ async def _in_process(source: bytes | io.FileIO | None, size: int | None, reques
             group.cancel_scope.cancel()
         await process.wait()
     if last is None:
-        raise ReadingBroken(process.returncode)
+        raise _broken(process.returncode)
     return await anyio.to_thread.run_sync(lambda: _answer.validate_json(last).log)
+
+
+def _broken(status: int | None) -> AnalysisFailed:
+    how = f"was ended by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
+    return AnalysisFailed(
+        f"the process that read the log {how} before its end; see stderr, and try it with a part of the log"
+    )
 
 
 async def _give(process: Process, content: bytes) -> None:

@@ -157,3 +157,13 @@ def test_templates_are_a_table_on_a_terminal(shell: Shell) -> None:
     empty = StringIO()
     terminal.show(ErrorsView.model_validate(shell("mcp", "error_analysis").document), Console(file=empty, width=80))
     assert "no attempt of this project has failed" in " ".join(empty.getvalue().split())
+
+
+def test_a_terminal_shows_a_template_s_largest_bursts_alone() -> None:
+    document = finish(start("mcp", "error_analysis", "--logs", "-", stdin=subprocess.PIPE), LOG).document
+    burst = {"from_at": "x", "to_at": "y", "rate_per_minute": 1.0}
+    document["templates"][0]["bursts"] = [{**burst, "count": count} for count in (7, 41, 5, 42, 6, 43)]
+    page = StringIO()
+    terminal.show(ErrorsView.model_validate(document), Console(file=page, width=80))
+    assert re.findall(r"^burst +(\d+) from", page.getvalue(), re.MULTILINE) == ["41", "42", "43"]
+    assert "3 smaller ones are not shown" in page.getvalue()

@@ -48,9 +48,14 @@ def test_the_commands_of_the_seed_document(shell: Shell) -> None:
         "project_complexity: high": "prompt_bytes 7200: the upper quartile of what was seen",
     }
     assert view["ignored"] == []
-    # Its rows come mode by mode, so nothing that was learned of one mode holds for the next: it says so.
-    assert view["status"] == "insufficient_data"
-    assert view["expected"][0]["insufficient"]["what"] == "skill"
+    took = view["expected"][0]
+    assert (took["target"], took["kind"], took["n"]) == ("duration_s", "group_median", 48)
+    assert took["expected"]["low"] < took["expected"]["value"] < took["expected"]["high"]
+    assert took["skill"]["low"] > 0
+    # Nobody gave tokens, and every row is of a mesh: neither is made up.
+    assert view["expected"][1]["insufficient"]["what"] == "rows"
+    assert view["recommended"]["topology"]["value"] is None
+    assert "try 16" in view["recommended"]["agents"]["reason"]
 
 
 def test_rows_come_from_a_file_and_lines_that_are_wrong_are_named(shell: Shell, place: Path) -> None:

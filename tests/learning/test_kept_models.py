@@ -131,6 +131,8 @@ async def test_what_was_cancelled_or_not_reported_is_not_known_and_counts_for_no
         await work.init()
         cancelled = await work.start(task("a"))
         await predict(work, guess(cancelled, "", "duration_s", 0, 1))
+        await work.claim_one()
+        work.clock.pass_minutes(1)
         await work.cancel(cancelled)
         unknown = await work.start(task("a"))
         await predict(work, guess(unknown, "", "tokens", 0, 1), guess(unknown, "", "success", 0, 1))

@@ -157,8 +157,8 @@ def test_medians_are_shrunken_by_how_few_rows_a_group_has() -> None:
     model = MediansLearner().learn(Material(rows, Encoding(()), np.empty((20, 0)), target, 0), 20)
     middle = float(np.median(target))
     effect = model.names["mode"]["coder"]
-    assert effect == pytest.approx((1 - middle) * coders / (coders + 4))
-    assert model.names["mode"]["tester"] == pytest.approx((0 - middle) * (20 - coders) / (24 - coders))
+    assert effect == pytest.approx((1 - middle) * coders / (coders + 1))
+    assert model.names["mode"]["tester"] == pytest.approx((0 - middle) * (20 - coders) / (21 - coders))
 
 
 def test_an_unknown_mode_has_the_rate_of_all() -> None:

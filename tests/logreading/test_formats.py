@@ -160,3 +160,12 @@ def test_any_text_has_a_head_and_loses_none_of_its_last_word(line: str) -> None:
     assert isinstance(read.message, str)
     if words and not read.stamped:
         assert read.message.split()[-1] == words[-1]
+
+
+def test_a_list_that_a_message_begins_with_is_part_of_it() -> None:
+    assert head("2026-11-23 09:08:07 ERROR app.run - ['a-1', 'b'] failed").message == "['a-1', 'b'] failed"
+
+
+def test_a_component_may_begin_with_a_number() -> None:
+    assert head("[10.30 16:49:06] 360AP.exe - host.org:80 open")[2:4] == ("360AP.exe", "host.org:80 open")
+    assert head("2026-11-23 09:08:07 INFO 3 files: gone")[3] == "3 files: gone"

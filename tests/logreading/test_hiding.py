@@ -1,5 +1,7 @@
 """Secrets are hidden, and words that only speak of them are not."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,24 @@ SECRETS = (
     ("using %s", "sk-ant-" + "a1B2c3D4" * 5), ("using %s.", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"),
     ("using %s", "xoxb-" + "1234567890-abcdef"), ("using %s", "AIza" + "SyA1b2C3d4" * 4),
     ("using %s", "glpat-" + "a1B2c3D4" * 3),
+    ("{'password': b'%s'}", KEY), ('Config(password=Some("%s"))', KEY), ("['mysql', '--password', '%s']", KEY),
+    ("curl -u admin:%s http://host/", KEY), ("sshpass -p %s ssh host", KEY), ("mysqldump -u root -p%s shop", KEY),
+    ("SECRET_KEY_BASE=%s", KEY), ("AccountKey=%s;Suffix=x", KEY + "=="), ("<password>%s</password>", KEY),
+    ('{"name":"DB_PASSWORD","value":"%s"}', KEY), ("ALTER USER bob IDENTIFIED BY '%s'", KEY),
+    ("CREATE ROLE x PASSWORD '%s'", KEY), ("Passwort: %s", KEY), ("contraseña=%s", KEY), ("密码：%s", KEY),
+    ("GET /x?password%%3D%s", KEY), ("password=%s", "Zq8;Xv2,LmN&4p)R"), ('password="Zq\\"%s"', KEY),
+    ('Authorization: Digest username="Mufasa", response="%s"', KEY), ('{"auth":"%s"}', KEY),
+    ('{"Cookie": "a=1; sid=%s"}', KEY), ("postgres://app:%s@db:5432/x", "Zq8/Xv2@LmN4"),
+    ("git clone https://%s@host/x", KEY), ("GET /x?sv=1&sig=%s&se=2", KEY), ("GET /x?code=%s HTTP/1.1", KEY),
+    ('{\\\\"password\\\\":\\\\"%s\\\\"}', KEY), ("root:$6$salt$%s:18000", KEY), ("hash $2b$12$%s", KEY),
+    ("using %s", "glrt-" + "a1B2c3D4" * 3), ("using %s", "SG." + "a1B2c3D4" * 2 + "." + "a1B2c3D4" * 4),
+    ("using %s", "ya29." + "a1B2c3D4" * 3), ("using %s", "GOCSPX-" + "a1B2c3D4" * 3),
+    ("using %s", "dop_v1_" + "a1b2c3d4" * 8), ("using %s", "hvs." + "a1B2c3D4" * 3),
+    ("using %s", "dapi" + "a1b2c3d4" * 4),
+    ("using %s", "shpat_" + "a1b2c3d4" * 4), ("using %s", "gsk_" + "a1B2c3D4" * 6),
+    ("using %s", "pypi-" + "a1B2c3D4" * 6),
+    ("using %s", "whsec_" + "a1B2c3D4" * 4), ("bot %s", "110201543:AA" + "a1B2c3D4" * 4 + "x"),
+    ("POST https://hooks.slack.com/services/%s", "T00000000/B00000000/" + "a1B2c3D4" * 3),
     ("using %s", "hQ3vT9sLx2Zp7Wc5Yd8Rk4Nm6Bj1Gf0A"),
 )  # fmt: skip
 
@@ -40,7 +60,9 @@ def test_a_secret_is_neither_in_a_template_nor_in_an_example(text: str, secret: 
     [
         "Failed password for root from 10.0.0.1 port 22 ssh2", "check pass; user unknown", "token expired",
         "the basic idea", "GET https://host/a/b", "key not found: abc", "d41d8cd98f00b204e9800998ecf8427e",
-        "authentication failure; uid=0", "org.apache.hadoop.mapreduce.v2.app.job.impl.TaskAttemptImpl",
+        "authentication failure; uid=0", "http://host:8080/path/of/user@x", "GET /x?code=NOT_FOUND&y=1",
+        "global-configuration-of-the-service", "GET http://host:80?mail=a@b",
+        "org.apache.hadoop.mapreduce.v2.app.job.impl.TaskAttemptImpl",
         "/usr/lib/x86_64-linux-gnu/libsomethingVeryLong1.so",
         "com.acme.AbstractSingletonProxyFactoryBeanConfigurer2",
     ],
@@ -87,6 +109,26 @@ def test_the_lines_of_a_private_key_are_one_entry_and_hidden() -> None:
     assert reading.entries == 2
     assert "MIIE" not in repr(reading)
     assert "abc=" not in repr(reading)
+
+
+@pytest.mark.parametrize("kind", ["", "PGP "])
+def test_a_private_key_that_begins_in_a_later_line_of_an_entry_is_hidden(kind: str) -> None:
+    block = " BLOCK" if kind else ""
+    key = [f"-----BEGIN {kind}PRIVATE KEY{block}-----", "", "MIIEvQIBADAN", f"-----END {kind}PRIVATE KEY{block}-----"]
+    for before in ([], ["Traceback (most recent call last):", '  File "/a/b.py", line 3, in f']):
+        said = f"ValueError: {key[0]}" if before else key[0]
+        reader = Reader()
+        reader.feed([*before, said, *key[1:]])
+        reader.feed([json.dumps({"level": "error", "msg": "\n".join(key)})])
+        assert "MIIE" not in repr(reader.result())
+
+
+@pytest.mark.parametrize(
+    "part", ["-", "-a", "password", "name=", "a_secret_", "密码", "\\", "curl -u ", "://a:", "xai-"]
+)
+def test_what_repeats_ends_soon(part: str) -> None:
+    # Where a pattern begins again at each place, this takes a quarter of a minute.
+    assert part[0] in hide_secrets("name=pass" + part * (8_192 // len(part)))
 
 
 def test_a_secret_behind_a_very_long_word_is_hidden() -> None:

@@ -68,6 +68,19 @@ async def test_only_what_lies_below_the_allowed_roots_is_read(tmp_path: Path) ->
         assert "no folder is the current project" in told(await client.call_tool("quality_assess", {}))
 
 
+async def test_a_secret_that_a_linter_quotes_is_masked(tmp_path: Path) -> None:
+    key = "ghp_" + "abcdefghijklmnopqrstuvwxyz0123456789"
+    text = (
+        f'NAMES = {{"{key}": 1, "{key}": 2}}\n__all__ = ["{key}"]\nopen("/tmp/{key}")\n"{{a}}".format(a=1, {key}=2)\n'
+    )
+    written(tmp_path, {"a.py": text, "README.md": f"[x](files?token={key})"})
+    async with in_memory(tmp_path, allow=[str(tmp_path)]) as client:
+        view = answered(await client.call_tool("quality_assess", {"target": str(tmp_path), "limit": 20}))
+    rules = {finding["rule"] for row in view["criteria"] for finding in row["findings"]}
+    assert {"F601", "F822", "F522", "S108", "broken-link"} <= rules
+    assert key not in str(view)
+
+
 async def test_a_file_is_a_target_too(tmp_path: Path) -> None:
     written(tmp_path, PROJECT)
     async with in_memory(tmp_path, allow=[str(tmp_path)]) as client:

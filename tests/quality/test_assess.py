@@ -239,3 +239,42 @@ def test_a_rule_counts_for_one_criterion_by_its_longest_code() -> None:
     assert spoken_for("B006") == (Criterion.RELIABILITY, 2)
     assert spoken_for("XYZ1") is None
     assert not set(LEFT_OUT) & WEIGHTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("loops", "found"),
+    [
+        (("x in xs", "y in ys", "z in zs"), True),
+        (("i in range(n)", "j in range(i)", "k in range(j)"), True),
+        (("x in xs", "y in x.ys", "z in zs", "w in ws"), True),
+        (("group in groups", "row in group", "cell in row"), False),
+        (("x in xs", "y in ys", "z in y"), False),
+        (("x in xs", "y in ys", "name in ('a', 'b')"), False),
+        (("x in xs", "y in ys", "n in range(3)"), False),
+    ],
+)
+def test_loops_in_each_other_are_remarked_where_they_multiply(
+    tmp_path: Path, loops: tuple[str, ...], found: bool
+) -> None:
+    lines = [f"{'    ' * depth}for {loop}:" for depth, loop in enumerate(loops)]
+    text = "\n".join([*lines, "    " * len(loops) + "use()", ""])
+    rules = [one.rule for one in assessed(written(tmp_path, {"a.py": text}))[Criterion.PERFORMANCE].findings]
+    assert rules == (["nested-loops"] if found else [])
+
+
+def test_sql_that_is_put_together_of_constants_is_no_injection(tmp_path: Path) -> None:
+    text = (
+        'WHO = "name"\n\n\ndef f(db, given):\n'
+        '    db.run(f"SELECT {WHO} FROM users WHERE id = :id")\n'
+        '    db.run(\n        "SELECT name"\n        f" FROM {store._TABLE}"\n    )\n'
+        '    db.run(f"SELECT {WHO} FROM users WHERE id = {given}")\n'
+        '    db.run("SELECT " + given + " FROM users")\n'
+    )
+    found = assessed(written(tmp_path, {"a.py": text}))[Criterion.SECURITY].findings
+    assert [(one.rule, one.line) for one in found] == [("S608", 10), ("S608", 11)]
+
+
+def test_a_shell_that_gets_nothing_from_outside_weighs_little(tmp_path: Path) -> None:
+    text = "import os\n\n\ndef f(name):\n    os.system('ls')\n    os.system('ls ' + name)\n"
+    found = assessed(written(tmp_path, {"a.py": text}))[Criterion.SECURITY].findings
+    assert [(one.line, one.weight) for one in found] == [(6, 3.0), (5, 0.25)]

@@ -139,3 +139,8 @@ def test_a_link_leads_to_what_lies_inside_and_only_there(tmp_path: Path) -> None
     (root / "way").symlink_to(tmp_path / "out")
     seen = [links.leads_somewhere(root, path) for path in ("a.md", "a", "b", "b/c.txt", "way/secret", "b/d")]
     assert seen == [True, True, True, True, False, False]
+
+
+def test_several_signatures_of_a_function_are_one() -> None:
+    text = "/** Joins. */\nexport function f(a: A): A;\nexport function f(a: A, b: B): B;\nexport function g() {}\n"
+    assert offered("typescript", text) == [("f", True), ("g", False)]

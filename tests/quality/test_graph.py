@@ -1,5 +1,6 @@
 """Which module imports which, and where that goes round."""
 
+import ast
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -10,12 +11,12 @@ from swarmtally.quality.graph import ImportGraph, import_graph, in_words
 from swarmtally.quality.pythontree import read_tree
 
 
-def graph(files: Mapping[str, str]) -> ImportGraph:
-    return import_graph({path: read_tree(text).imports for path, text in files.items()})
+def graph(files: Mapping[str, str], root: tuple[str, ...] = ()) -> ImportGraph:
+    return import_graph({path: read_tree(ast.parse(text), ())[0].imports for path, text in files.items()}, root)
 
 
-def edges(files: Mapping[str, str]) -> set[tuple[str, str]]:
-    return {(path, to) for path, imported in graph(files).imports.items() for to in imported}
+def edges(files: Mapping[str, str], root: tuple[str, ...] = ()) -> set[tuple[str, str]]:
+    return {(path, to) for path, imported in graph(files, root).imports.items() for to in imported}
 
 
 def test_every_way_to_import_a_module_is_an_edge() -> None:
@@ -36,6 +37,30 @@ def test_every_way_to_import_a_module_is_an_edge() -> None:
 
 def test_a_name_of_a_package_is_an_import_of_the_package() -> None:
     assert edges({"app/__init__.py": "NAME = 1", "main.py": "from app import NAME"}) == {("main.py", "app/__init__.py")}
+
+
+def test_a_part_of_a_package_knows_itself_by_the_names_above_it() -> None:
+    files = {
+        "__init__.py": "",
+        "a.py": "from shop.store import b\nfrom shop.store.inner.c import X\nimport shop.other\nimport store",
+        "b.py": "from ..store import a\nfrom ..other import a\nfrom . import inner",
+        "inner/__init__.py": "",
+        "inner/c.py": "from ...store.b import X\nimport b",
+    }
+    assert edges(files, ("home", "shop", "store")) == {
+        ("a.py", "b.py"),
+        ("a.py", "inner/c.py"),
+        ("a.py", "__init__.py"),
+        ("b.py", "a.py"),
+        ("b.py", "inner/__init__.py"),
+        ("inner/c.py", "b.py"),
+    }
+
+
+def test_packages_without_init_files_are_known_by_the_folders_they_lie_in() -> None:
+    files = {"src/app/a.py": "from app.inner import b\nimport same.c", "src/app/inner/b.py": "import app.a"}
+    twice = {"one/same/c.py": "", "two/same/c.py": ""}
+    assert edges(files | twice) == {("src/app/a.py", "src/app/inner/b.py"), ("src/app/inner/b.py", "src/app/a.py")}
 
 
 def test_what_is_imported_later_or_for_type_checkers_is_no_edge() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from swarmtally.quality.model import Sources
 from swarmtally.quality.sources import Limits, collect
+from swarmtally.quality.texts import code_line_numbers
 from tests.quality.project import paths, reasons, written
 
 
@@ -101,6 +102,7 @@ def test_what_others_wrote_is_left_out_by_its_folder(tmp_path: Path) -> None:
             "python/lib/c.py": "x\n",
             ".tox/d.py": "x\n",
             "api_pb2.py": "x = 1\n",
+            "api_pb.php": "<?php $x = 1;\n",
             "logo.png": b"\x89PNG",
             "icon.png": b"\x89PNG",
         },
@@ -113,6 +115,7 @@ def test_what_others_wrote_is_left_out_by_its_folder(tmp_path: Path) -> None:
         "python": "vendored",
         ".tox": "hidden",
         "api_pb2.py": "generated: its name says so",
+        "api_pb.php": "generated: its name says so",
         "*.png": "2 files of a kind that is not read",
     }
 
@@ -185,3 +188,18 @@ def test_a_target_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 )
 def test_blanks_comments_and_docstrings_are_no_code_lines(tmp_path: Path, name: str, text: str, lines: int) -> None:
     assert collect(written(tmp_path, {name: text})).files[0].code_lines == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ('x = """\nname\n\n"""\ny = 1\n', [0, 1, 3, 4]),
+        ("f(a, '''one\n# no comment\n''', b)\n# one\nz = 1\n", [0, 1, 2, 4]),
+        ('def f():\n    """Says.\n\n    More.\n    """\n    return 1\n', [0, 5]),
+        ('a = "\'\'\'"  # and """\nb = 1\n', [0, 1]),
+        ('a = """one""" + """two\n""" + "x"\n# c\n', [0, 1]),
+        ('a = """one \\"""\n# still\n"""\n', [0, 1, 2]),
+    ],
+)
+def test_the_text_of_an_assignment_is_code_and_what_follows_it_too(text: str, numbers: list[int]) -> None:
+    assert code_line_numbers(text, "python") == numbers

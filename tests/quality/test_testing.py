@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from swarmtally.quality import asserting
 from swarmtally.quality.assess import assess
+from swarmtally.quality.documentation import assess_documentation
 from swarmtally.quality.model import Criterion
 from swarmtally.quality.parsing import parsed
+from swarmtally.quality.sources import collect
 from swarmtally.quality.testing import assess_testing
 from tests.quality.written import found, sources, values, written
 
@@ -169,3 +171,22 @@ def test_more_tests_never_lower_the_score(tests: int, more: int, tmp_path_factor
     assert many is not None
     assert 0 <= few <= many <= 10
     assert few < many or many > 9.9
+
+
+@pytest.mark.parametrize("whole", ["a project", "a repository"])
+def test_a_part_of_a_project_is_not_blamed_for_tests_and_a_readme_that_lie_elsewhere(
+    tmp_path: Path, whole: str
+) -> None:
+    text = '"""A."""\n\n\ndef f():\n    """Do."""\n'
+    written(tmp_path, {"app/__init__.py": "", "app/a.py": text, "src/b.py": text})
+    if whole == "a repository":
+        (tmp_path / ".git").mkdir()
+    parts = ["app", "app/a.py", "src/b.py", *(["src"] if whole == "a repository" else [])]
+    for part in parts:
+        read = collect(tmp_path / part)
+        assert assess_testing(read).score is None
+        assert "part of a project" in str(assess_testing(read).reason)
+        assert assess_documentation(read).score == 10
+    read = collect(tmp_path)
+    assert assess_testing(read).score == 0
+    assert [one.rule for one in assess_documentation(read).findings] == ["readme-missing"]

@@ -14,7 +14,7 @@ import pytest
 from swarmtally import reading
 from swarmtally.app import App, open_app
 from swarmtally.core import progress
-from swarmtally.domain.errors import BackendFailure, InvalidInput, PathRefused, ReadingBroken
+from swarmtally.domain.errors import AnalysisFailed, BackendFailure, InvalidInput, PathRefused
 from swarmtally.logreading import child
 from swarmtally.settings import Settings
 from swarmtally_tools.errors import ErrorsView, error_analysis
@@ -211,7 +211,7 @@ async def test_a_process_that_is_killed_is_told_as_such(tmp_path: Path) -> None:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(kill)
-                with anyio.fail_after(20), pytest.raises(ReadingBroken, match="was ended by signal 9"):
+                with anyio.fail_after(20), pytest.raises(AnalysisFailed, match="was ended by signal 9"):
                     await analysed(app, path=str(tmp_path / "pipe"))
         finally:
             os.close(kept)

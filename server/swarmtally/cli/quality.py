@@ -59,7 +59,9 @@ def _figure(measure: MeasureView) -> str:
     name = measure.measure.replace("_", " ")
     if measure.value is None:
         return f"{name} {NONE} ({measure.reason})"
-    return f"{name} {measure.value:.1%}" if measure.unit.startswith("share") else f"{name} {measure.value:g}"
+    if measure.unit.startswith("share"):
+        return f"{name} {measure.value:.1%}"
+    return f"{name} {measure.value:.1f}%" if measure.unit.startswith("percent") else f"{name} {measure.value:g}"
 
 
 def _show_findings(one: CriterionView, console: Console) -> None:

@@ -7,9 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from swarmtally.cli.text import NONE, clean
-from swarmtally_tools.errors import ErrorsView, TemplateView
+from swarmtally_tools.errors import BurstView, ErrorsView, TemplateView
 
 _LEVELS = {"critical": "bold red", "error": "red", "warning": "yellow"}
+_BURSTS = 3
+"""Bursts of a template that are shown, those with the most entries; JSON has all."""
 
 
 def show(view: ErrorsView, console: Console) -> None:
@@ -63,8 +65,7 @@ def _told(template: TemplateView) -> Iterator[tuple[str, str]]:
     if template.first_at is not None:
         rate = "" if template.rate_per_minute is None else f", {template.rate_per_minute:g} a minute"
         yield "when", f"{template.first_at} to {template.last_at}{rate}"
-    for burst in template.bursts:
-        yield "burst", f"{burst.count:,} from {burst.from_at} to {burst.to_at}, {burst.rate_per_minute:g} a minute"
+    yield from _bursts(template.bursts)
     if template.exception is not None:
         yield "trace", template.exception + (f" at {template.frame}" if template.frame else "")
     if template.cause is not None:
@@ -78,6 +79,14 @@ def _told(template: TemplateView) -> Iterator[tuple[str, str]]:
             yield name, ", ".join(ids)
     for example in template.examples[:1]:
         yield "example", example
+
+
+def _bursts(bursts: list[BurstView]) -> Iterator[tuple[str, str]]:
+    most = sorted(bursts, key=lambda burst: -burst.count)[:_BURSTS]
+    for burst in (burst for burst in bursts if burst in most):
+        yield "burst", f"{burst.count:,} from {burst.from_at} to {burst.to_at}, {burst.rate_per_minute:g} a minute"
+    if len(bursts) > len(most):
+        yield "bursts", f"{len(bursts) - len(most)} smaller ones are not shown"
 
 
 def _pairs(pairs: list[tuple[str, str]]) -> Table:

@@ -13,8 +13,7 @@ SwarmError
 ├── AttemptOver               the run was cancelled or taken over before a task's call was sent
 ├── PacketRefused             a report or renewal names a lease that no longer counts
 ├── PathRefused               a path lies outside the allowed roots
-├── AnalysisFailed            an analyser ended before its work was done
-├── ReadingBroken             the process that read a log ended before it was done
+├── AnalysisFailed            what analyses code or a log ended before its work was done
 ├── ModelMissing              the embedded model is not there, or not what was asked for
 ├── NoBackend                 nothing can do the work: no model, no key
 ├── TrainingBroken            the process that trained a model was ended
@@ -114,15 +113,7 @@ class PathRefused(SwarmError):
 
 
 class AnalysisFailed(SwarmError):
-    """An analyser took too long or ended before its work was done."""
-
-
-class ReadingBroken(SwarmError):
-    def __init__(self, status: int | None) -> None:
-        how = f"was ended by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
-        super().__init__(
-            f"the process that read the log {how} before its end; see stderr, and try it with a part of the log"
-        )
+    """What analyses code or a log took too long, or ended before its work was done."""
 
 
 class ModelMissing(SwarmError):

@@ -16,8 +16,9 @@ from swarmtally.learning.rows import AMOUNTS, CATEGORIES, TrainingRow
 
 Kind: TypeAlias = Literal["group_median", "ridge", "boosted_trees", "group_rate", "logistic"]
 
-SHRINK = 4
-"""A group's effect counts n / (n + SHRINK)."""
+SHRINK = 1
+"""A group's effect counts n / (n + SHRINK). In generated histories of 30 and 40 rows 1 saves half as much again of the
+error as 4, and where nothing matters the test on later rows refuses either."""
 
 PASSES = 3
 """Over all factors, in which their effects settle."""

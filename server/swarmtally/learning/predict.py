@@ -214,7 +214,9 @@ def _without_skill(predictor: Predictor) -> Insufficient | None:
 def _runs_for_skill(predictor: Predictor, skill: Interval) -> tuple[str, ...]:
     """A gain as large as seen would show in so many more rows; else factors that never varied may tell something."""
     runs = []
-    if skill.value > 0:
+    if predictor.n < LEAST_RIDGE:
+        runs.append(f"make at least {LEAST_RIDGE - predictor.n} more runs: from {LEAST_RIDGE} on more can be learned")
+    elif skill.value > 0:
         # The interval narrows with the root of the rows.
         more = ceil(predictor.n * ((skill.value - skill.low) / skill.value) ** 2) - predictor.n
         if 0 < more <= MOST_MORE:

@@ -36,12 +36,13 @@ class Log:
 
 def described(message: str, tally: Tally, log: Log, trace: Trace | None = None) -> Template:
     """`message` is the masked words; of a trace, those of its exception."""
-    template = _shortened(_of_trace(message, trace) if trace else message, LONGEST_TEMPLATE)
+    whole = _of_trace(message, trace) if trace else message
+    template = _shortened(whole, LONGEST_TEMPLATE)
     said = finding(template)
     timed = sum(tally.buckets.values())
     span_s = log.span_s
     return Template(
-        key=_key(f"{trace.exception}\n{trace.frame}" if trace else template),
+        key=_key(f"{trace.exception}\n{trace.frame}" if trace else whole),
         template=template,
         count=tally.count,
         share=tally.count / log.entries,

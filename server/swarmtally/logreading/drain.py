@@ -5,10 +5,11 @@ levels are the number of words and the first word; in a leaf the group with the 
 they are enough.
 
 Beyond the paper: a place where words differ is a variable only when one of them is a value or there are more than
-`FEW`, so that "VM Started" and "VM Stopped" stay two templates though their group is one; and values of one kind in a
-row count as one."""
+`FEW`, so that "VM Started" and "VM Stopped" stay two templates though their group is one; names of failures are no
+values, however many; and values of one kind in a row count as one, as does a number with its unit."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from operator import eq
 
 from swarmtally.logreading.masking import ANY
@@ -28,6 +29,13 @@ MOST_FIRST_WORDS = 200
 """First words told apart among messages of one length; further ones count as variable."""
 MOST_GROUPS = 5_000
 _KEPT = 50_000
+_TIME = ("ns", "us", "µs", "ms", "msec", "s", "sec", "secs", "second", "seconds", "min", "mins", "minute", "minutes",
+         "h", "hour", "hours", "day", "days")  # fmt: skip
+_SIZE = ("b", "byte", "bytes", "kb", "kib", "mb", "mib", "gb", "gib", "tb", "tib")
+_OF_UNIT = dict.fromkeys(_TIME, "<duration>") | dict.fromkeys(_SIZE, "<size>")
+_FAILURE = re.compile(r"[(\['\"]?(?:[\w.$]*[A-Z]\w*(?:Error|Exception)|E[A-Z]{3,})[.,:;)\]'\"]*")
+"""ValueError, java.io.IOException, ECONNREFUSED."""
+_UNIT = re.compile(rf"({'|'.join(_OF_UNIT)})([.,;:)\]]*)", re.IGNORECASE)
 
 
 class Variant:
@@ -64,24 +72,24 @@ class Group:
         if found is None:
             found = self.variants[key] = Variant(Tally(first))
             if len(self.variants) > MOST_VARIANTS:
-                self._generalise()
+                self._generalise(self._widest(_spread)[1])
         return found.now()
 
     def settle(self) -> None:
-        """At the end: every place with more than a few words is variable."""
-        while self._widest()[0] > FEW:
-            self._generalise()
+        """At the end: every place with more than a few words is variable, but for names of failures."""
+        while (widest := self._widest(_spread_of_words))[0] > FEW:
+            self._generalise(widest[1])
 
     def _key(self, words: Sequence[str]) -> tuple[str, ...]:
         return tuple(ANY if place in self.variable else word for place, word in enumerate(words))
 
-    def _widest(self) -> tuple[int, int]:
+    def _widest(self, spread: Callable[[set[str]], int]) -> tuple[int, int]:
         """How many different words the place with the most has, and which place that is."""
-        counts = [_spread(set(words)) for words in zip(*self.variants, strict=True)]
+        counts = [spread(set(words)) for words in zip(*self.variants, strict=True)]
         return max(((count, place) for place, count in enumerate(counts)), default=(0, 0))
 
-    def _generalise(self) -> None:
-        self.variable.add(self._widest()[1])
+    def _generalise(self, place: int) -> None:
+        self.variable.add(place)
         merged: dict[tuple[str, ...], Variant] = {}
         for words, variant in self.variants.items():
             key = self._key(words)
@@ -99,6 +107,11 @@ def _spread(words: set[str]) -> int:
     return len(words)
 
 
+def _spread_of_words(words: set[str]) -> int:
+    """The same, but names of failures are no values, however many: each says something else."""
+    return 1 if all(map(_FAILURE.fullmatch, words)) else _spread(words)
+
+
 class Drain:
     """Which template a masked message belongs to."""
 
@@ -112,7 +125,7 @@ class Drain:
         key = tuple(words)
         known = self._known.get(key)
         if known is None:
-            words = _without_lists(words)
+            words = _one_a_value(words)
             known = self._group(words).add(words, entry)
             if len(self._known) >= _KEPT:
                 self._known.clear()
@@ -156,6 +169,26 @@ def _most_similar(leaf: Sequence[Group], words: Sequence[str], least: float) -> 
     return best if best is not None and best_equal >= least * len(words) else None
 
 
-def _without_lists(words: Sequence[str]) -> Sequence[str]:
-    """Values of one kind in a row are a list, and count as one: its length is a value, too."""
-    return [word for place, word in enumerate(words) if not place or "<" not in word or word != words[place - 1]]
+def _one_a_value(words: Sequence[str]) -> Sequence[str]:
+    """A value of several words is one: "5 ms", "<1 sec", "2048 bytes (2 KB)". A list is one too, for its length is a
+    value: values of one kind in a row, with or without commas and brackets around."""
+    kept: list[str] = []
+    for word in words:
+        last = kept[-1] if kept else ""
+        if "<" in last:
+            unit = _UNIT.fullmatch(word) if last.endswith("<num>") else None
+            if unit:
+                value = f"{last[: -len('<num>')].rstrip('<')}{_OF_UNIT[unit[1].lower()]}{unit[2]}"
+                if value.startswith("(<size>)") and kept[-2:-1] == ["<size>"]:
+                    kept.pop()
+                    kept[-1] += value.removeprefix("(<size>)")
+                else:
+                    kept[-1] = value
+                continue
+            if word == last:
+                continue
+            if last[-1] == "," and word.rstrip(",;.)]}") == last.lstrip("([{").rstrip(","):
+                kept[-1] = last[:-1] + word[len(word.rstrip(",;.)]}")) :]
+                continue
+        kept.append(word)
+    return kept

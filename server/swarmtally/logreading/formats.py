@@ -34,14 +34,14 @@ _FIELD = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _COMPONENT = re.compile(
-    r"""[\s|-]*(?:in\ )?([A-Za-z_][\w.$/@-]{0,120}(?:\([\w-]{1,40}\))?)(?:\ \*64)?
+    r"""[\s|-]*(?:in\ )?((?:\d{1,4}(?=[A-Za-z]\w*\.[A-Za-z]))?[A-Za-z_][\w.$/@-]{0,120}(?:\([\w-]{1,40}\))?)(?:\ \*64)?
         (?:\[[^\]\s]{0,40}\])?(?:(?::\d+)?\s*(?::\s|\s-\s|\|)|(?=\s\[))""",
     re.VERBOSE,
 )
 _PLAIN = re.compile(rf"(?:(?:({LEVEL}):([\w.]+):(?=\S))|\[({LEVEL})\][:\s]|({LEVEL}):\s)", re.IGNORECASE)
 _UPPER = re.compile(r"([A-Z]{4,8})\s")
 _FAILURE = re.compile(r"(?:Error|Exception|Fault|Warning|Timeout|Interrupt|Exit|panic)$")
-_IDS = re.compile(r"\s*(?:\[(?=[^\]]*[\d-])[^\[\]]*\](?=\s)|\d+\|)")
+_IDS = re.compile(r"\s*(?:\[(?=[^\]]*[\d-])[^\[\],'\"]*\](?=\s)|\d+\|)")
 _PREFIX = re.compile(r"(?:\S{1,200}\s{1,20}\|\s|(?=\S*[\d./:_-])\S{1,200}\s)(?=\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:)")
 _LOS_ALAMOS = re.compile(r"\d+ \S+ (\S+) \S+ (1\d{9}) -?\d ")
 

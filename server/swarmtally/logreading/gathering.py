@@ -20,7 +20,7 @@ _OF_GO = re.compile(
     r"goroutine \d+ \[|[\w./*()·$\[\]{}-]+\(.*\)(?: in goroutine \d+)?$"
     r"|created by |exit status \d|\[signal |\[recovered"
 )
-_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?!.*-----END)")
+_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----(?!.*-----END)")
 _UNSEEN = "unseen"
 
 
@@ -57,6 +57,8 @@ class Entry:
 
     def _keep(self, line: str) -> None:
         self.rest.append(line)
+        if "-----BEGIN" in line and _KEY.search(line):
+            self._kind = "key"
         if len(self.rest) > MOST_LINES:
             del self.rest[_HALF]
             self.cut += 1

@@ -1,7 +1,7 @@
 """Which template of an earlier log says the same as one of this log.
 
 A place is variable when it has had several words, so that the same message can have another template in a log where it
-had fewer: "user alice is gone" there, "user <*> is gone" here.
+had fewer: "user alice is gone" there, "user <*> is gone" here; or values of another kind: "id <num>", "id <id>".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ COMPARED = 500
 def same_as(wanted: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
     """For templates of `wanted` the key of the one of `known` that says the same, by key; both are texts by key.
 
-    Two say the same when they have as many words, these differ only where one of them is variable, and as many are
+    Two say the same when they have as many words, these differ only where one of them holds a value, and as many are
     equal as in a group of Drain (He et al., 2017). Of several the one with the most equal words.
     """
     leaves: dict[tuple[int, str], list[tuple[str, list[str]]]] = {}
@@ -48,11 +48,12 @@ def _most_alike(words: Sequence[str], leaf: Iterable[tuple[str, Sequence[str]]])
 
 
 def _equal(words: Sequence[str], others: Sequence[str]) -> int | None:
-    """How many words are equal; None where two differ of which neither is variable."""
+    """How many words are equal; None where two differ of which neither holds a value: Drain would make one of two where
+    one does."""
     equal = 0
     for one, other in zip(words, others, strict=True):
         if one == other:
             equal += 1
-        elif ANY not in (one, other):
+        elif "<" not in one and "<" not in other:
             return None
     return equal

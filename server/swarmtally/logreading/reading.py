@@ -117,7 +117,9 @@ class Reader:
         time_ns, level, component, message, _ = entry.head
         number = self._entries = self._entries + 1
         if "\n" in message:
+            # Of JSON and logfmt: a trace in one line. As an example it is what it says, not how it was written.
             message, *rest = message.split("\n")
+            entry.text = message
             entry.rest = [*rest, *entry.rest]
         tally = self._tally(message, entry, number)
         text = entry.text

@@ -1,6 +1,6 @@
 """Assesses a target: reads it once, runs the analysers, scores each criterion."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +14,6 @@ from swarmtally.quality.sources import Progress, collect
 from swarmtally.quality.testing import assess_testing
 from swarmtally.quality.workers import measure_all
 
-FROM_SOURCES: Mapping[Criterion, Callable[[Sources], Assessment]] = {
-    Criterion.TESTING: assess_testing,
-    Criterion.DOCUMENTATION: assess_documentation,
-}
-"""Criteria that need nothing but the files themselves."""
-
 
 def assess(
     root: Path, criteria: Sequence[Criterion], progress: Progress | None = None
@@ -30,6 +24,7 @@ def assess(
     Raises OSError when the root is not there or cannot be read.
     """
     progress = progress or _untold
+    # Testing and documentation are of all that was read, also of what an analyser refuses.
     sources = read = collect(root, progress)
     material = None
     if any(criterion in COUNTED for criterion in criteria):
@@ -39,8 +34,11 @@ def assess(
         if criterion in COUNTED:
             assert material is not None
             assessments.append(assessed(criterion, material))
-        elif criterion in FROM_SOURCES:
-            assessments.append(FROM_SOURCES[criterion](read))
+        elif criterion is Criterion.TESTING:
+            assessments.append(assess_testing(read))
+        else:
+            # What the analysers have parsed is not parsed again.
+            assessments.append(assess_documentation(read, material.facts if material else {}))
     return sources, tuple(assessments)
 
 
@@ -60,7 +58,7 @@ def _analysed(sources: Sources, progress: Progress) -> tuple[Sources, Material]:
     )
     facts = {path: each for path, each in measured.items() if isinstance(each, FileFacts) and path not in refused}
     kept = [file for file in sources.files if not file.is_test]
-    return sources, Material(kept, facts, linted)
+    return sources, Material(kept, facts, linted, sources.root)
 
 
 def _untold(_what: str, _done: int, _total: int) -> None:

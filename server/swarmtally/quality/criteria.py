@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from swarmtally.quality.copies import Copy, find_copies
-from swarmtally.quality.facts import FileFacts, Function
+from swarmtally.quality.facts import FileFacts
+from swarmtally.quality.functions import Function
 from swarmtally.quality.graph import ImportGraph, import_graph, in_words
 from swarmtally.quality.languages import PYTHON
 from swarmtally.quality.linting import Linted
@@ -58,6 +60,7 @@ class Material:
     files: Sequence[SourceFile]
     facts: Mapping[str, FileFacts]
     linted: Linted
+    root: Path
 
     @cached_property
     def python(self) -> list[SourceFile]:
@@ -73,19 +76,26 @@ class Material:
 
     @cached_property
     def graph(self) -> ImportGraph:
-        return import_graph({file.path: self.facts[file.path].tree.imports for file in self.python})
+        imports = {file.path: self.facts[file.path].tree.imports for file in self.python}
+        return import_graph(imports, self.root.parts[1:])
 
     def of_rules(self, criterion: Criterion) -> list[Finding]:
         """What ruff and the rules of our own found, one a line."""
         return heaviest(self._of_rules(criterion))
 
     def _of_rules(self, criterion: Criterion) -> Iterator[Finding]:
-        yield from (finding for finding in self.linted.findings if finding.criterion is criterion)
+        for finding in self.linted.findings:
+            if finding.criterion is criterion and not self._is_fixed_sql(finding):
+                yield finding
         for file in self.python:
             for remark in self.facts[file.path].tree.remarks:
                 spoken_for, weight, message, fix = _RULE_CRITERION[remark.rule]
                 if spoken_for is criterion:
                     yield Finding(criterion, file.path, remark.line, remark.rule, message, fix, weight)
+
+    def _is_fixed_sql(self, finding: Finding) -> bool:
+        """Whether ruff takes for a possible injection what only puts constants together."""
+        return finding.rule == "S608" and finding.line in self.facts[finding.file].tree.fixed_texts
 
 
 def assessed(criterion: Criterion, material: Material) -> Assessment:

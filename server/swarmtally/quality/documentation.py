@@ -2,9 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from swarmtally.quality import documented, links
+from swarmtally.quality.facts import FileFacts
 from swarmtally.quality.languages import is_test
 from swarmtally.quality.model import MAX_FINDINGS, Assessment, Criterion, Finding, Measure, SourceFile, Sources
 
@@ -19,24 +21,34 @@ _METHOD = (
     f"{README_WORDS}) ({WEIGHTS['readme']}), share of links that lead somewhere ({WEIGHTS['links']})"
 )
 
+_NONE: Mapping[str, FileFacts] = MappingProxyType({})
+
 _README = re.compile(r"(?:.*/)?readme(?:\.\w+)?", re.IGNORECASE)
 
 
-def assess_documentation(sources: Sources) -> Assessment:
-    """The score, measures and findings for `documentation`; see docs/quality.md for the formula."""
+def assess_documentation(sources: Sources, measured: Mapping[str, FileFacts] = _NONE) -> Assessment:
+    """The score, measures and findings for `documentation`; see docs/quality.md for the formula.
+
+    Args:
+        measured: what is known of files already, by path; others are read here.
+    """
     code = [file for file in sources.files if not file.is_test and file.code_lines]
     if not code and not sources.documents:
         reason = "the target holds neither code nor documents"
         return Assessment(Criterion.DOCUMENTATION, None, reason, _METHOD, 0, (), (), ())
     parts: dict[str, float] = {}
-    counts, public_measures, undocumented = _public(code)
-    readme_words, missing = _readme(sources.documents)
+    counts, public_measures, undocumented = _public(code, measured)
+    readme_measure, missing = _readme(sources)
     link_count, link_measure, broken = _links(sources)
     if counts["all"]:
         parts["public"] = counts["documented"] / counts["all"]
-    parts["readme"] = min(1.0, readme_words / README_WORDS)
+    if readme_measure.value is not None:
+        parts["readme"] = min(1.0, readme_measure.value / README_WORDS)
     if link_measure.value is not None:
         parts["links"] = link_measure.value
+    if not parts:
+        reason = "the target is a part of a project and holds nothing public, no README and no links to files"
+        return Assessment(Criterion.DOCUMENTATION, None, reason, _METHOD, 0, (), (), ())
     score = 10 * sum(WEIGHTS[name] * value for name, value in parts.items()) / sum(WEIGHTS[name] for name in parts)
     findings = sorted((*missing, *broken, *undocumented), key=lambda one: (-one.weight, one.file, one.line))
     return Assessment(
@@ -44,18 +56,21 @@ def assess_documentation(sources: Sources) -> Assessment:
         round(score, 2),
         None,
         _METHOD,
-        counts["all"] + link_count + 1,
-        (*public_measures, Measure("readme_words", float(readme_words), "words"), link_measure),
+        counts["all"] + link_count + (readme_measure.value is not None),
+        (*public_measures, readme_measure, link_measure),
         tuple(findings[:MAX_FINDINGS]),
         tuple(sorted({file.language for file in code} & documented.LANGUAGES)),
     )
 
 
-def _public(code: Sequence[SourceFile]) -> tuple[Counter[str], list[Measure], list[Finding]]:
+def _public(
+    code: Sequence[SourceFile], measured: Mapping[str, FileFacts]
+) -> tuple[Counter[str], list[Measure], list[Finding]]:
     counts: Counter[str] = Counter()
     findings: list[Finding] = []
     for file in code:
-        for one in documented.offered(file) or ():
+        known = measured.get(file.path)
+        for one in (documented.offered(file) if known is None else known.offered) or ():
             counts["all"] += 1
             counts["documented"] += one.documented
             if not one.documented:
@@ -81,18 +96,20 @@ def _undocumented(file: SourceFile, one: documented.Offered) -> Finding:
     )
 
 
-def _readme(documents: Sequence[SourceFile]) -> tuple[int, list[Finding]]:
+def _readme(sources: Sources) -> tuple[Measure, list[Finding]]:
     """How many words the README nearest to the root has, and a finding where that is too few."""
-    found = [one for one in documents if _README.fullmatch(one.path) and not is_test(one.path)]
+    found = [one for one in sources.documents if _README.fullmatch(one.path) and not is_test(one.path)]
     nearest = min(found, key=lambda one: (one.path.count("/"), -len(one.text)), default=None)
+    if nearest is None and sources.is_part:
+        return Measure("readme_words", None, "words", "a part of a project needs no README of its own"), []
     path, words = (nearest.path, len(nearest.text.split())) if nearest else ("README.md", 0)
+    measure = Measure("readme_words", float(words), "words")
     if words >= README_WORDS:
-        return words, []
+        return measure, []
     told = f"the README has {words} words" if found else "there is no README"
     fix = f"say what it is, how it is installed and used; {README_WORDS} words count in full"
-    return words, [
-        Finding(Criterion.DOCUMENTATION, path, 1, "readme-short" if found else "readme-missing", told, fix, 5.0)
-    ]
+    rule = "readme-short" if found else "readme-missing"
+    return measure, [Finding(Criterion.DOCUMENTATION, path, 1, rule, told, fix, 5.0)]
 
 
 def _links(sources: Sources) -> tuple[int, Measure, list[Finding]]:

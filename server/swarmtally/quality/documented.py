@@ -53,21 +53,29 @@ _NOT_OWN = frozenset({"overload", "override", "setter", "deleter"})
 """Decorators of what another docstring speaks for."""
 
 
-def offered(file: SourceFile) -> list[Offered] | None:
+def offered(file: SourceFile) -> tuple[Offered, ...] | None:
     """What a file offers; None where it cannot be parsed, or the language is none of `LANGUAGES`."""
     if file.language == PYTHON:
         tree = parsed(file.text)
-        return None if tree is None else list(_in_python(file, tree))
-    if file.language not in _PUBLIC:
-        return None
-    return list(_by_line(_PUBLIC[file.language], file.language, file.text.splitlines()))
+        return None if tree is None else in_python(file.path, tree)
+    return by_line(file.language, file.text)
 
 
-def _in_python(file: SourceFile, tree: ast.Module) -> Iterator[Offered]:
+def by_line(language: str, text: str) -> tuple[Offered, ...] | None:
+    """What a file offers in a language that says so in a line; None in others."""
+    public = _PUBLIC.get(language)
+    return None if public is None else tuple(_by_line(public, language, text.splitlines()))
+
+
+def in_python(path: str, tree: ast.Module) -> tuple[Offered, ...]:
     """The module, its public classes and functions, and the public methods of those classes."""
-    name = file.path.rpartition("/")[2].removesuffix(".py")
+    return tuple(_in_python(path, tree))
+
+
+def _in_python(path: str, tree: ast.Module) -> Iterator[Offered]:
+    name = path.rpartition("/")[2].removesuffix(".py")
     if tree.body and not (name.startswith("_") and name not in ("__init__", "__main__")):
-        yield Offered("module", file.path, 1, ast.get_docstring(tree, clean=False) is not None)
+        yield Offered("module", path, 1, ast.get_docstring(tree, clean=False) is not None)
     waiting: list[tuple[ast.stmt, str]] = [(node, "") for node in reversed(tree.body)]
     while waiting:
         node, owner = waiting.pop()
@@ -91,10 +99,13 @@ def _decorator(node: ast.expr) -> str:
 
 
 def _by_line(public: re.Pattern[str], language: str, lines: Sequence[str]) -> Iterator[Offered]:
+    before = ""
     for number, line in enumerate(lines):
         found = public.match(line)
-        if found is not None:
+        # What has several signatures in a row is one thing, which the first speaks for.
+        if found is not None and not (found["kind"] == "function" and found["name"] == before):
             yield Offered(found["kind"] or "method", found["name"], number + 1, _has_comment(lines, number, language))
+        before = before if found is None else found["name"]
 
 
 def _has_comment(lines: Sequence[str], number: int, language: str) -> bool:

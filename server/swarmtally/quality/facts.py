@@ -1,13 +1,20 @@
-"""What one file says of itself: its functions (lizard), its text, and for Python what its syntax tree holds."""
+"""What one file says of itself: its functions (lizard's in languages other than Python), its text, what it offers to
+others, and for Python what its syntax tree holds."""
 
+import ast
 import base64
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from swarmtally.quality import documented
+from swarmtally.quality.documented import Offered
+from swarmtally.quality.functions import Function
 from swarmtally.quality.languages import PYTHON
+from swarmtally.quality.parsing import REFUSED, tree_of
 from swarmtally.quality.pythontree import Definition, Import, Remark, TreeFacts, read_tree
 from swarmtally.quality.texts import code_line_numbers
 
@@ -41,17 +48,6 @@ class NotMeasured(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
-    name: str
-    line: int
-    complexity: int
-    """McCabe (1976): the number of independent paths, as lizard counts it."""
-    lines: int
-    """Without blanks and comments."""
-    parameters: int
-
-
-@dataclass(frozen=True, slots=True)
 class Windows:
     """The digests of a file's runs of `WINDOW` code lines."""
 
@@ -66,20 +62,27 @@ class FileFacts:
     functions: tuple[Function, ...]
     windows: Windows
     tree: TreeFacts
+    offered: tuple[Offered, ...] | None
+    """What it offers to others; None where that cannot be known of its language."""
 
 
 def measured(path: str, language: str, text: str) -> FileFacts:
     """Raises NotMeasured."""
-    tree = read_python(text) if language == PYTHON else TreeFacts()
-    return FileFacts(_functions(path, text), _windows(text, language), tree)
+    code_lines = [number + 1 for number in code_line_numbers(text, language)]
+    windows = _windows(text, code_lines)
+    if language != PYTHON:
+        return FileFacts(_functions(path, text), windows, TreeFacts(), documented.by_line(language, text))
+    tree = _tree(text)
+    facts, functions = read_tree(tree, code_lines)
+    return FileFacts(functions, windows, facts, documented.in_python(path, tree))
 
 
-def read_python(text: str) -> TreeFacts:
+def _tree(text: str) -> ast.Module:
     try:
-        return read_tree(text)
+        return tree_of(text)
     except SyntaxError as error:
         raise NotMeasured(f"not Python: {error.msg} in line {error.lineno}") from None
-    except (RecursionError, MemoryError, ValueError) as error:
+    except REFUSED as error:
         raise NotMeasured(f"Python's parser gives up: {str(error) or type(error).__name__}") from None
 
 
@@ -94,14 +97,14 @@ def _functions(path: str, text: str) -> tuple[Function, ...]:
     )
 
 
-def _windows(text: str, language: str) -> Windows:
+def _windows(text: str, code_lines: Sequence[int]) -> Windows:
     raw = text.split("\n")
     numbers: list[int] = []
     lines: list[bytes] = []
-    for number in code_line_numbers(text, language):
-        line = " ".join(raw[number].split())
+    for number in code_lines:
+        line = " ".join(raw[number - 1].split())
         if not _IMPORT.match(line):
-            numbers.append(number + 1)
+            numbers.append(number)
             lines.append(line.encode())
     digests: list[bytes | None] = []
     for start in range(len(lines) - WINDOW + 1):
@@ -122,16 +125,21 @@ def to_wire(facts: FileFacts) -> dict[str, object]:
         "lines": facts.windows.lines,
         "digests": base64.b64encode(digests).decode("ascii"),
         "tree": asdict(facts.tree),
+        "offered": None
+        if facts.offered is None
+        else [(each.kind, each.name, each.line, each.documented) for each in facts.offered],
     }
 
 
 def from_wire(wire: dict[str, object]) -> FileFacts:
     """Facts as `to_wire` wrote them."""
     functions, lines, digests, tree = wire["functions"], wire["lines"], wire["digests"], wire["tree"]
+    offered = wire["offered"]
     assert isinstance(functions, list)
     assert isinstance(lines, list)
     assert isinstance(digests, str)
     assert isinstance(tree, dict)
+    assert offered is None or isinstance(offered, list)
     data = base64.b64decode(digests)
     cut = (data[at : at + DIGEST_BYTES] for at in range(0, len(data), DIGEST_BYTES))
     return FileFacts(
@@ -142,5 +150,7 @@ def from_wire(wire: dict[str, object]) -> FileFacts:
             tuple(Definition(**each) for each in tree["definitions"]),
             tuple(tree["private_names"]),
             tuple(Remark(**each) for each in tree["remarks"]),
+            tuple(tree["fixed_texts"]),
         ),
+        None if offered is None else tuple(Offered(*each) for each in offered),
     )

@@ -6,6 +6,9 @@ from itertools import pairwise
 
 from swarmtally.quality.pythontree import Import
 
+_FOLDERS_ABOVE = 8
+"""Of the target; no package is nested deeper."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImportGraph:
@@ -41,10 +44,15 @@ class ImportGraph:
         raise ValueError(f"{start} is in no cycle")
 
 
-def import_graph(imports: Mapping[str, tuple[Import, ...]]) -> ImportGraph:
-    """The graph of Python files, from the imports of each by its path."""
-    names = dict(_names(imports))
-    packages = {path: _package(path, imports) for path in imports}
+def import_graph(imports: Mapping[str, tuple[Import, ...]], root: tuple[str, ...] = ()) -> ImportGraph:
+    """The graph of Python files, from the imports of each by its path.
+
+    Args:
+        root: the names of the folders that the paths lie in, outermost first: a part of a package imports by them.
+    """
+    root = root[-_FOLDERS_ABOVE:]
+    names = _names(imports, root)
+    packages = {path: _package(path, imports, root) for path in imports}
     graph: dict[str, dict[str, int]] = {}
     for path, own in imports.items():
         found: dict[str, int] = {}
@@ -56,13 +64,25 @@ def import_graph(imports: Mapping[str, tuple[Import, ...]]) -> ImportGraph:
     return ImportGraph(graph)
 
 
-def _names(paths: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """What a file can be imported as: from the target's root, and from above its outermost package. The latter wins."""
-    for path in paths:
-        yield ".".join(_parts(path)), path
+def _names(paths: Mapping[str, object], root: tuple[str, ...]) -> dict[str, str]:
+    """What a file can be imported as: from above its outermost package, else from any folder above that.
+
+    A name that several files could have in the second way is nobody's, but that from the target's root counts.
+    """
+    surely: dict[str, str] = {}
+    perhaps: dict[str, str | None] = {}
     for path in paths:
         parts = _parts(path)
-        yield ".".join(parts[_outside(path, paths) :]), path
+        surely.setdefault(".".join(parts), path)
+    for path in paths:
+        parts, outside = _parts(path), _outside(path, paths)
+        surely[".".join(parts[outside:])] = path
+        for begin in range(1, outside):
+            name = ".".join(parts[begin:])
+            perhaps[name] = None if name in perhaps else path
+        for begin in range(len(root)):
+            perhaps[".".join([*root[begin:], *parts])] = path
+    return {name: path for name, path in perhaps.items() if path is not None} | surely
 
 
 def _parts(path: str) -> list[str]:
@@ -79,9 +99,10 @@ def _outside(path: str, paths: Mapping[str, object]) -> int:
     return depth
 
 
-def _package(path: str, paths: Mapping[str, object]) -> list[str]:
-    """The package in which a file's relative imports begin."""
-    return path.split("/")[:-1][_outside(path, paths) :]
+def _package(path: str, paths: Mapping[str, object], root: tuple[str, ...]) -> list[str]:
+    """The package in which a file's relative imports begin; where it reaches up to the target, it may go on above."""
+    folders, outside = path.split("/")[:-1], _outside(path, paths)
+    return folders[outside:] if outside else [*root, *folders]
 
 
 def _imported(each: Import, package: list[str], names: Mapping[str, str]) -> Iterator[str]:

@@ -49,6 +49,8 @@ class Sources:
     left_out: tuple[LeftOut, ...]
     truncated: bool
     """Whether a limit ended the walk before everything was seen."""
+    is_part: bool = False
+    """Whether it is a file, a package, or a folder of a repository: tests and README may lie elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,21 @@
-"""What a Python file's syntax tree says. The file is parsed, never compiled or run."""
+"""What a Python file's syntax tree says."""
 
 import ast
 import re
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from swarmtally.quality.functions import Counting, Function, counted, ways
+from swarmtally.quality.loops import Loop, multiplying
+
 DEEP_LOOPS = 3
-"""Loops in loops from which on they are remarked."""
+"""Loops in loops, each over something of its own, from which on they are remarked."""
 
 NESTED_LOOPS, SHIFTED_LIST, UNREACHABLE = "nested-loops", "shifted-list", "unreachable"
 """Rules of our own; what no linter rule finds."""
 
+_CONSTANT = re.compile(r"_*[A-Z][A-Z0-9_]*")
 _PRIVATE = re.compile(r"_[A-Za-z0-9]\w*")
 
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
@@ -20,6 +23,14 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _WITH_BLOCKS = (ast.stmt, ast.Module, ast.ExceptHandler, ast.match_case)
 _WORDS = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_LEAVES = frozenset({ast.Name, ast.Constant, ast.alias, ast.Pass, ast.Break, ast.Continue})
+"""Half of all nodes; nothing stands in them."""
+
+_LOOKED_AT = frozenset({
+    ast.Import, ast.ImportFrom, ast.Name, ast.Attribute, ast.Constant, ast.JoinedStr, ast.Call, ast.ClassDef, *_LOOPS,
+    *_FUNCTIONS, ast.Module, ast.ExceptHandler, ast.match_case, ast.If, ast.With, ast.AsyncWith, ast.Try, ast.TryStar,
+}) - {ast.Lambda}  # fmt: skip
+"""Kinds of nodes that `_look` has something to say of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,8 @@ class TreeFacts:
     private_names: tuple[str, ...] = ()
     """Names of the private kind that are read, imported or stand in a text."""
     remarks: tuple[Remark, ...] = ()
+    fixed_texts: tuple[int, ...] = ()
+    """Lines on which an f-string begins that takes nothing but constants: none of it comes from outside."""
 
 
 @dataclass(slots=True)
@@ -64,6 +77,8 @@ class _Found:
     definitions: list[Definition] = field(default_factory=list)
     private_names: set[str] = field(default_factory=set)
     remarks: list[Remark] = field(default_factory=list)
+    fixed_texts: list[int] = field(default_factory=list)
+    functions: list[Counting] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,40 +87,45 @@ class _Place:
 
     at_import: bool = True
     """Whether it is executed when the module is imported."""
-    loops: int = 0
+    loops: tuple[Loop, ...] = ()
+    """Those it stands in, outermost first."""
     keeps_methods: bool = True
     """Whether a private method here can only be called from this project: its class has no base that could call it."""
+    function: Counting | None = None
 
 
-def read_tree(text: str) -> TreeFacts:
-    """Raises SyntaxError, and RecursionError, MemoryError or ValueError for what the parser cannot take."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tree = ast.parse(text)
+def read_tree(tree: ast.Module, code_lines: Sequence[int]) -> tuple[TreeFacts, tuple[Function, ...]]:
+    """What a file's tree says, and its functions; `code_lines` are the numbers of its code lines, from 1, in order."""
     found = _Found()
     waiting: list[tuple[ast.AST, _Place]] = [(tree, _Place())]
     while waiting:
         node, place = waiting.pop()
-        _look(node, place, found)
-        waiting.extend(_inside(node, place))
-    return TreeFacts(
+        if place.function is not None:
+            place.function.complexity += ways(node)
+        if type(node) in _LOOKED_AT:
+            _look(node, place, found)
+        if type(node) not in _LEAVES:
+            waiting.extend(_inside(node, place, found))
+    facts = TreeFacts(
         tuple(sorted(found.imports, key=lambda each: each.line)),
         tuple(sorted(found.definitions, key=lambda each: each.line)),
         tuple(sorted(found.private_names)),
         tuple(sorted(found.remarks, key=lambda each: (each.line, each.rule))),
+        tuple(sorted(found.fixed_texts)),
     )
+    return facts, counted(found.functions, code_lines)
 
 
-def _inside(node: ast.AST, place: _Place) -> Iterator[tuple[ast.AST, _Place]]:
+def _inside(node: ast.AST, place: _Place, found: _Found) -> Iterator[tuple[ast.AST, _Place]]:
     if isinstance(node, _FUNCTIONS):
-        place = _Place(at_import=False)
+        place = _Place(at_import=False, function=_function(node, place, found))
     elif isinstance(node, ast.ClassDef):
-        place = _Place(place.at_import, 0, keeps_methods=not node.bases and not node.keywords)
+        place = replace(place, loops=(), keeps_methods=not node.bases and not node.keywords)
     if isinstance(node, ast.If) and _for_type_checkers(node):
-        yield from ((child, _Place(at_import=False)) for child in node.body)
+        yield from ((child, replace(place, at_import=False)) for child in node.body)
         yield from ((child, place) for child in node.orelse)
         return
-    body = _Place(place.at_import, place.loops + 1, place.keeps_methods) if isinstance(node, _LOOPS) else place
+    body = replace(place, loops=(*place.loops, Loop(node))) if isinstance(node, _LOOPS) else place
     for name in node._fields:
         value = getattr(node, name, None)
         if isinstance(value, list):
@@ -113,6 +133,19 @@ def _inside(node: ast.AST, place: _Place) -> Iterator[tuple[ast.AST, _Place]]:
             yield from ((child, inside) for child in value if isinstance(child, ast.AST))
         elif isinstance(value, ast.AST) and not isinstance(value, _WORDS):
             yield value, place
+
+
+def _function(
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, place: _Place, found: _Found
+) -> Counting | None:
+    """The function that what is inside counts for; a lambda is part of the one it stands in."""
+    if isinstance(node, ast.Lambda):
+        return place.function
+    counting = Counting(node)
+    found.functions.append(counting)
+    if place.function is not None:
+        place.function.within.append(counting)
+    return counting
 
 
 def _look(node: ast.AST, place: _Place, found: _Found) -> None:
@@ -123,16 +156,17 @@ def _look(node: ast.AST, place: _Place, found: _Found) -> None:
             _use(name, found)
         case ast.Constant(value=str(text)) if len(text) < 200:
             found.private_names.update(_PRIVATE.findall(text))
+        case ast.JoinedStr(values=parts) if all(map(_is_constant, parts)):
+            found.fixed_texts.append(node.lineno)
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
             _define(node, place, found)
-        case ast.For() | ast.AsyncFor() | ast.While() if place.loops == DEEP_LOOPS - 1:
+        case ast.For() if len(place.loops) >= DEEP_LOOPS - 1 and multiplying((*place.loops, Loop(node))) == DEEP_LOOPS:
             found.remarks.append(Remark(NESTED_LOOPS, node.lineno))
         case ast.Call(func=ast.Attribute(attr=("pop" | "insert") as name), args=[ast.Constant(value=0), *rest]):
             if place.loops and bool(rest) == (name == "insert"):
                 found.remarks.append(Remark(SHIFTED_LIST, node.lineno))
-    if isinstance(node, _WITH_BLOCKS):
-        for block in _blocks(node):
-            _look_at_block(block, found)
+    for block in _blocks(node):
+        _look_at_block(block, found)
 
 
 def _look_at_import(node: ast.Import | ast.ImportFrom, place: _Place, found: _Found) -> None:
@@ -148,6 +182,16 @@ def _look_at_import(node: ast.Import | ast.ImportFrom, place: _Place, found: _Fo
         found.imports.append(Import(node.lineno, node.module or "", names, node.level))
 
 
+def _is_constant(part: ast.expr) -> bool:
+    """Whether a part of an f-string is text, or something whose name is written as those of constants are."""
+    match part:
+        case ast.Constant():
+            return True
+        case ast.FormattedValue(value=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return _CONSTANT.fullmatch(name) is not None
+    return False
+
+
 def _use(name: str, found: _Found) -> None:
     if _PRIVATE.fullmatch(name):
         found.private_names.add(name)
@@ -161,6 +205,8 @@ def _define(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, place: 
 
 
 def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    if not isinstance(node, _WITH_BLOCKS):
+        return  # the bodies of lambdas and comprehensions are no statements
     for name in ("body", "orelse", "finalbody"):
         block = getattr(node, name, None)
         if isinstance(block, list):

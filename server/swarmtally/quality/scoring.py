@@ -13,7 +13,7 @@ LEAST_LINES = 1_000
 HALF = {
     Criterion.PERFORMANCE: 2.0,
     Criterion.EFFICIENCY: 4.0,
-    Criterion.SCALABILITY: 2.0,
+    Criterion.SCALABILITY: 4.5,
     Criterion.MAINTAINABILITY: 65.0,
     Criterion.RELIABILITY: 16.0,
     Criterion.SECURITY: 2.5,

@@ -44,6 +44,7 @@ class _Walk:
     root: Path
     limits: Limits
     progress: Progress | None
+    is_part: bool
     files: list[SourceFile] = field(default_factory=list)
     documents: list[SourceFile] = field(default_factory=list)
     reports: list[SourceFile] = field(default_factory=list)
@@ -114,6 +115,7 @@ class _Walk:
             tuple(sorted(self.reports, key=lambda file: file.path)),
             tuple(self.left_out),
             self.truncated,
+            self.is_part,
         )
 
 
@@ -125,12 +127,17 @@ def collect(root: Path, progress: Progress | None = None, limits: Limits | None 
     root = root.resolve(strict=True)
     limits = limits or Limits()
     if not root.is_dir():
-        walk = _Walk(root.parent, limits, progress)
+        walk = _Walk(root.parent, limits, progress, is_part=True)
         walk.add(root.name, root)
         return walk.sources()
-    walk = _Walk(root, limits, progress)
+    walk = _Walk(root, limits, progress, _is_part(root))
     _folder(walk, root)
     return walk.sources()
+
+
+def _is_part(root: Path) -> bool:
+    repository = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+    return repository != root or (root / "__init__.py").exists()
 
 
 def _folder(walk: _Walk, root: Path) -> None:

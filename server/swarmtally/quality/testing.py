@@ -32,6 +32,9 @@ def assess_testing(sources: Sources) -> Assessment:
     ratio = tests / code
     share, asserting_measures, without = _assertions(sources.files)
     reached, coverage_measures, uncovered = _coverage(sources)
+    if sources.is_part and not tests and reached is None:
+        reason = "the target is a part of a project and holds no tests; assess the whole project, where they may lie"
+        return Assessment(Criterion.TESTING, None, reason, _ALONE, 0, (), (), ())
     own = 10 * (1 - 2 ** (-ratio / HALF_RATIO)) * (1 - (share or 0.0))
     score = own if reached is None else COVERAGE_WEIGHT * 10 * reached + (1 - COVERAGE_WEIGHT) * own
     measures = (

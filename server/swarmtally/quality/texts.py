@@ -11,7 +11,8 @@ MAX_NESTING = 100
 """Brackets in brackets, and levels of indentation; Python's own parser stops at 100 levels and 200 brackets."""
 
 _GENERATED_NAME = re.compile(
-    r".*(_pb2(_grpc)?\.py|\.pb\.(go|cc|h)|[.-]min\.[cm]?js|\.g\.(cs|ts)|\.designer\.cs)", re.IGNORECASE
+    r".*(_pb2(_grpc)?\.py|_pb\.(php|js|rb|ts)|\.pb\.(go|cc|h)|[.-]min\.[cm]?js|\.g\.(cs|ts)|\.designer\.cs)",
+    re.IGNORECASE,
 )
 
 _GENERATED = re.compile(
@@ -54,22 +55,54 @@ def code_lines(text: str, language: str) -> int:
 def code_line_numbers(text: str, language: str) -> list[int]:
     """Lines, from 0, that hold more than blanks and comments.
 
-    Docstrings are comments, and so is any text that begins a line with three quotes. What follows the end of a block
-    comment in its line is not seen.
+    Docstrings are comments, and so is any text that begins a line with three quotes; other lines of Python's texts are
+    code. What follows the end of a block comment in its line is not seen.
     """
     numbers: list[int] = []
     ends: str | None = None
+    string: str | None = None  # what ends the text of several lines that a line of Python is within
     for number, line in enumerate(text.split("\n")):
         stripped = line.strip()
         if ends is not None:
             ends = None if ends in stripped else ends
+        elif string is not None:
+            if stripped:
+                numbers.append(number)
+            string = _left_open(line, string)
         elif stripped and not stripped.startswith(_LINE_COMMENTS.get(language, ("//",))):
             ends = _opened(stripped, language)
             if ends is None:
                 numbers.append(number)
+                string = _left_open(line, None) if language == PYTHON else None
             elif ends in stripped[len(ends) :]:
                 ends = None
     return numbers
+
+
+_STRINGS = re.compile(r"""#.*|(?P<triple>\"{3}|'{3})|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'""")
+
+
+def _left_open(line: str, string: str | None) -> str | None:
+    """The three quotes of the text that a line of Python leaves open; `string` are those of one it begins in."""
+    if '"""' not in line and "'''" not in line:
+        return string
+    at = 0
+    while True:
+        if string is not None:
+            end = _unescaped(line, string, at)
+            if end < 0:
+                return string
+            at, string = end + 3, None
+        found = next((each for each in _STRINGS.finditer(line, at) if each["triple"]), None)
+        if found is None:
+            return None
+        at, string = found.end(), found["triple"]
+
+
+def _unescaped(line: str, quotes: str, at: int) -> int:
+    while (at := line.find(quotes, at)) > 0 and line[at - 1] == "\\":
+        at += 1
+    return at
 
 
 _LINE_COMMENTS = {PYTHON: ("#",), "ruby": ("#",), "lua": ("--",), "php": ("//", "#")}
