@@ -65,6 +65,7 @@ WORLDS = (
     World("large swarms", 0.01, 0.0005, sizes=(1, 4, 16, 64, 128)),
     World("three kinds of work", 0.05, 0.01, kinds=3),
     World("no end in sight", 0.02, 0.0),
+    World("no end, four sizes", 0.1, 0.0, sizes=(1, 2, 4, 8), each=8),
     World("beyond what was tried", 0.02, 0.0005, sizes=(1, 2, 4, 8), each=8),
     World("1, 2 and 4 agents", 0.05, 0.01, sizes=(1, 2, 4), each=10),
     World("12 runs", 0.05, 0.01, each=2),

@@ -162,14 +162,15 @@ class BoundedFit:
     fitted: Floats
 
 
-def fit_cells(cells: Cells, means: Floats | None = None) -> BoundedFit:
+def fit_cells(cells: Cells, means: Floats | None = None, most_kappa: float = np.inf) -> BoundedFit:
     """The sigma in [0, 1], kappa >= 0 and lambdas with the least squares: Levenberg and Marquardt's steps (Marquardt,
     SIAM J. Appl. Math. 11, 1963), with what a bound stops held there.
 
     Args:
         means: log throughputs to fit in place of the cells' own, one set a row; shape (fits, cells).
+        most_kappa: the upper bound of kappa.
     """
-    problem = _Problem(cells, cells.mean[None, :] if means is None else means)
+    problem = _Problem(cells, cells.mean[None, :] if means is None else means, most_kappa)
     at = problem.beginning()
     loss = problem.loss(at)
     damping = np.full(len(loss), 1e-3)
@@ -190,12 +191,13 @@ def fit_cells(cells: Cells, means: Floats | None = None) -> BoundedFit:
 class _Problem:
     """Sets of log throughputs and how far a curve is from each; lambda of each kind follows from the rest."""
 
-    def __init__(self, cells: Cells, means: Floats) -> None:
+    def __init__(self, cells: Cells, means: Floats, most_kappa: float) -> None:
+        self._most_kappa = most_kappa
         self._n, self._weight, self._means = cells.n, cells.weight, means
         self._share, self._kind = cells.share_of_kind(), cells.kind
 
     def beginning(self) -> Floats:
-        pairs = np.array([(sigma, kappa) for sigma in _SIGMAS for kappa in _KAPPAS])
+        pairs = np.array([(sigma, kappa) for sigma in _SIGMAS for kappa in _KAPPAS if kappa <= self._most_kappa])
         curves = self._apart(self.curve(pairs))
         # |data - curve|^2 for every set and every pair, without the part that is the same for all pairs.
         data = self._apart(self._means)
@@ -225,17 +227,16 @@ class _Problem:
         ss, kk = ((weight * by**2).sum(axis=1) for by in (by_sigma, by_kappa))
         sk = (weight * by_sigma * by_kappa).sum(axis=1)
         ss, kk = (np.maximum(own * (1 + damping), 1e-300) for own in (ss, kk))
-        held = np.stack(
-            [((at[:, 0] <= 0) & (slope[:, 0] > 0)) | ((at[:, 0] >= 1) & (slope[:, 0] < 0)), at[:, 1] <= 0], axis=1
-        )
-        held[:, 1] &= slope[:, 1] > 0
+        most = np.array([1.0, self._most_kappa])
+        held = ((at <= 0) & (slope > 0)) | ((at >= most) & (slope < 0))
         # Where one of the two is held, the other moves as if there were no such one.
         slope = np.where(held, 0, slope)
         sk = np.where(held.any(axis=1), 0, sk)
         ground = np.maximum(ss * kk - sk**2, 1e-300)
         step = np.stack([kk * slope[:, 0] - sk * slope[:, 1], ss * slope[:, 1] - sk * slope[:, 0]], axis=1)
         moved = at - step / ground[:, None]
-        return np.column_stack([np.clip(moved[:, 0], 0, 1), np.maximum(moved[:, 1], 0)])
+        bounded: Floats = np.clip(moved, 0, most)
+        return bounded
 
     def _slowing(self, at: Floats) -> Floats:
         found: Floats = 1 + at[:, :1] * (self._n - 1) + at[:, 1:] * (self._n * (self._n - 1))

@@ -8,7 +8,7 @@ as uncertain as few rows make it; where sizes scatter more than the rows within 
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, exp, floor, isfinite, log, sqrt
 
@@ -110,6 +110,13 @@ def fit_scalability(
     fit = fit_cells(cells)
     noise = _noise(cells, fit)
     draws = _drawn(cells, fit, noise, seed)
+    sigma, kappa = _interval(float(fit.sigma[0]), draws.sigma), _interval(float(fit.kappa[0]), draws.kappa)
+    if kappa.low == 0:
+        # Kappa may be 0, its bound, where a bootstrap around what was found promises too much (D. W. K. Andrews,
+        # Econometrica 68, 2000): sigma may also be what it is without any kappa.
+        without = fit_cells(cells, most_kappa=0.0)
+        other = _interval(float(without.sigma[0]), _drawn(cells, without, noise, seed).sigma)
+        sigma = replace(sigma, low=min(sigma.low, other.low), high=max(sigma.high, other.high))
     best = _interval(float(_best(fit.sigma, fit.kappa)[0]), _best(draws.sigma, draws.kappa))
     verdict = _verdict(best, max(cells.sizes))
     return Scalability(
@@ -117,8 +124,8 @@ def fit_scalability(
         kinds=cells.kinds,
         left_out=len(points) - cells.rows,
         throughput_alone=float(np.exp(fit.alone[0, 0])) if cells.kinds == 1 else None,
-        sigma=_interval(float(fit.sigma[0]), draws.sigma),
-        kappa=_interval(float(fit.kappa[0]), draws.kappa),
+        sigma=sigma,
+        kappa=kappa,
         best=best if verdict.reason is None else None,
         at_least=verdict.at_least,
         reason=verdict.reason,
