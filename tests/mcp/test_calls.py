@@ -24,6 +24,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "token_usage": {"operation": "batch", "groupBy": "mode"},
     "health_check": {"components": ["store", "clock"]},
     "error_analysis": {"logs": ["2026-11-23T03:10:00Z ERROR a connection was refused"], "lines": True},
+    "quality_assess": {"criteria": ["documentation"]},
     "load_balance": {"tasks": [{"id": "t1", "role": "coder", "estimated_s": 5}]},
 }
 
