@@ -24,7 +24,7 @@ from tests.faults.killing import killed_rounds
 from tests.faults.machine import clock_rounds, failing_fsync_rounds, full_disk_rounds
 from tests.faults.network import Fault as NetworkFault
 from tests.faults.network import bad_requests, network_rounds, storm
-from tests.faults.tally import Tally, table
+from tests.faults.tally import Tally, line, table
 from tests.faults.zombies import zombie_rounds
 
 KILLS = "kills"
@@ -87,6 +87,8 @@ def last_of(word: str, folder: Path, draw: Random, kills: int) -> list[Tally]:
     for number, tallies in enumerate(_tallied(word, folder, draw, rounds), 1):
         found = sum(len(tally.findings) for tally in tallies)
         print(f"{word} {number}/{rounds}: {time.monotonic() - begun:.0f} s, {found} findings", flush=True)
+    # Should a later one be cut short, this one is told.
+    print(*map(line, tallies), sep="\n", flush=True)
     return tallies
 
 

@@ -7,7 +7,7 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -69,7 +69,9 @@ class SmallDisk:
 
     def fill(self, room: int, pid: int) -> None:
         free = shutil.disk_usage(self.folder).free
-        self._ballast.write_bytes(bytes(max(0, free - room)))
+        # The process may have written meanwhile: then it is full, and nothing is left.
+        with suppress(OSError):
+            self._ballast.write_bytes(bytes(max(0, free - room)))
 
     def free(self, pid: int) -> None:
         self._ballast.unlink()

@@ -24,6 +24,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "token_usage": {"operation": "batch", "groupBy": "mode"},
     "health_check": {"components": ["store", "clock"]},
     "error_analysis": {"logs": ["2026-11-23T03:10:00Z ERROR a connection was refused"], "lines": True},
+    "quality_assess": {"criteria": ["documentation"]},
     "load_balance": {"tasks": [{"id": "t1", "role": "coder", "estimated_s": 5}]},
 }
 
@@ -63,10 +64,11 @@ async def test_the_tools_that_need_another_s_answer_do_their_work(tmp_path: Path
 
 async def test_every_tool_does_its_work(tmp_path: Path, mode: Mode, wire: OpenAIWire) -> None:
     answers = {}
-    async with connected(tmp_path, mode, *on_wire(wire), "--allow", str(tmp_path / "out")) as client:
+    out = str(tmp_path / "out")
+    where = {"sparc_pipeline": {"out_dir": out}, "quality_assess": {"target": out}}
+    async with connected(tmp_path, mode, *on_wire(wire), "--allow", out) as client:
         for tool, arguments in CALLS.items():
-            where = {"out_dir": str(tmp_path / "out")} if tool == "sparc_pipeline" else {}
-            result = await client.call_tool(tool, arguments | where)
+            result = await client.call_tool(tool, arguments | where.get(tool, {}))
             answers[tool] = answered(result)
             assert json.loads(text_of(result)) == answers[tool]
     assert answers["swarm_init"]["max_agents"] == 12
