@@ -156,7 +156,7 @@ class App:
     async def log_reading(self) -> "LogReading":
         """Who reads logs: in a shell any file its user names, else those inside the allowed roots."""
         from swarmtally.reading import LogReading
-        from swarmtally.sparc.shelf import allowed_roots
+        from swarmtally.sparc.roots import allowed_roots
 
         settings = self.settings
         if settings.front == "shell":
@@ -321,7 +321,8 @@ class App:
     async def _prepared(self, request: SparcRequest, swarm: Swarm | None) -> "Prepared":
         """What a request for the swarm, or for one yet to be made, comes to; nothing is changed."""
         from swarmtally.preparing import planned, prepare
-        from swarmtally.sparc.shelf import allowed_roots, resolve_out_dir
+        from swarmtally.sparc.roots import allowed_roots
+        from swarmtally.sparc.shelf import resolve_out_dir
 
         settings = self.settings
         modes, tasks = planned(await self.catalog(), request)

@@ -28,7 +28,8 @@ from swarmtally.quality.answer import Answer, Judged, Line, read
 from swarmtally.quality.model import Criterion, Finding
 from swarmtally.settings import Settings
 from swarmtally.sparc.code_blocks import code_files
-from swarmtally.sparc.shelf import FolderShelf, allowed_roots
+from swarmtally.sparc.roots import allowed_roots, expanded, is_too_wide, real, refuse_outside
+from swarmtally.sparc.shelf import FolderShelf
 from swarmtally.store import artefacts, runs
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
@@ -122,7 +123,7 @@ class Assessing:
                 "the server works in no git repository, so no folder is the current project; name a path below an "
                 "allowed root, or start it in the project"
             )
-        return _checked(own if target == CURRENT and own is not None else Path(_expanded(target)), roots)
+        return _checked(own if target == CURRENT and own is not None else Path(expanded(target)), roots)
 
     async def _of_run(self, run_id: str, wanted: Wanted) -> Assessed:
         run = await self._database.read(lambda tx: runs.get(tx, self._settings.project, run_id))
@@ -163,21 +164,13 @@ def _checked(path: Path, roots: Sequence[Path]) -> Path:
     """
     if "\0" in str(path):
         raise PathRefused("target is no path; name a folder below an allowed root")
-    # Not Path.resolve: before Python 3.13 that raises RuntimeError for a circle of links.
-    target = Path(os.path.realpath(path))
-    if not any(target.is_relative_to(root) for root in roots):
-        known = ", ".join(map(str, roots)) or "none"
-        raise PathRefused(f"target {target} lies outside the allowed roots ({known}); allow it with --allow {target}")
-    if target in (target.parent, Path(os.path.realpath(_expanded("~")))):
+    target = real(path)
+    refuse_outside("target", target, roots, target)
+    if is_too_wide(target):
         raise PathRefused(f"target {target} is too wide; name a folder of its own")
     if not target.exists():
         raise PathRefused(f"target {target} is not there; give {CURRENT}, a path or the id of a run")
     return target
-
-
-def _expanded(path: str) -> str:
-    # Not Path.expanduser, which raises for a user who is not known.
-    return os.path.expanduser(path)  # noqa: PTH111
 
 
 async def _asked(root: Path, wanted: Wanted) -> Answer:
@@ -263,7 +256,7 @@ def _kill(process: Process) -> None:
 @asynccontextmanager
 async def _scratch() -> AsyncIterator[Path]:
     """A folder of this user's alone, gone afterwards."""
-    folder = await anyio.to_thread.run_sync(lambda: Path(os.path.realpath(tempfile.mkdtemp(prefix=_SCRATCH))))
+    folder = await anyio.to_thread.run_sync(lambda: real(Path(tempfile.mkdtemp(prefix=_SCRATCH))))
     try:
         yield folder
     finally:

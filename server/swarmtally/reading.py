@@ -27,6 +27,7 @@ from swarmtally.domain.errors import AnalysisFailed, InvalidInput, PathRefused
 from swarmtally.logreading import child
 from swarmtally.logreading.likeness import same_as
 from swarmtally.logreading.source import Log, read_log
+from swarmtally.sparc.roots import expanded, real, refuse_outside
 from swarmtally.store import failures, templates
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
@@ -169,10 +170,9 @@ class LogReading:
     def _open(self, path: str) -> "_Opened":
         if not path.strip() or "\0" in path:
             raise PathRefused("path is empty or no path; name a log file")
-        # Not Path.expanduser, which raises for a user who is not known.
-        wanted = self._folder / os.path.expanduser(path)  # noqa: PTH111
+        wanted = self._folder / expanded(path)
         if self._roots is not None:
-            wanted = Path(os.path.realpath(wanted))
+            wanted = real(wanted)
         try:
             return _opened(wanted, self._roots)
         except OSError as error:
@@ -212,15 +212,14 @@ class _Opened:
 
 def _opened(path: Path, roots: Sequence[Path] | None) -> _Opened:
     """Open the file at `path`. In a shell it may be a pipe; else it must lie in `roots`, its links followed already."""
-    if roots is not None and not any(path.is_relative_to(root) for root in roots):
-        known = ", ".join(map(str, roots)) or "none"
-        raise PathRefused(f"log {path} lies outside the allowed roots ({known}); allow it with --allow {path.parent}")
+    if roots is not None:
+        refuse_outside("log", path, roots, path.parent)
     file = io.FileIO(path, opener=None if roots is None else _open_at_once)
     try:
         status = os.fstat(file.fileno())
         regular = stat.S_ISREG(status.st_mode)
         # A link may have come in its way since links were followed.
-        if roots is not None and not (regular and os.path.realpath(path) == str(path)):
+        if roots is not None and not (regular and real(path) == path):
             raise PathRefused(f"log {path} is no file; name one")
         if regular:
             _refuse_compressed(path, file.read(8) or b"")

@@ -244,6 +244,24 @@ async def test_an_interval_that_could_not_be_written_is_part_of_the_next(tmp_pat
         ]
 
 
+async def test_a_row_bears_the_time_of_its_writing_so_that_no_answer_from_before_ever_shows_it(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with swarmed(tmp_path, clock=clock) as swarm:
+        probe = await anyio.to_thread.run_sync(ResourceProbe)
+        sampler = Sampler(swarm.database, clock, swarm.scheduler, "test", OWNER, probe)
+        first = await sampler._read(sampler._moment())
+        clock.advance(1)
+        ended = sampler._moment()
+        # What ended is written later, and somebody asks in between.
+        clock.advance(0.5)
+        as_of_ns = clock.now_ns()
+        clock.advance(0.5)
+        await sampler._keep(first, ended)
+        (row,) = await recorded(swarm.database)
+    assert row.at_ns > as_of_ns
+    assert row.interval_ns == 1_000_000_000
+
+
 async def test_where_reading_is_slow_rows_come_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(100))
     monkeypatch.setattr("swarmtally.core.sampling.time.thread_time", lambda: float(next(ticks)))

@@ -80,6 +80,19 @@ def test_more_kinds_of_messages_than_are_kept_apart_lose_no_line(monkeypatch: py
     assert len({template.key for template in found}) == len(found)
 
 
+def test_many_lines_like_no_other_do_not_swallow_those_that_come_again() -> None:
+    names = _names(4_000)
+    lines = []
+    for number in range(1_000):
+        lines.append(f"job {' '.join(names[4 * number : 4 * number + 4])}")
+        lines.append(f"job number {number} is done")
+        if number >= 500:
+            lines.append("job of the night began")
+    found = templates(lines)
+    assert (found["job number <num> is done"], found["job of the night began"]) == (1_000, 500)
+    assert sum(found.values()) == len(lines)
+
+
 def test_values_in_a_row_are_a_list_of_any_length() -> None:
     assert templates([f"nodes {' '.join(map(str, range(n)))} are down" for n in range(1, 9)]) == {
         "nodes <num> are down": 8

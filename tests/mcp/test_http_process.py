@@ -265,8 +265,13 @@ async def test_more_idle_connections_than_may_be_open_keep_nobody_out(transport:
     port = int(url.rpartition(":")[2].partition("/")[0])
     async with client_of(url, "legacy") as client:
         with descriptors(beyond), ExitStack() as idle:
-            for _ in range(beyond):
-                idle.enter_context(await anyio.to_thread.run_sync(socket.create_connection, ("127.0.0.1", port)))
+            sockets = [
+                idle.enter_context(await anyio.to_thread.run_sync(socket.create_connection, ("127.0.0.1", port), 60))
+                for _ in range(beyond)
+            ]
+            # By then the client's own idle connection, which is older, has been closed: it could not know of an end
+            # that crosses its next request.
+            assert await anyio.to_thread.run_sync(sockets[50].recv, 1) == b""
             answered(await client.call_tool("swarm_init", {}))
             async with client_of(url, "legacy") as newcomer:
                 answered(await newcomer.call_tool("agent_spawn", {"type": "coder"}))

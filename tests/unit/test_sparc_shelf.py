@@ -15,7 +15,8 @@ from swarmtally.domain.errors import PathRefused
 from swarmtally.domain.files import File
 from swarmtally.domain.run import BackendChoice, Run, RunKind, RunStatus
 from swarmtally.domain.task import Artefact
-from swarmtally.sparc.shelf import FolderShelf, _create_in_place, allowed_roots, resolve_out_dir
+from swarmtally.sparc.roots import allowed_roots
+from swarmtally.sparc.shelf import FolderShelf, _create_in_place, resolve_out_dir
 
 SHELF: Shelf = FolderShelf()
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from swarmtally.cli.terminal import pairs_of
 from swarmtally.cli.text import NONE, clean
 from swarmtally_tools.errors import BurstView, ErrorsView, TemplateView
 
@@ -27,7 +28,7 @@ def show(view: ErrorsView, console: Console) -> None:
         if told:
             console.print()
             console.print(Text(clean(f"{number}. {_short(template.template)}"), style="bold"))
-            console.print(_pairs(told))
+            console.print(pairs_of(told))
     rest = view.total - len(view.templates)
     if rest > 0:
         console.print(f"{rest:,} more templates are not shown; raise --limit")
@@ -87,15 +88,6 @@ def _bursts(bursts: list[BurstView]) -> Iterator[tuple[str, str]]:
         yield "burst", f"{burst.count:,} from {burst.from_at} to {burst.to_at}, {burst.rate_per_minute:g} a minute"
     if len(bursts) > len(most):
         yield "bursts", f"{len(bursts) - len(most)} smaller ones are not shown"
-
-
-def _pairs(pairs: list[tuple[str, str]]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in pairs:
-        table.add_row(name, Text(clean(value)))
-    return table
 
 
 def _short(text: str) -> str:

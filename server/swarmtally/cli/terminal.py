@@ -70,7 +70,7 @@ def _show_fields(view: BaseModel, console: Console) -> None:
         else:
             pairs.append((name, value))
     if pairs:
-        console.print(_pairs(pairs))
+        console.print(pairs_of(pairs))
     for table in tables:
         console.print(table)
 
@@ -95,14 +95,14 @@ def _show_run(view: RunView, console: Console) -> None:
         ("backend", f"{view.backend.model} ({view.backend.reason})"),
         ("database", view.database),
     ]
-    console.print(_pairs([pair for pair in pairs if pair[1] is not None]))
+    console.print(pairs_of([pair for pair in pairs if pair[1] is not None]))
     if view.timeline:
         console.print(_timeline(view.timeline))
     if view.usage is not None:
-        console.print(_pairs([(f"usage.{name}", value) for name, value in _items(view.usage)]))
+        console.print(pairs_of([(f"usage.{name}", value) for name, value in _items(view.usage)]))
     if view.budget is not None:
         known = [(name, value) for name, value in _items(view.budget) if value is not None and name != "reasons"]
-        console.print(_pairs([(f"budget.{name}", value) for name, value in known]))
+        console.print(pairs_of([(f"budget.{name}", value) for name, value in known]))
     if view.artefacts:
         console.print(_table("artefacts", view.artefacts, ("phase", "name", "size_bytes", "memory_key", "path")))
     console.print(_line("Next:", view.next_step))
@@ -134,7 +134,7 @@ def _blocks(title: str, rows: Sequence[BaseModel]) -> Iterator[Table | Text]:
         shown = [(key, value) for key, value in fields if value not in (None, [])]
         nested = [(key, value) for key, value in shown if isinstance(value, BaseModel)]
         plain = [pair for pair in shown if pair not in nested]
-        yield _pairs([*plain, *((f"{key}.{inner}", part) for key, view in nested for inner, part in _items(view))])
+        yield pairs_of([*plain, *((f"{key}.{inner}", part) for key, view in nested for inner, part in _items(view))])
 
 
 def _table(title: str, rows: Sequence[BaseModel], names: Sequence[str] | None = None) -> Table:
@@ -154,7 +154,8 @@ def _table(title: str, rows: Sequence[BaseModel], names: Sequence[str] | None = 
     return table
 
 
-def _pairs(pairs: Sequence[tuple[str, Any]]) -> Table:
+def pairs_of(pairs: Sequence[tuple[str, Any]]) -> Table:
+    """Names and what they stand for, one below the other."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")

@@ -99,7 +99,8 @@ class Bookkeeper:
         for ended in found:
             sums = await self._sums(ended)
             held.append((ended, sums))
-            attempts += sums.attempts
+            # Those that took no time are no attempts in the sums, and have durations all the same.
+            attempts += max(sums.attempts, sums.results)
             if attempts >= HELD_ATTEMPTS:
                 await self._keep(held)
                 held, attempts = [], 0

@@ -19,6 +19,7 @@ from swarmtally.domain.errors import StoreError
 from swarmtally.domain.resources import ResourceSample
 from swarmtally.domain.timekeeping import Part, TimeSpent
 from swarmtally.store import runs, samples
+from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -38,9 +39,8 @@ LAG_EVERY_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """When an interval ends or begins: Unix ns, where the time went until then, and how many calls are under way."""
+    """When an interval ends or begins: where the time went until then, and how many calls are under way."""
 
-    at_ns: int
     spent: TimeSpent
     calls: int
 
@@ -139,17 +139,18 @@ class Sampler:
         not be written, so that the next covers its time too."""
         with anyio.CancelScope(shield=True):
             now = await self._read(until)
-            sample = ResourceSample(
-                at_ns=until.at_ns,
-                project=self._project,
-                owner=self._owner,
-                use=now.totals.since(before.totals),
-                spent=until.spent.since(before.moment.spent),
-                lag_ns=self._lag_ns,
-                calls=until.calls,
-            )
+            use, spent = now.totals.since(before.totals), until.spent.since(before.moment.spent)
+
+            async def unit(tx: Connection) -> None:
+                # A time read while the write lock is held: who asks with an earlier one never sees the row, who asks
+                # with a later one always does.
+                at_ns = self._clock.now_ns()
+                await samples.insert(
+                    tx, ResourceSample(at_ns, self._project, self._owner, use, spent, self._lag_ns, until.calls)
+                )
+
             try:
-                await self._database.write(lambda tx: samples.insert(tx, sample))
+                await self._database.write(unit)
                 self._lag_ns, before = 0, now
             except StoreError as error:
                 log.warning("sample.failed", error=str(error))
@@ -157,7 +158,7 @@ class Sampler:
 
     def _moment(self) -> _Moment:
         keeper = self._database.timekeeper
-        return _Moment(self._clock.now_ns(), keeper.read(), keeper.under_way(Part.BACKENDS))
+        return _Moment(keeper.read(), keeper.under_way(Part.BACKENDS))
 
     async def _read(self, moment: _Moment) -> _Reading:
         """The totals too: they are those of some milliseconds after the moment."""

@@ -51,12 +51,7 @@ class AttemptFacts(NamedTuple):
 
     def busy_until_ns(self, as_of_ns: int) -> int:
         """Until when it kept its agent busy: a packet's agent is free again when its lease ends."""
-        until_ns = as_of_ns
-        if self.committed_ns is not None and self.committed_ns < until_ns:
-            until_ns = self.committed_ns
-        if self.expires_ns is not None and self.expires_ns < until_ns:
-            until_ns = self.expires_ns
-        return until_ns
+        return min(end_ns for end_ns in (as_of_ns, self.committed_ns, self.expires_ns) if end_ns is not None)
 
 
 class CallFacts(NamedTuple):
@@ -103,11 +98,11 @@ def durations(attempts: Iterable[AttemptFacts], messages: Iterable[MessageFacts]
     committed = [attempt for attempt in attempts if attempt.committed_ns is not None]
     with_result = [attempt for attempt in committed if attempt.has_result]
     latencies: dict[str, list[int | None]] = {kind: [] for kind in KINDS}
-    for _, _, status, _, claimed_ns, _, begun_ns, _, ended_ns, committed_ns, _, _ in with_result:
-        if begun_ns is not None and ended_ns is not None and committed_ns is not None:
-            latencies["task_assignment"].append(begun_ns - claimed_ns)
-            told = "status_update" if status == "succeeded" else "error_handling"
-            latencies[told].append(committed_ns - ended_ns)
+    for attempt in with_result:
+        if attempt.begun_ns is not None and attempt.ended_ns is not None and attempt.committed_ns is not None:
+            latencies["task_assignment"].append(attempt.begun_ns - attempt.claimed_ns)
+            told = "status_update" if attempt.status == "succeeded" else "error_handling"
+            latencies[told].append(attempt.committed_ns - attempt.ended_ns)
     for message in messages:
         if message.received_ns is not None:
             latencies[message.kind].append(message.received_ns - message.sent_ns)

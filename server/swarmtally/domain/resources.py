@@ -30,6 +30,7 @@ class ResourceSample:
     """One interval of a process that executes runs."""
 
     at_ns: int
+    """When it was recorded, a moment after the interval's end: Unix ns."""
     project: str
     owner: str
     """The process, `host:pid:start`."""
@@ -39,7 +40,7 @@ class ResourceSample:
     lag_ns: int
     """The longest the event loop kept a due timer waiting."""
     calls: int
-    """Of backends, under way at `at_ns`."""
+    """Of backends, under way at the end of the interval."""
 
     @property
     def interval_ns(self) -> int:

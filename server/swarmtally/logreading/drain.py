@@ -24,10 +24,13 @@ CERTAIN = 1_000
 MOST_VARIANTS = 32
 """Templates in a group; with more, the place with the most different words becomes variable at once."""
 MOST_IN_LEAF = 100
-"""Groups a leaf holds; then a message joins the most similar, however little that is."""
+"""Groups a leaf holds; when it is full, those that hardly came again make room."""
+SELDOM = 2
+"""Messages up to which a group makes room. They are counted together as what no template was found for."""
 MOST_FIRST_WORDS = 200
 """First words told apart among messages of one length; further ones count as variable."""
 MOST_GROUPS = 5_000
+"""Groups in all leaves, beside one in each leaf."""
 _KEPT = 50_000
 _TIME = ("ns", "us", "µs", "ms", "msec", "s", "sec", "secs", "second", "seconds", "min", "mins", "minute", "minutes",
          "h", "hour", "hours", "day", "days")  # fmt: skip
@@ -75,6 +78,16 @@ class Group:
                 self._generalise(self._widest(_spread)[1])
         return found.now()
 
+    def count(self) -> int:
+        return sum(variant.tally.count for variant in self.variants.values())
+
+    def join(self, other: "Group") -> None:
+        """Become part of another, which is variable in every place."""
+        (into,) = other.variants.values()
+        for variant in self.variants.values():
+            into.tally.take(variant.tally)
+            variant.into = into
+
     def settle(self) -> None:
         """At the end: every place with more than a few words is variable, but for names of failures."""
         while (widest := self._widest(_spread_of_words))[0] > FEW:
@@ -112,12 +125,41 @@ def _spread_of_words(words: set[str]) -> int:
     return 1 if all(map(_FAILURE.fullmatch, words)) else _spread(words)
 
 
+class Leaf:
+    """Groups of one length and first word."""
+
+    __slots__ = ("groups", "others")
+
+    def __init__(self) -> None:
+        self.groups: list[Group] = []
+        self.others: Group | None = None
+        """Where messages are that no group was found for, and groups that made room."""
+
+    def make_room(self, words: Sequence[str], entry: int) -> int:
+        """Have the groups that hardly came again join the others; returns how many."""
+        seldom = [group for group in self.groups if group.count() <= SELDOM]
+        if seldom:
+            others = self.with_others(words, entry)
+            for group in seldom:
+                group.join(others)
+            gone = set(map(id, seldom))
+            self.groups = [group for group in self.groups if id(group) not in gone]
+        return len(seldom)
+
+    def with_others(self, words: Sequence[str], entry: int) -> Group:
+        if self.others is None:
+            self.others = Group([ANY] * len(words))
+            self.others.variable.update(range(len(words)))
+            self.others.add(words, entry)
+        return self.others
+
+
 class Drain:
     """Which template a masked message belongs to."""
 
     def __init__(self) -> None:
-        self._groups: list[Group] = []
-        self._lengths: dict[int, dict[str, list[Group]]] = {}
+        self._groups = 0
+        self._lengths: dict[int, dict[str, Leaf]] = {}
         self._known: dict[tuple[str, ...], Variant] = {}
 
     def add(self, words: Sequence[str], entry: int) -> Variant:
@@ -126,47 +168,57 @@ class Drain:
         known = self._known.get(key)
         if known is None:
             words = _one_a_value(words)
-            known = self._group(words).add(words, entry)
+            known = self._group(words, entry).add(words, entry)
             if len(self._known) >= _KEPT:
                 self._known.clear()
             self._known[key] = known
         return known
 
     def templates(self) -> Iterator[tuple[tuple[str, ...], Tally]]:
-        for group in self._groups:
-            group.settle()
-            for words, variant in group.variants.items():
-                yield words, variant.tally
+        for leaf in (leaf for firsts in self._lengths.values() for leaf in firsts.values()):
+            for group in (*leaf.groups, *([leaf.others] if leaf.others else [])):
+                group.settle()
+                for words, variant in group.variants.items():
+                    yield words, variant.tally
 
-    def _group(self, words: Sequence[str]) -> Group:
+    def _group(self, words: Sequence[str], entry: int) -> Group:
         leaf = self._leaf(words)
+        found = _most_similar(leaf.groups, words)
+        if found is not None:
+            return found
         # An empty leaf may always begin a group; there are no more of those than lengths and first words.
-        full = len(leaf) >= MOST_IN_LEAF or (len(self._groups) >= MOST_GROUPS and bool(leaf))
-        found = _most_similar(leaf, words, 0.0 if full else SIMILARITY)
-        if found is None:
-            found = Group(words)
-            self._groups.append(found)
-            leaf.append(found)
+        if len(leaf.groups) >= MOST_IN_LEAF or (self._groups >= MOST_GROUPS and leaf.groups):
+            gone = leaf.make_room(words, entry)
+            self._groups -= gone
+            if not gone:
+                return leaf.with_others(words, entry)
+        found = Group(words)
+        self._groups += 1
+        leaf.groups.append(found)
         return found
 
-    def _leaf(self, words: Sequence[str]) -> list[Group]:
+    def _leaf(self, words: Sequence[str]) -> Leaf:
         firsts = self._lengths.setdefault(len(words), {})
         first = words[0] if words else ""
         if "<" in first or (first not in firsts and len(firsts) >= MOST_FIRST_WORDS):
             first = ANY
-        return firsts.setdefault(first, [])
+        leaf = firsts.get(first)
+        if leaf is None:
+            leaf = firsts[first] = Leaf()
+        return leaf
 
 
-def _most_similar(leaf: Sequence[Group], words: Sequence[str], least: float) -> Group | None:
-    """The group with the most equal words; among equals the one with more variables (section III-E of the paper)."""
+def _most_similar(groups: Sequence[Group], words: Sequence[str]) -> Group | None:
+    """The group with the most equal words, if they are enough; among equals the one with more variables (section III-E
+    of the paper)."""
     best, best_equal, best_variables = None, -1, -1
-    for group in leaf:
+    for group in groups:
         equal = sum(map(eq, group.words, words))
         if equal >= best_equal:
             variables = group.words.count(ANY)
             if equal > best_equal or variables > best_variables:
                 best, best_equal, best_variables = group, equal, variables
-    return best if best is not None and best_equal >= least * len(words) else None
+    return best if best is not None and best_equal >= SIMILARITY * len(words) else None
 
 
 def _one_a_value(words: Sequence[str]) -> Sequence[str]:

@@ -20,6 +20,7 @@ from swarmtally.domain.errors import PathRefused
 from swarmtally.domain.files import File, is_git_folder
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Artefact
+from swarmtally.sparc.roots import expanded, is_too_wide, real, refuse_outside
 
 _TRIES = 100
 _SLUG_CHARS = 64
@@ -48,12 +49,6 @@ class FolderShelf:
         return await anyio.to_thread.run_sync(_put, Path(run.out_dir), run.run_id, artefact)
 
 
-def allowed_roots(project_root: Path | None, extra: Sequence[Path]) -> tuple[Path, ...]:
-    """The folders below which files may be read and written: the project's git root, if any, and `extra`."""
-    found = [] if project_root is None else [project_root]
-    return tuple(dict.fromkeys(_real(Path(_expanded(folder))) for folder in (*found, *extra)))
-
-
 def resolve_out_dir(path: str | Path, roots: Sequence[Path]) -> Path:
     """The absolute folder that `path` means, `~` expanded and all links followed. It need not exist yet.
 
@@ -63,16 +58,15 @@ def resolve_out_dir(path: str | Path, roots: Sequence[Path]) -> Path:
     """
     if not str(path).strip() or "\0" in str(path):
         raise PathRefused("out_dir is empty or no path; name a folder inside an allowed root")
-    expanded = _expanded(path)
-    if expanded.startswith("~"):
+    named = expanded(path)
+    if named.startswith("~"):
         raise PathRefused(f"out_dir {path} begins with the home of a user who is not known; write ./{path}")
-    target = _real(Path(expanded))
-    if _too_wide(target):
+    target = real(Path(named))
+    if is_too_wide(target):
         raise PathRefused(f"out_dir {target} is too wide; name a folder of its own, such as {target / 'sparc-output'}")
-    below = [target.relative_to(root) for root in map(_real, roots) if target.is_relative_to(root)]
-    if not below:
-        known = ", ".join(map(str, roots)) or "none"
-        raise PathRefused(f"out_dir {target} lies outside the allowed roots ({known}); allow it with --allow {target}")
+    within = [real(root) for root in roots]
+    refuse_outside("out_dir", target, within, target)
+    below = [target.relative_to(root) for root in within if target.is_relative_to(root)]
     if all(any(map(is_git_folder, way.parts)) for way in below):
         raise PathRefused(f"out_dir {target} lies in git's own folder; name a folder beside it")
     _refuse_unusable(target)
@@ -169,15 +163,15 @@ def _make_folders(folder: Path) -> None:
 
 def _refuse_moved(out_dir: Path) -> None:
     """Refuse links on the way to `out_dir`: it was allowed as the folder it was then, all links followed."""
-    real = _real(out_dir)
-    if real != out_dir:
+    there = real(out_dir)
+    if there != out_dir:
         raise PathRefused(
-            f"{out_dir} has become another folder since the run began ({real}); remove the link or start a new run"
+            f"{out_dir} has become another folder since the run began ({there}); remove the link or start a new run"
         )
 
 
 def _refuse_outside(target: Path, base: Path) -> None:
-    if not _real(target).is_relative_to(base):
+    if not real(target).is_relative_to(base):
         raise PathRefused(f"{target} is a link that leads out of {base}; remove it or choose another out_dir")
 
 
@@ -224,17 +218,3 @@ def _holds(target: Path, content: bytes) -> bool:
     if target.is_symlink() or not target.is_file() or target.stat().st_size != len(content):
         return False
     return target.read_bytes() == content
-
-
-def _expanded(path: str | Path) -> str:
-    # Not Path.expanduser, which raises for a user who is not known; and `./~x` is no longer that in a Path.
-    return os.path.expanduser(path)  # noqa: PTH111
-
-
-def _real(path: Path) -> Path:
-    # Not Path.resolve: before Python 3.13 that raises RuntimeError for a circle of links.
-    return Path(os.path.realpath(path))
-
-
-def _too_wide(folder: Path) -> bool:
-    return folder == folder.parent or folder == _real(Path(os.path.expanduser("~")))  # noqa: PTH111 (Path.home raises)
