@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from swarmtally.core.packets import Packets
     from swarmtally.core.ports import Backend
     from swarmtally.core.runs import Runs
+    from swarmtally.core.sizing import Experience
     from swarmtally.domain.health import Finding
     from swarmtally.domain.task import NewTask
     from swarmtally.preparing import Prepared
@@ -144,6 +145,12 @@ class App:
         from swarmtally.training import Training
 
         return Training(self.database, self.clock, self.settings.project, self.books().close)
+
+    async def experience(self) -> "Experience":
+        """What the project's history says of how many agents pay."""
+        from swarmtally.experience import experience
+
+        return await experience(self.training())
 
     def assessing(self) -> "Assessing":
         """Who measures the quality of code."""

@@ -1,5 +1,6 @@
 """Swarms and their agents."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -49,7 +50,9 @@ class SwarmView(View):
     backend: str | None
     """What will do the work: the name of a model that could be opened now; null when nothing can yet."""
     reasons: dict[str, str]
-    """Why this backend, or why none."""
+    """Why this backend, or why none; why max_agents is what it is, where nobody named it."""
+    n: dict[str, int]
+    """Runs that max_agents rests on, where it comes from the project's history."""
     created_at: str
     """UTC."""
 
@@ -88,7 +91,9 @@ class SpawnedView(View):
 async def swarm_init(
     app: App,
     topology: Annotated[Topology, Field(description="Who may speak to whom")] = Topology.STAR,
-    max_agents: Annotated[int, Field(description="Most agents", ge=1, le=MAX_AGENTS_LIMIT)] = DEFAULT_MAX_AGENTS,
+    max_agents: Annotated[
+        int | None, Field(description="Most agents; omitted: 8, adaptive: what pays", ge=1, le=MAX_AGENTS_LIMIT)
+    ] = None,
     strategy: Annotated[Strategy, Field(description="How tasks find agents")] = Strategy.BALANCED,
     name: Annotated[str | None, Field(description="A name for people", min_length=1, max_length=NAME_LIMIT)] = None,
     model: Annotated[str | None, Field(description="Model its runs use unless they name one", max_length=200)] = None,
@@ -104,7 +109,8 @@ async def swarm_init(
         reason = str(error)
     else:
         backend, reason = await _openable(app, choice)
-    state = await app.swarms.init(topology, strategy, max_agents, name, model)
+    size = await _size(app, max_agents, strategy)
+    state = await app.swarms.init(topology, strategy, size.agents, name, model)
     swarm = state.swarm
     return SwarmView(
         swarm_id=swarm.swarm_id,
@@ -117,9 +123,30 @@ async def swarm_init(
         project=swarm.project,
         database=str(app.settings.database),
         backend=backend,
-        reasons={"backend": reason},
+        reasons={"backend": reason} | ({"max_agents": size.reason} if size.reason else {}),
+        n={"max_agents": size.rows} if size.rows else {},
         created_at=iso(swarm.created_ns),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """The most agents, why so many (None: they were asked for), and how many runs that rests on."""
+
+    agents: int
+    reason: str | None = None
+    rows: int = 0
+
+
+async def _size(app: App, asked: int | None, strategy: Strategy) -> _Size:
+    if asked is not None:
+        return _Size(asked)
+    if strategy is not Strategy.ADAPTIVE:
+        return _Size(DEFAULT_MAX_AGENTS, "the default")
+    known = await app.experience()
+    if known.pays is None:
+        return _Size(DEFAULT_MAX_AGENTS, f"the default, since {known.reason}")
+    return _Size(known.pays, known.reason, known.rows)
 
 
 async def _openable(app: App, choice: BackendChoice) -> tuple[str | None, str]:
@@ -193,9 +220,12 @@ class NeedView(View):
     horizon_s: float
     """What the backlog shall be served within: 60 s, or one service_s where that is longer."""
     needed: int | None
-    """(arrivals_per_s + backlog / horizon_s) * service_s / utilisation, rounded up, at most at_once, at least busy."""
+    """(arrivals_per_s + backlog / horizon_s) * service_s / utilisation, rounded up, at most at_once and best, at least
+    busy."""
+    pays: int | None
+    """Without a load: what history recommends."""
     size: int
-    """Agents meant to stay: needed, or as before where that is null; within target_size."""
+    """Agents meant to stay: needed, else pays, else as before; within target_size and, of all roles, best."""
     reason: str | None
     """Why a figure is null, or needed is less than the load needs."""
 
@@ -231,6 +261,11 @@ class ScaledView(View):
     """Share of their time agents shall work; null for fixed."""
     at_once: int | None
     """Calls the swarm's backends take at once."""
+    best: int | None
+    """Beyond it throughput falls, by the project's history, read just before the load was measured; null where that
+    does not tell, and for fixed."""
+    n: dict[str, int]
+    """Runs that best rests on."""
     needs: list[NeedView]
     """What it follows from: one for the swarm, or one for each role of a specialized one; at most 100."""
     as_of: str | None
@@ -258,10 +293,11 @@ async def swarm_scale(
     swarm_id: Annotated[str | None, Field(description="The swarm; omitted: the current one", max_length=100)] = None,
 ) -> ScaledView:
     """Bring a swarm to target_size agents, or (adaptive) to what its measured load needs, at most target_size; without
-    load unchanged. Gives the figures used. A busy agent finishes its task before it leaves, so nothing is lost. Raises
+    load to what history recommends. Gives the figures used. A busy agent finishes its task before it leaves, so nothing is lost. Raises
     max_agents when target_size exceeds it, and says so. Runs may still add agents they need, up to max_agents."""
     if strategy is ScaleStrategy.ADAPTIVE:
-        return _adapted_view(target_size, await app.swarms.adapt(target_size, type, swarm_id))
+        known = await app.experience()
+        return _adapted_view(target_size, await app.swarms.adapt(target_size, type, swarm_id, known))
     return _scaled_view(target_size, await app.swarms.scale(target_size, type, swarm_id))
 
 
@@ -284,9 +320,11 @@ def _scaled_view(target: int, scaled: Scaled) -> ScaledView:
         needed=None,
         utilisation=None,
         at_once=None,
+        best=None,
+        n={},
         needs=[],
         as_of=None,
-        reasons=dict.fromkeys(("size_before", "needed", "utilisation", "at_once", "as_of"), unmeasured),
+        reasons=dict.fromkeys(("size_before", "needed", "utilisation", "at_once", "best", "as_of"), unmeasured),
     )
 
 
@@ -306,6 +344,8 @@ def _adapted_view(target: int, adapted: Adapted) -> ScaledView:
             "needed": adapted.needed,
             "utilisation": float(UTILISATION),
             "at_once": adapted.at_once,
+            "best": adapted.experience.best if adapted.experience else None,
+            "n": {"best": adapted.experience.rows} if adapted.experience and adapted.experience.rows else {},
             "needs": [_need_view(each) for each in adapted.sized[:LISTED]],
             "as_of": iso(adapted.as_of_ns),
             "reasons": _reasons(target, adapted),
@@ -328,6 +368,7 @@ def _need_view(sized: Sized) -> NeedView:
         backlog=load.backlog,
         horizon_s=need.horizon_ns / NS_PER_S,
         needed=need.needed,
+        pays=need.pays,
         size=sized.size,
         reason=need.reason,
     )
@@ -339,13 +380,25 @@ def _reasons(target: int, adapted: Adapted) -> dict[str, str]:
         unknown = [each.need for each in adapted.sized if each.need.needed is None]
         whose = [f"{need.load.role}: {need.reason}" if need.load.role else str(need.reason) for need in unknown]
         reasons["needed"] = "; ".join(whose[:LISTED]) or "the swarm has no agents and no load yet"
-        reasons["size"] = "as before where the need is not known, but at least 1 where there is work"
+        reasons["size"] = _size_unknown(adapted)
     if adapted.at_once is None:
         reasons["at_once"] = "no run of the last 15 min, or one whose backend has no limit or has not been used yet"
+    if adapted.experience is None or adapted.experience.best is None:
+        reasons["best"] = adapted.experience.told if adapted.experience else "nobody asked history"
     if any(each.size < each.need.wanted for each in adapted.sized):
         wanted = sum(each.need.wanted for each in adapted.sized)
         reasons["size"] = f"target_size limits it to {target} of {wanted}"
+        if adapted.places is not None and adapted.places < target and adapted.experience:
+            falls = f"beyond {adapted.experience.best} agents throughput falls: {adapted.experience.told}"
+            reasons["size"] = f"{adapted.places} of {wanted}, since {falls}"
     return reasons
+
+
+def _size_unknown(adapted: Adapted) -> str:
+    """Why the size is what it is where a need is not known."""
+    if any(each.need.pays is not None for each in adapted.sized):
+        return "what pays by history, as there is no load yet"
+    return "as before where the need is not known, but at least 1 where there is work"
 
 
 def _listed(ids: tuple[str, ...] | None) -> list[str] | None:

@@ -1,10 +1,10 @@
 """Bringing a swarm to the size its measured load needs: measured, decided and done in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from swarmtally.core.scaling import Scaled, raise_limit, scale, scale_roles
-from swarmtally.core.sizing import LOOKBACK_NS, Load, Need, Want, need, share
+from swarmtally.core.sizing import LOOKBACK_NS, Experience, Load, Need, Want, need, share
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.swarm import Agent, AgentStatus, Strategy, Swarm
@@ -34,6 +34,10 @@ class Adapted:
     """Calls that its backends take at once; None: not known, or not limited."""
     not_yet: int
     """Agents that join only when others have left; the swarm holds max_agents until then."""
+    experience: Experience | None = None
+    """What the project's history says, read before the load was measured."""
+    places: int | None = None
+    """All that a specialized swarm's roles may have together by that; None: it did not limit them."""
 
     @property
     def needed(self) -> int | None:
@@ -79,11 +83,21 @@ class _Measured:
         )
 
 
-async def adapt(tx: Connection, swarm: Swarm, target: int, role: str | None, new_id: NewId, now_ns: int) -> Adapted:
+async def adapt(
+    tx: Connection,
+    swarm: Swarm,
+    target: int,
+    role: str | None,
+    new_id: NewId,
+    now_ns: int,
+    experience: Experience | None = None,
+) -> Adapted:
     """Bring the swarm to the size its load needs, at most `target`, raising its max_agents where that is less.
 
-    Without a load, or when nobody knows how long an attempt takes, it keeps its size. A specialized swarm is sized role
-    by role, and `target` limits the sum; in any other `role` grows and drains first, as in `scale`.
+    Where `experience` tells, never beyond the number with the greatest throughput, and without a load to what pays.
+    Otherwise without a load, or when nobody knows how long an attempt takes, it keeps its size. A specialized swarm is
+    sized role by role, and `target` and experience limit the sum, but without a load its roles keep theirs; in any
+    other `role` grows and drains first, as in `scale`.
 
     Raises:
         InvalidInput: `role` is given for a specialized swarm, or it would lose the last agent of a role that an
@@ -99,11 +113,14 @@ async def adapt(tx: Connection, swarm: Swarm, target: int, role: str | None, new
                 "type out, or use strategy fixed"
             )
         needs = [need(measured.of(name), measured.at_once) for name in measured.roles]
-        sizes = share(await _wants(tx, swarm, needs), target)
+        wants = await _wants(tx, swarm, needs)
+        places = _places(needs, wants, experience)
+        sizes = share(wants, target if places is None else min(target, places))
         scaled, not_yet = await scale_roles(tx, roomy, sizes, new_id, now_ns)
         sized = tuple(Sized(each, sizes[str(each.load.role)]) for each in needs)
     else:
-        whole = need(measured.of(None), measured.at_once)
+        places = None
+        whole = need(measured.of(None), measured.at_once, experience)
         sized = (Sized(whole, min(whole.wanted, target)),)
         scaled, not_yet = await scale(tx, roomy, sized[0].size, role, new_id, now_ns), 0
     return Adapted(
@@ -113,7 +130,21 @@ async def adapt(tx: Connection, swarm: Swarm, target: int, role: str | None, new
         sized=sized,
         at_once=measured.at_once,
         not_yet=not_yet,
+        experience=experience,
+        places=places,
     )
+
+
+def _places(needs: Sequence[Need], wants: Mapping[str, Want], experience: Experience | None) -> int | None:
+    """How many agents all roles may have together, where experience finds that less than they want. Who is busy stays,
+    and a role with work keeps one, or its tasks would wait for ever."""
+    if experience is None or experience.best is None or all(each.load.none for each in needs):
+        return None
+    least = sum(
+        max(each.load.busy, int(wants[str(each.load.role)].working and each.wanted > 0)) for each in needs
+    )
+    places = max(experience.best, least)
+    return places if sum(want.agents for want in wants.values()) > places else None
 
 
 async def _measure(tx: Connection, swarm: Swarm, now_ns: int) -> _Measured:

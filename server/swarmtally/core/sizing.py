@@ -2,7 +2,8 @@
 
 By Little's law (J. D. C. Little, A Proof for the Queuing Formula L = λW, Operations Research 9, 1961) a load of λ
 arrivals a second, each served for S seconds, keeps λS agents at work on average. What waits already comes on top.
-Why these windows and this share of idleness: docs/decisions/0011-adaptive-size.md.
+Why these windows and this share of idleness: docs/decisions/0011-adaptive-size.md. What a project's history says of
+how many agents pay comes in as an argument: docs/decisions/0022-sizes-from-history.md.
 """
 
 import heapq
@@ -24,6 +25,27 @@ SHORTEST_NS = 60 * NS_PER_S
 
 NO_LOAD = "no load yet: in the last 15 min no task became ready and no attempt ended, and none waits or is under way"
 NO_SERVICE = "no attempt ended in the last 15 min, so how long one takes is not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """What the project's own history says of how many agents pay (`swarmtally.learning`)."""
+
+    rows: int
+    """Runs it rests on; 0: there is none."""
+    pays: int | None
+    """How many to have where nothing else is known; None: it does not tell."""
+    best: int | None
+    """Beyond it throughput falls; None: it does not tell."""
+    told: str
+    """In words, with its figures: what it says, or why it does not tell."""
+    runs_to_make: tuple[str, ...] = ()
+    """What would tell."""
+
+    @property
+    def reason(self) -> str:
+        """What it says, or why it does not tell and what would."""
+        return self.told if self.pays is not None else "; ".join((self.told, *self.runs_to_make))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +86,17 @@ class Need:
     """None: it cannot be said; `reason` says why."""
     reason: str | None
     """Also why it is less than the load needs."""
+    pays: int | None = None
+    """Without a load: how many agents pay by the project's history; None: it does not tell, or there is a load."""
 
     @property
     def wanted(self) -> int:
-        """The size to come to when nothing limits it: as it is where nothing is known, but one where work waits."""
+        """The size to come to when nothing limits it: what pays where there is no load, as it is where nothing is
+        known, but one where work waits."""
         if self.needed is not None:
             return self.needed
+        if self.pays is not None:
+            return self.pays
         return self.load.agents if self.load.none else max(self.load.agents, self.load.busy, 1)
 
 
@@ -94,11 +121,12 @@ def mean_service_ns(ended: Sequence[int], under_way: Sequence[int]) -> int | Non
     return round(mean)
 
 
-def need(load: Load, at_once: int | None = None) -> Need:
+def need(load: Load, at_once: int | None = None, experience: Experience | None = None) -> Need:
     """The agents that `load` needs: (λS + backlog × S / horizon) / utilisation, rounded up.
 
-    Never fewer than are busy, never 0, and never more than the backend takes calls `at_once` (None: not known), except
-    for busy ones.
+    Never fewer than are busy, never 0, and never more than the backend takes calls `at_once` (None: not known) or than
+    `experience` finds throughput to grow with (None: it is not asked), except for busy ones. Without a load it is not
+    known, and `pays` is what experience recommends.
     """
     service_ns = mean_service_ns(load.ended, load.under_way)
     # Over less than one service time a burst would look as if it went on and on.
@@ -106,16 +134,24 @@ def need(load: Load, at_once: int | None = None) -> Need:
     window_ns = min(max(load.since_first_ns, shortest), LOOKBACK_NS) if load.arrivals else LOOKBACK_NS
     horizon_ns = max(SHORTEST_NS, service_ns or 0)
     if load.none:
-        return Need(load, window_ns, horizon_ns, service_ns, None, NO_LOAD)
+        pays = min(experience.pays, at_once or experience.pays) if experience and experience.pays else None
+        reason = "; ".join((NO_LOAD, *([experience.reason] if experience else [])))
+        return Need(load, window_ns, horizon_ns, service_ns, None, reason, pays)
     if service_ns is None:
         return Need(load, window_ns, horizon_ns, service_ns, None, NO_SERVICE)
     at_work = Fraction(load.arrivals * service_ns, window_ns) + Fraction(load.backlog * service_ns, horizon_ns)
-    needed = ceil(at_work / UTILISATION)
-    reason = None
-    if at_once is not None and needed > at_once:
-        reason = f"the load needs {needed}, but the backend takes {at_once} calls at once; others would only wait"
-        needed = at_once
+    needed, reason = _limited(ceil(at_work / UTILISATION), at_once, experience)
     return Need(load, window_ns, horizon_ns, service_ns, max(needed, load.busy, 1), reason)
+
+
+def _limited(needed: int, at_once: int | None, experience: Experience | None) -> tuple[int, str | None]:
+    """How many of the agents needed are of use, and why not all."""
+    best = experience.best if experience else None
+    if at_once is not None and needed > at_once and (best is None or at_once <= best):
+        return at_once, f"the load needs {needed}, but the backend takes {at_once} calls at once; others would only wait"
+    if experience and best is not None and needed > best:
+        return best, f"the load needs {needed}, but beyond {best} throughput falls: {experience.told}"
+    return needed, None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from swarmtally.store.events import Event
 if TYPE_CHECKING:
     from swarmtally.core.adapting import Adapted
     from swarmtally.core.scaling import Scaled
+    from swarmtally.core.sizing import Experience
 
 LISTED = 100
 """The most swarms, agents or neighbours one answer names."""
@@ -167,7 +168,9 @@ class Swarms:
 
         return await self._database.write(unit)
 
-    async def adapt(self, target: int, role: str | None, swarm_id: str | None) -> "Adapted":
+    async def adapt(
+        self, target: int, role: str | None, swarm_id: str | None, experience: "Experience | None" = None
+    ) -> "Adapted":
         """Bring the named or current swarm to the size its load needs, at most `target`; see `adapting.adapt`."""
         from swarmtally.core.adapting import adapt
 
@@ -175,7 +178,7 @@ class Swarms:
 
         async def unit(tx: Connection) -> "Adapted":
             swarm = await self._find(tx, swarm_id)
-            return await adapt(tx, swarm, target, role, self._new_id, self._clock.now_ns())
+            return await adapt(tx, swarm, target, role, self._new_id, self._clock.now_ns(), experience)
 
         return await self._database.write(unit)
 

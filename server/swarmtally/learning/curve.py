@@ -9,6 +9,12 @@ from swarmtally.learning.patterns import curves
 from swarmtally.learning.rows import Source, TrainingRow
 from swarmtally.learning.scalability import Scalability
 
+SLACK = 0.02
+"""As much longer may work take for fewer agents."""
+
+SURE = 0.9
+"""The share of the bootstrap that must agree."""
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -25,6 +31,26 @@ class Curve:
     at_least: int | None
     reason: str | None
     runs_to_make: tuple[str, ...]
+    draws: tuple[tuple[float, float], ...] = ()
+    """Pairs (sigma, kappa) that the same rows may have come from."""
+
+    def instead_of(self, usual: int) -> int | None:
+        """How many agents to take where `usual` would be taken without knowing: `enough`, or the nearest to it on the
+        way to `usual` with which the rows are sure that work takes at most `SLACK` longer; None where they do not tell.
+        """
+        if self.enough is None or not self.draws:
+            return None
+        step = 1 if self.enough < usual else -1
+        # `usual` itself is no slower than it is, so there is always one.
+        return next(n for n in range(self.enough, usual + step, step) if self._no_slower(n, usual))
+
+    def _no_slower(self, n: int, than: int) -> bool:
+        agree = sum(_speed_up(n, *draw) * (1 + SLACK) >= _speed_up(than, *draw) for draw in self.draws)
+        return agree >= SURE * len(self.draws)
+
+
+def _speed_up(n: int, sigma: float, kappa: float) -> float:
+    return n / (1 + sigma * (n - 1) + kappa * n * (n - 1))
 
 
 def curves_of(rows: Sequence[TrainingRow], source: Source, seed: int) -> dict[str, Curve]:
@@ -36,7 +62,7 @@ def curves_of(rows: Sequence[TrainingRow], source: Source, seed: int) -> dict[st
 def _told(rows: int, found: Scalability | Insufficient) -> Curve:
     if isinstance(found, Insufficient):
         return Curve(rows, None, None, None, found.reason, found.runs_to_make)
-    return Curve(found.rows, found.enough, found.best, found.at_least, found.reason, found.runs_to_make)
+    return Curve(found.rows, found.enough, found.best, found.at_least, found.reason, found.runs_to_make, found.draws)
 
 
 def written(curve: Curve) -> dict[str, Any]:
@@ -49,6 +75,7 @@ def written(curve: Curve) -> dict[str, Any]:
         "at_least": curve.at_least,
         "reason": curve.reason,
         "runs_to_make": list(curve.runs_to_make),
+        "draws": [list(draw) for draw in curve.draws],
     }
 
 
@@ -61,4 +88,5 @@ def read(document: Mapping[str, Any]) -> Curve:
         at_least=document["at_least"],
         reason=document["reason"],
         runs_to_make=tuple(document["runs_to_make"]),
+        draws=tuple((float(sigma), float(kappa)) for sigma, kappa in document["draws"]),
     )

@@ -34,6 +34,9 @@ REPLICATES = 1_000
 
 MANY = 200
 
+DRAWS = 200
+"""What may be true besides the fit: so many pairs of sigma and kappa from the bootstrap are given."""
+
 _MISFIT = 0.01
 """Sizes scatter more than their rows explain when that had a smaller chance than this (F test for lack of fit)."""
 
@@ -74,6 +77,8 @@ class Scalability:
     misfit: bool
     """Whether sizes scatter more around the curve than the runs within a size explain."""
     sizes: tuple[Size, ...]
+    draws: tuple[tuple[float, float], ...]
+    """Pairs (sigma, kappa) that the same runs may have come from, at most `DRAWS`."""
 
     def speed_up(self, n: int) -> float:
         """X(n) / X(1)."""
@@ -111,11 +116,13 @@ def fit_scalability(
     noise = _noise(cells, fit)
     draws = _drawn(cells, fit, noise, seed)
     sigma, kappa = _interval(float(fit.sigma[0]), draws.sigma), _interval(float(fit.kappa[0]), draws.kappa)
+    drawn = [draws]
     if kappa.low == 0:
         # Kappa may be 0, its bound, where a bootstrap around what was found promises too much (D. W. K. Andrews,
         # Econometrica 68, 2000): sigma may also be what it is without any kappa.
         without = fit_cells(cells, most_kappa=0.0)
-        other = _interval(float(without.sigma[0]), _drawn(cells, without, noise, seed).sigma)
+        drawn.append(_drawn(cells, without, noise, seed))
+        other = _interval(float(without.sigma[0]), drawn[-1].sigma)
         sigma = replace(sigma, low=min(sigma.low, other.low), high=max(sigma.high, other.high))
     best = _interval(float(_best(fit.sigma, fit.kappa)[0]), _best(draws.sigma, draws.kappa))
     verdict = _verdict(best, max(cells.sizes))
@@ -133,6 +140,17 @@ def fit_scalability(
         enough=_enough(fit, max(cells.sizes)),
         misfit=noise.misfit,
         sizes=_sizes(cells, fit, draws, noise),
+        draws=_thinned(drawn),
+    )
+
+
+def _thinned(drawn: Sequence[BoundedFit]) -> tuple[tuple[float, float], ...]:
+    """As many of each, to six digits: they are stored with a model."""
+    most = DRAWS // len(drawn)
+    return tuple(
+        (float(f"{sigma:.6g}"), float(f"{kappa:.6g}"))
+        for fits in drawn
+        for sigma, kappa in zip(fits.sigma[:most].tolist(), fits.kappa[:most].tolist(), strict=True)
     )
 
 
