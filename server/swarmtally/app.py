@@ -69,6 +69,7 @@ class App:
         self._books: Bookkeeper | None = None
         self._keeping_books = False
         self._assessing: Assessing | None = None
+        self._training: Training | None = None
 
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""
@@ -142,9 +143,11 @@ class App:
 
     def training(self) -> "Training":
         """Who trains and asks the project's models."""
-        from swarmtally.training import Training
+        if self._training is None:
+            from swarmtally.training import Training
 
-        return Training(self.database, self.clock, self.settings.project, self.books().close)
+            self._training = Training(self.database, self.clock, self.settings.project, self.books().close)
+        return self._training
 
     async def experience(self) -> "Experience":
         """What the project's history says of how many agents pay."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.to_thread
 import structlog
 
@@ -23,8 +24,11 @@ from swarmtally.store.models import Coverage, GivenRow, NewPrediction, StoredMod
 from swarmtally.store.observations import Memory, Observation, Price
 
 if TYPE_CHECKING:
+    from swarmtally.learning.answers import Prediction
+    from swarmtally.learning.curve import Curve
     from swarmtally.learning.given import Document, Given
     from swarmtally.learning.recommending import Advice
+    from swarmtally.learning.rows import Source
     from swarmtally.learning.sections import Section
     from swarmtally.learning.understanding import Reading
 
@@ -106,7 +110,7 @@ class Predicted:
 
 
 class Training:
-    """Trains and asks the models of one project.
+    """Trains and asks the models of one project. The newest default model is parsed once and kept.
 
     Args:
         close_books: has all that ended measured.
@@ -117,6 +121,63 @@ class Training:
         self._clock = clock
         self._project = project
         self._close_books = close_books
+        self._parsed: tuple[tuple[int, int] | None, Sequence[Section]] = (None, ())
+        self._parsing = anyio.Lock()
+
+    async def model(self) -> "Sequence[Section]":
+        """The newest version of the default model; none where there is no such model, or it cannot be read, which is
+        logged once. One small read where nothing changed.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        async with self._parsing:
+            version = await self._database.read(lambda tx: models.newest_version(tx, self._project, DEFAULT_MODEL))
+            if version != self._parsed[0]:
+                self._parsed = version, await self._read()
+            return self._parsed[1]
+
+    async def _read(self) -> "Sequence[Section]":
+        found = await self._database.read(lambda tx: models.newest(tx, self._project, DEFAULT_MODEL))
+        if found is None:
+            return ()
+        try:
+            return await anyio.to_thread.run_sync(_sections, found)
+        except (SwarmError, ValueError) as error:
+            log.warning("model.unreadable", model_id=found.model_id, version=found.version, error=str(error))
+            return ()
+
+    async def task_durations(self, tasks: Sequence[Mapping[str, Any]]) -> "list[Prediction | None]":
+        """How long tasks take, in seconds, as the project's own tasks taught the default model.
+
+        Args:
+            tasks: what is known of each: settings by the names of `swarmtally.learning.rows.FACTORS`, and `text`.
+
+        Returns None for those of which it refuses to say, or has no skill, and where there is no model. Never raises
+        what the caller could do without.
+        """
+        nothing: list[Prediction | None] = [None] * len(tasks)
+        try:
+            sections = await self.model()
+            if not sections or not tasks:
+                return nothing
+            return await anyio.to_thread.run_sync(_durations, sections, tasks)
+        except (SwarmError, ValueError) as error:
+            log.warning("expectation.failed", error=str(error))
+            return nothing
+
+    async def enough_agents(self) -> "tuple[Curve, Source] | None":
+        """How throughput grew with the agents of the project's own runs (given rows may be another machine's): the
+        curve that rests on most rows, which may only say why it does not tell; None where there is no model. Never
+        raises what the caller could do without."""
+        try:
+            sections = await self.model()
+        except SwarmError as error:
+            log.warning("expectation.failed", error=str(error))
+            return None
+        own = (curve for section in sections if section.source == "own" for curve in section.curves.values())
+        found = max(own, key=lambda curve: curve.rows, default=None)
+        return None if found is None else (found, "own")
 
     async def train(self, request: TrainRequest) -> Trained:
         """Train the next version of a model, in a process of its own that ends when this is cancelled.
@@ -279,6 +340,13 @@ def _sections(model: StoredModel) -> "list[Section]":
         raise InvalidInput(
             f"model {model.model_id} version {model.version} cannot be read ({error}); train it again with neural_train"
         ) from None
+
+
+def _durations(sections: "Sequence[Section]", tasks: Sequence[Mapping[str, Any]]) -> "list[Prediction | None]":
+    from swarmtally.learning.expecting import expected_durations, own_tasks
+
+    predictor = own_tasks(sections)
+    return [None] * len(tasks) if predictor is None else expected_durations(predictor, tasks)
 
 
 def _names(sections: "Sequence[Section]") -> dict[str, frozenset[str]]:

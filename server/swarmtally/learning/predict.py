@@ -155,7 +155,7 @@ def predict(predictor: Predictor, query: Mapping[str, Any]) -> Prediction | Insu
     refusal = beyond(predictor.scope, predictor.level, settings) or _without_skill(predictor)
     if refusal is not None:
         return refusal
-    assumed = _assumed(predictor.scope, settings)
+    assumed = stand_ins(predictor.scope, settings)
     # The moment and the duration of what has not happened; no model looks at them.
     row = TrainingRow(0, "given", predictor.level, 1.0, **{**assumed, **settings})
     expected = _expected(predictor, row)
@@ -174,7 +174,7 @@ def can_vary(predictor: Predictor, factor: str) -> Insufficient | None:
     return Insufficient("levels", f"{factor}: the rows had {told}", (f"make at least 2 runs with another {factor}",))
 
 
-def _assumed(scope: Scope, settings: Mapping[str, Any]) -> dict[str, Any]:
+def stand_ins(scope: Scope, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The most frequent name and the middle amount of each factor in which rows differ and of which nothing is said."""
     missing = [found for found in scope.ranges if found.factor not in settings and (found.varies or found.names)]
     return {

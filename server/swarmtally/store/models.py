@@ -142,6 +142,16 @@ async def newest(tx: Connection, project: str, model_id: str) -> StoredModel | N
     return StoredModel.from_row(row) if row else None
 
 
+async def newest_version(tx: Connection, project: str, model_id: str) -> tuple[int, int] | None:
+    """The version of `newest` and when it was trained, without reading it; None: there is none of that name."""
+    row = await tx.row(
+        "SELECT version, trained_ns FROM model WHERE project = :project AND model_id = :model_id"
+        " ORDER BY version DESC LIMIT 1",
+        {"project": project, "model_id": model_id},
+    )
+    return (row["version"], row["trained_ns"]) if row else None
+
+
 async def names(tx: Connection, project: str) -> list[str]:
     """The names of the project's models, the one trained last first."""
     rows = await tx.rows(
