@@ -8,7 +8,7 @@ import pytest
 
 from swarmtally.core import control
 from swarmtally.core.adapting import Adapted
-from swarmtally.core.sizing import LOOKBACK_NS, NO_LOAD, NO_SERVICE
+from swarmtally.core.sizing import LOOKBACK_NS, NO_LOAD, NO_SERVICE, Experience
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.errors import BackendFailure, InvalidInput
 from swarmtally.domain.swarm import Strategy
@@ -395,3 +395,53 @@ async def test_runs_of_one_process_share_its_backend_and_each_process_has_its_ow
         for run_id in (first, second):
             await swarm.runs.wait(run_id, None)
         assert (await swarm.swarms.adapt(4, None, None)).at_once == 3, "known from the runs that ended"
+
+
+KNOWN = Experience(rows=90, pays=5, best=6, told="by 90 own runs …")
+
+
+async def test_without_load_a_swarm_comes_to_what_pays_by_history_at_most_the_target(tmp_path: Path) -> None:
+    async with hosted(tmp_path) as work:
+        await work.init(max_agents=8)
+        assert (await work.swarms.adapt(16, None, None, KNOWN)).scaled.size == 5
+        assert (await work.swarms.adapt(3, None, None, KNOWN)).scaled.size == 3
+        assert (await work.swarms.adapt(16, None, None, KNOWN)).scaled.size == 5
+        untold = Experience(0, None, None, "history does not tell")
+        assert (await work.swarms.adapt(16, None, None, untold)).scaled.size == 5, "as it is"
+        await lawful(work)
+
+
+async def test_a_load_takes_no_swarm_beyond_where_throughput_falls_but_who_is_busy_stays(tmp_path: Path) -> None:
+    async with hosted(tmp_path) as work:
+        await work.init(max_agents=4)
+        await work.start(*coders(60))
+        await four_at_a_time(work, 1, 20)
+        without = await work.swarms.adapt(7, None, None)
+        assert (without.needed, without.scaled.size) == (49, 7)
+        adapted = await work.swarms.adapt(40, None, None, KNOWN)
+        assert (adapted.needed, adapted.scaled.size) == (6, 6)
+        assert adapted.sized[0].need.reason == "the load needs 49, but beyond 6 throughput falls: by 90 own runs …"
+        await work.swarms.scale(8, None, None)
+        assert len(await work.claim(8)) == 8
+        busy = await work.swarms.adapt(40, None, None, KNOWN)
+        assert (busy.needed, busy.scaled.size, busy.scaled.leaving) == (8, 8, 0)
+        await lawful(work)
+
+
+async def test_history_limits_all_roles_of_a_specialized_swarm_together_and_each_with_work_keeps_one(
+    tmp_path: Path,
+) -> None:
+    async with hosted(tmp_path) as work:
+        await work.init(max_agents=4, strategy=Strategy.SPECIALIZED)
+        assert (await work.swarms.adapt(16, None, None, KNOWN)).scaled.size == 0, "which roles, history does not tell"
+        await work.start(*coders(30), *(task(f"x{number}", role="tester") for number in range(30)))
+        for role in ("coder", "tester"):
+            (packet,) = await work.claim(1, role=role)
+            pass_seconds(work, 20)
+            await work.report(packet)
+        adapted = await work.swarms.adapt(40, None, None, KNOWN)
+        assert adapted.places == 6
+        assert adapted.scaled.roles == {"coder": 3, "tester": 3}
+        alone = await work.swarms.adapt(40, None, None, Experience(90, 1, 1, "one is best"))
+        assert (alone.places, alone.scaled.roles) == (2, {"coder": 1, "tester": 1})
+        await lawful(work)

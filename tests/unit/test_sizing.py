@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swarmtally.core.sizing import NO_LOAD, NO_SERVICE, Load, Want, mean_service_ns, need, share
+from swarmtally.core.sizing import NO_LOAD, NO_SERVICE, Experience, Load, Want, mean_service_ns, need, share
 from swarmtally.domain.clock import NS_PER_S
 
 MINUTE = 60 * NS_PER_S
@@ -104,6 +104,58 @@ def test_no_more_agents_are_needed_than_the_backend_takes_calls_at_once() -> Non
         "the load needs 10, but the backend takes 4 calls at once; others would only wait",
     )
     assert need(a_load(backlog=24, ended=[20], busy=6), 4).needed == 6
+
+
+KNOWN = Experience(rows=90, pays=5, best=7, told="by 90 own runs …")
+
+
+def test_no_more_agents_are_needed_than_throughput_grows_with() -> None:
+    load = a_load(backlog=24, ended=[20])
+    fallen = need(load, None, KNOWN)
+    assert (fallen.needed, fallen.reason) == (
+        7,
+        "the load needs 10, but beyond 7 throughput falls: by 90 own runs …",
+    )
+    assert need(a_load(backlog=24, ended=[20], busy=9), None, KNOWN).needed == 9, "who is busy stays"
+    assert need(a_load(backlog=12, ended=[20]), None, KNOWN).reason is None
+    # The narrower of two limits is the one that is told.
+    assert "the backend takes 4" in str(need(load, 4, KNOWN).reason)
+    assert (need(load, 8, KNOWN).needed, "beyond 7" in str(need(load, 8, KNOWN).reason)) == (7, True)
+
+
+def test_without_a_load_what_pays_is_wanted_and_where_nobody_knows_the_size_stays() -> None:
+    idle = need(a_load(agents=2), None, KNOWN)
+    assert (idle.needed, idle.wanted, idle.reason) == (None, 5, f"{NO_LOAD}; by 90 own runs …")
+    assert need(a_load(agents=2), 3, KNOWN).wanted == 3, "its backend takes no more"
+    untold = Experience(0, None, None, "history does not tell", ("make at least 2 runs with 8 agents",))
+    unknown = need(a_load(agents=2), None, untold)
+    assert (unknown.wanted, unknown.reason) == (
+        2,
+        f"{NO_LOAD}; history does not tell; make at least 2 runs with 8 agents",
+    )
+    # Work that waits is a load: how long it takes is not known, and history says nothing of that.
+    assert need(a_load(agents=2, backlog=9), None, KNOWN).wanted == 2
+
+
+experiences = st.none() | st.builds(
+    Experience, st.integers(0, 999), st.none() | st.integers(1, 60), st.none() | st.integers(1, 60), st.just("told")
+)
+
+
+@given(loads, st.none() | st.integers(1, 20), experiences)
+def test_experience_only_ever_limits_a_need_and_says_so(
+    load: Load, at_once: int | None, known: Experience | None
+) -> None:
+    without, found = need(load, at_once), need(load, at_once, known)
+    assert found.wanted >= load.busy
+    if load.none:
+        assert found.pays == (None if known is None or known.pays is None else min(known.pays, at_once or known.pays))
+        return
+    assert found.wanted <= without.wanted
+    if found.wanted < without.wanted:
+        assert known is not None
+        assert found.wanted == max(known.best or 0, load.busy, 1)
+        assert "throughput falls: told" in str(found.reason)
 
 
 @given(loads, st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 20))

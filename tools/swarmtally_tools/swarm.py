@@ -1,6 +1,5 @@
 """Swarms and their agents."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from pydantic import Field
 from swarmtally.app import App
 from swarmtally.core.adapting import Adapted, Sized
 from swarmtally.core.scaling import Scaled
-from swarmtally.core.sizing import UTILISATION
+from swarmtally.core.sizing import UTILISATION, Experience
 from swarmtally.core.swarms import LISTED
 from swarmtally.domain.clock import NS_PER_S, iso
 from swarmtally.domain.errors import SwarmError
@@ -50,7 +49,7 @@ class SwarmView(View):
     backend: str | None
     """What will do the work: the name of a model that could be opened now; null when nothing can yet."""
     reasons: dict[str, str]
-    """Why this backend, or why none; why max_agents is what it is, where nobody named it."""
+    """Why this backend, or why none; why an adaptive swarm has the max_agents that nobody named."""
     n: dict[str, int]
     """Runs that max_agents rests on, where it comes from the project's history."""
     created_at: str
@@ -92,13 +91,13 @@ async def swarm_init(
     app: App,
     topology: Annotated[Topology, Field(description="Who may speak to whom")] = Topology.STAR,
     max_agents: Annotated[
-        int | None, Field(description="Most agents; omitted: 8, adaptive: what pays", ge=1, le=MAX_AGENTS_LIMIT)
+        int | None, Field(description="Most agents; else 8, adaptive: what pays", ge=1, le=MAX_AGENTS_LIMIT)
     ] = None,
     strategy: Annotated[Strategy, Field(description="How tasks find agents")] = Strategy.BALANCED,
     name: Annotated[str | None, Field(description="A name for people", min_length=1, max_length=NAME_LIMIT)] = None,
     model: Annotated[str | None, Field(description="Model its runs use unless they name one", max_length=200)] = None,
 ) -> SwarmView:
-    """Make a swarm and make it the project's current one. Agents join with agent_spawn, or by themselves when a run
+    """Make a swarm, the project's current one from now on. Agents join with agent_spawn, or by themselves when a run
     needs a role. Returns its id, the database, and which backend will do the work and why."""
     backend, reason = None, ""
     try:
@@ -109,8 +108,9 @@ async def swarm_init(
         reason = str(error)
     else:
         backend, reason = await _openable(app, choice)
-    size = await _size(app, max_agents, strategy)
-    state = await app.swarms.init(topology, strategy, size.agents, name, model)
+    known = await app.experience() if max_agents is None and strategy is Strategy.ADAPTIVE else None
+    most = max_agents or (known and known.pays) or DEFAULT_MAX_AGENTS
+    state = await app.swarms.init(topology, strategy, most, name, model)
     swarm = state.swarm
     return SwarmView(
         swarm_id=swarm.swarm_id,
@@ -123,30 +123,14 @@ async def swarm_init(
         project=swarm.project,
         database=str(app.settings.database),
         backend=backend,
-        reasons={"backend": reason} | ({"max_agents": size.reason} if size.reason else {}),
-        n={"max_agents": size.rows} if size.rows else {},
+        reasons={"backend": reason} | ({"max_agents": _why(known)} if known else {}),
+        n={"max_agents": known.rows} if known and known.pays else {},
         created_at=iso(swarm.created_ns),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Size:
-    """The most agents, why so many (None: they were asked for), and how many runs that rests on."""
-
-    agents: int
-    reason: str | None = None
-    rows: int = 0
-
-
-async def _size(app: App, asked: int | None, strategy: Strategy) -> _Size:
-    if asked is not None:
-        return _Size(asked)
-    if strategy is not Strategy.ADAPTIVE:
-        return _Size(DEFAULT_MAX_AGENTS, "the default")
-    known = await app.experience()
-    if known.pays is None:
-        return _Size(DEFAULT_MAX_AGENTS, f"the default, since {known.reason}")
-    return _Size(known.pays, known.reason, known.rows)
+def _why(known: Experience) -> str:
+    return known.reason if known.pays else f"the default, since {known.reason}"
 
 
 async def _openable(app: App, choice: BackendChoice) -> tuple[str | None, str]:
@@ -284,7 +268,7 @@ async def swarm_scale(
     app: App,
     target_size: Annotated[int, Field(description="Agents that stay; adaptive: at most", ge=0, le=MAX_AGENTS_LIMIT)],
     strategy: Annotated[
-        ScaleStrategy, Field(description="fixed: exactly target_size; adaptive: what the measured load needs")
+        ScaleStrategy, Field(description="fixed: exactly target_size; adaptive: what the load needs")
     ] = ScaleStrategy.FIXED,
     type: Annotated[  # noqa: A002 - the name users know
         str | None,
@@ -293,8 +277,9 @@ async def swarm_scale(
     swarm_id: Annotated[str | None, Field(description="The swarm; omitted: the current one", max_length=100)] = None,
 ) -> ScaledView:
     """Bring a swarm to target_size agents, or (adaptive) to what its measured load needs, at most target_size; without
-    load to what history recommends. Gives the figures used. A busy agent finishes its task before it leaves, so nothing is lost. Raises
-    max_agents when target_size exceeds it, and says so. Runs may still add agents they need, up to max_agents."""
+    load to what history recommends. Gives the figures used. A busy agent finishes its task before it leaves, so nothing
+    is lost. Raises max_agents when target_size exceeds it, and says so. Runs may still add agents they need, up to
+    max_agents."""
     if strategy is ScaleStrategy.ADAPTIVE:
         known = await app.experience()
         return _adapted_view(target_size, await app.swarms.adapt(target_size, type, swarm_id, known))

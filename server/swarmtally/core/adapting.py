@@ -140,9 +140,7 @@ def _places(needs: Sequence[Need], wants: Mapping[str, Want], experience: Experi
     and a role with work keeps one, or its tasks would wait for ever."""
     if experience is None or experience.best is None or all(each.load.none for each in needs):
         return None
-    least = sum(
-        max(each.load.busy, int(wants[str(each.load.role)].working and each.wanted > 0)) for each in needs
-    )
+    least = sum(max(each.load.busy, int(wants[str(each.load.role)].working and each.wanted > 0)) for each in needs)
     places = max(experience.best, least)
     return places if sum(want.agents for want in wants.values()) > places else None
 

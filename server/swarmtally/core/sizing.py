@@ -135,8 +135,8 @@ def need(load: Load, at_once: int | None = None, experience: Experience | None =
     horizon_ns = max(SHORTEST_NS, service_ns or 0)
     if load.none:
         pays = min(experience.pays, at_once or experience.pays) if experience and experience.pays else None
-        reason = "; ".join((NO_LOAD, *([experience.reason] if experience else [])))
-        return Need(load, window_ns, horizon_ns, service_ns, None, reason, pays)
+        unknown = f"{NO_LOAD}; {experience.reason}" if experience else NO_LOAD
+        return Need(load, window_ns, horizon_ns, service_ns, None, unknown, pays)
     if service_ns is None:
         return Need(load, window_ns, horizon_ns, service_ns, None, NO_SERVICE)
     at_work = Fraction(load.arrivals * service_ns, window_ns) + Fraction(load.backlog * service_ns, horizon_ns)
@@ -148,7 +148,10 @@ def _limited(needed: int, at_once: int | None, experience: Experience | None) ->
     """How many of the agents needed are of use, and why not all."""
     best = experience.best if experience else None
     if at_once is not None and needed > at_once and (best is None or at_once <= best):
-        return at_once, f"the load needs {needed}, but the backend takes {at_once} calls at once; others would only wait"
+        return (
+            at_once,
+            f"the load needs {needed}, but the backend takes {at_once} calls at once; others would only wait",
+        )
     if experience and best is not None and needed > best:
         return best, f"the load needs {needed}, but beyond {best} throughput falls: {experience.told}"
     return needed, None
