@@ -217,8 +217,8 @@ async def performance_report(
     as_of: Annotated[str | None, Field(description="Count up to then, ISO 8601", max_length=100)] = None,
 ) -> PerformanceView:
     """How the project's work went: success, makespan, parallelism, speed_multiplier, utilisation, latencies, resources,
-    how predictions held, trends. Every figure is counted from recorded rows with its n, and null with a reason when unknown;
-    `explain` gives its query."""
+    how predictions held, trends. Every figure is counted from recorded rows with its n, null with a reason when
+    unknown; `explain` gives its query."""
     brief = format is ReportFormat.SUMMARY
     found = await app.analysis.performance(
         PerformanceRequest(

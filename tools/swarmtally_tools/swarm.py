@@ -97,7 +97,7 @@ async def swarm_init(
     name: Annotated[str | None, Field(description="A name for people", min_length=1, max_length=NAME_LIMIT)] = None,
     model: Annotated[str | None, Field(description="Model its runs use unless they name one", max_length=200)] = None,
 ) -> SwarmView:
-    """Make a swarm, the project's current one from now on. Agents join with agent_spawn, or by themselves when a run
+    """Make a swarm, the project's current one. Agents join with agent_spawn, or by themselves when a run
     needs a role. Returns its id, the database, and which backend will do the work and why."""
     backend, reason = None, ""
     try:
@@ -278,8 +278,7 @@ async def swarm_scale(
 ) -> ScaledView:
     """Bring a swarm to target_size agents, or (adaptive) to what its measured load needs, at most target_size; without
     load to what history recommends. Gives the figures used. A busy agent finishes its task before it leaves, so nothing
-    is lost. Raises max_agents when target_size exceeds it, and says so. Runs may still add agents they need, up to
-    max_agents."""
+    is lost. Raises max_agents to a larger target_size. Runs may still add agents they need, up to max_agents."""
     if strategy is ScaleStrategy.ADAPTIVE:
         known = await app.experience()
         return _adapted_view(target_size, await app.swarms.adapt(target_size, type, swarm_id, known))
