@@ -12,6 +12,7 @@ import anyio.to_thread
 from swarmtally.core.swarms import Swarms
 from swarmtally.domain.clock import Clock
 from swarmtally.domain.run import RunKind
+from swarmtally.store import models
 from swarmtally.store.database import Database
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class TokensRequest:
 
 
 class Analysis:
-    """Reads what is recorded, and changes nothing but the measures that reports rest on.
+    """Reads what is recorded, and changes nothing but the measures and outcomes of predictions that reports rest on.
 
     Args:
         books: gives who measures runs that ended.
@@ -98,6 +99,7 @@ class Analysis:
 
         window = window_of(request.timeframe, request.as_of, self._clock.now_ns())
         await self._books().close()
+        await self._score()
         found = await report(
             self._database,
             self._project,
@@ -108,6 +110,11 @@ class Analysis:
             tasks=request.tasks,
         )
         return Performance(found, window.until_ns)
+
+    async def _score(self) -> None:
+        """Compare the project's predictions with what happened."""
+        if await self._database.read(lambda tx: models.unscored(tx, self._project)):
+            await self._database.write(lambda tx: models.score(tx, self._project, self._clock.now_ns()))
 
     async def tokens(self, request: TokensRequest) -> "Tokens":
         """What the project's calls used, cost and saved; see `swarmtally.insight.tokens`.

@@ -14,7 +14,7 @@ from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.retention import Retention
 from swarmtally.insight.performance import Report, report
 from swarmtally.insight.window import window_of
-from swarmtally.store import location
+from swarmtally.store import location, models
 from swarmtally.store.connection import as_json
 from swarmtally.store.database import Database, open_database
 from swarmtally.store.explanations import QUERIES
@@ -150,6 +150,22 @@ class History:
             },
         )
 
+    def prediction(self, project: str, run_id: str, task_id: str, target: str, **given: Any) -> None:
+        self.add(
+            "prediction",
+            **{
+                "project": project,
+                "model_id": "m",
+                "version": 1,
+                "made_ns": 1,
+                "run_id": run_id,
+                "task_id": task_id,
+                "target": target,
+                "level": 0.9,
+                **given,
+            },
+        )
+
     def message(self, kind: str, project: str, swarm_id: str, run_id: str, task_id: str, **given: Any) -> None:
         self.add(
             "message",
@@ -241,6 +257,7 @@ async def reported(
 ) -> Report:
     """The report of now, with every figure's query run."""
     await Bookkeeper(database, database.clock, Retention()).close()
+    await database.write(lambda tx: models.score(tx, project, database.clock.now_ns()))
     window = window_of(timeframe, as_of, database.clock.now_ns())
     return await report(database, project, swarm_id, window, explain=explain, runs=10, tasks=50)
 
@@ -337,12 +354,24 @@ class MadeUp:
         numbers = {f"t_{stretch.run_id}_{number}": 0 for number in range(draw.randint(1, 4))}
         for number, task_id in enumerate(numbers):
             stretch.history.task(task_id, stretch.run_id, "ready", *list(numbers)[:number][-1:])
+        if draw.random() < 0.8:
+            self._predictions(stretch, list(numbers))
         undone = list(numbers)
         for history in (self.before, self.retried):
             at_ns, undone = self._stretch(replace(stretch, history=history), at_ns, numbers, undone)
             if at_ns > NOW_NS or not undone or draw.random() < 0.4:
                 return
             at_ns += self._while()
+
+    def _predictions(self, stretch: _Stretch, task_ids: Sequence[str]) -> None:
+        """What models said of the run and its tasks: so many that windows have more than are counted, and fewer."""
+        draw = self.draw
+        for model in range(draw.choice([1, 1, 30])):
+            for task_id in ("", *task_ids):
+                for target, most in (("duration_s", 10.0 ** draw.randint(-2, 5)), ("tokens", 1_000), ("success", 1)):
+                    low, value, high = sorted(draw.random() * most for _ in range(3))
+                    given = {"model_id": f"m{model}", "low": low, "value": value, "high": high}
+                    stretch.history.prediction(stretch.project, stretch.run_id, task_id, target, **given)
 
     def _stretch(
         self, stretch: _Stretch, at_ns: int, numbers: dict[str, int], undone: list[str]

@@ -59,6 +59,8 @@ def shown(report: Report, figure: str) -> tuple[float | None, int]:
         unit = 1e9 if figure.startswith("durations_s") else 1e6
         return None if spread.p50_ns is None else spread.p50_ns / unit, spread.n
     kind, _, name = figure.partition(".")
+    if kind == "predictions":
+        return report.predictions[name].value, report.predictions[name].n
     assert kind == "resources"
     row = report.resources
     if name.startswith("time."):

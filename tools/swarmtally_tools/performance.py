@@ -10,7 +10,7 @@ from swarmtally.analysis import PerformanceRequest
 from swarmtally.app import App
 from swarmtally.domain.clock import NS_PER_S, iso
 from swarmtally.domain.measures import LATENCY_OF, WITH_ROWS
-from swarmtally.insight.figures import Figures
+from swarmtally.insight.figures import Figure, Figures
 from swarmtally.insight.performance import LEAST_FOR, Report, Spread
 from swarmtally.store.connection import Row
 from swarmtally.store.explanations import Explanation
@@ -72,6 +72,18 @@ class ResourcesView(View):
     """The longest the event loop kept a due timer waiting."""
     time: dict[str, float]
     """Shares of the processes' wall-clock time: store, scheduling, backends, rest; empty without samples."""
+
+
+class HeldView(View):
+    n: int
+    """Predictions counted: of what ended last, at most 50."""
+    value: float | None
+    """Of duration_s and tokens the share that lay in its 90 % interval; of success the Brier score, the mean of
+    (predicted share - outcome) squared; null below 20."""
+    interval: tuple[float, float] | None
+    """95 % interval of the share, were predictions of one run independent; null for success."""
+    basis: str | None
+    """Of how many runs they are."""
 
 
 class TrendView(View):
@@ -183,6 +195,8 @@ class PerformanceView(View):
     """By kind of message, sent to received."""
     durations_s: dict[str, SpreadView]
     """Of attempts: wait (ready to claimed), exec (calls), overhead (the rest, to commit)."""
+    predictions: dict[str, HeldView]
+    """How those of tasks and runs that ended held: duration_s, tokens, success."""
     resources: ResourcesView
     """Of the processes that executed runs; all of the project's, also for one swarm."""
     trends: dict[str, TrendView]
@@ -243,6 +257,7 @@ async def performance_report(
         **{name: _rounded(figure.value) for name, figure in figures.items()},
         latency_ms={kind: _latency(report.spreads[name]) for kind, name in LATENCY_OF.items()},
         durations_s={name: _spread(report.spreads[source], NS_PER_S) for name, source in DURATIONS_SHOWN},
+        predictions={target: _held(figure) for target, figure in report.predictions.items()},
         resources=_resources(report),
         trends={name: _trend(now, before) for name, (now, before) in report.trends.items()},
         n={name: figure.n for name, figure in figures.items()},
@@ -260,6 +275,11 @@ async def performance_report(
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DIGITS)
+
+
+def _held(figure: Figure) -> HeldView:
+    between = None if figure.interval is None else tuple(round(bound, DIGITS) for bound in figure.interval)
+    return HeldView(n=figure.n, value=_rounded(figure.value), interval=between, basis=figure.basis)
 
 
 def _latency(spread: Spread) -> LatencyView:
@@ -283,6 +303,7 @@ def _reasons(report: Report) -> dict[str, str]:
     for name, source in DURATIONS_SHOWN:
         why = gone.get("runs") or _too_few(spreads[source], "no attempt with that time has ended in this time")
         reasons[f"durations_s.{name}"] = why
+    reasons |= {f"predictions.{name}": figure.reason for name, figure in report.predictions.items() if figure.reason}
     if "samples" in gone:
         reasons["resources"] = gone["samples"]
     elif not report.resources["n"]:

@@ -46,6 +46,8 @@ def _parts(view: PerformanceView, length: int) -> Iterator[RenderableType]:
         yield _titled(f"Run {view.runs[0].run_id}, {view.runs[0].status}", _timeline(view, length))
     if view.resources.samples:
         yield _titled(f"Resources ({view.resources.samples} samples)", _resources(view, length))
+    if any(held.n for held in view.predictions.values()):
+        yield _titled("Predictions that held (90 % are meant)", _predictions(view, length))
     yield _titled("Trends (in brackets: against the window before)", _trends(view))
     if view.reasons:
         yield _titled("Not known, or not all of it", _rows(list(view.reasons.items())))
@@ -124,6 +126,18 @@ def _resources(view: PerformanceView, length: int) -> Table:
         table.add_row("Disk", "", f"{resources.written_mib_per_s:.2f} MiB/s written")
     for part, share in resources.time.items():
         table.add_row(f"Time: {part}", bar(share, length), _share(share))
+    return table
+
+
+def _predictions(view: PerformanceView, length: int) -> Table:
+    table = _grid(4)
+    for target, held in view.predictions.items():
+        label = target.removesuffix("_s").capitalize()
+        told = f"n {held.n:,}" + (f", {held.interval[0]:.1%} to {held.interval[1]:.1%}" if held.interval else "")
+        if target == "success":
+            table.add_row(label, "", NONE if held.value is None else f"{held.value:.3f}", f"{told}, Brier score")
+        else:
+            table.add_row(label, bar(held.value, length), _share(held.value), told)
     return table
 
 

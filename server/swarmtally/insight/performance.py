@@ -11,7 +11,8 @@ import numpy as np
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.errors import InvalidInput, NotFound
 from swarmtally.domain.measures import DURATIONS, LATENCY_OF, WITH_ROWS, Durations, durations
-from swarmtally.insight.figures import HOST_MODEL, Figures, Rows, Tally, figures, gone
+from swarmtally.insight.figures import HOST_MODEL, Figure, Figures, Rows, Tally, figures, gone
+from swarmtally.insight.predicted import NEWEST, TARGETS, held
 from swarmtally.insight.speed import LEAST_CALLS, MOST_CALLS, Alone, fit
 from swarmtally.insight.statistics import Ints, percentiles
 from swarmtally.insight.window import NS_PER_MS, Window
@@ -20,6 +21,7 @@ from swarmtally.store.connection import Connection, Row, as_json
 from swarmtally.store.database import Database
 from swarmtally.store.explanations import Explanation
 from swarmtally.store.measures import Asked, RawRows
+from swarmtally.store.models import outcomes
 
 TRENDS = {"hour": 3_600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
 """The windows of the trends, in seconds; each is compared with the one before it."""
@@ -59,6 +61,8 @@ class Report:
     """Of the newest of `runs`."""
     explained: tuple[Explanation, ...]
     """The queries of the figures asked for, run."""
+    predictions: Mapping[str, Figure]
+    """How they held, by target; see `swarmtally.insight.predicted`."""
     gone: Mapping[str, str]
     """Why durations of messages and what was used are not known where rows are kept no longer: by `messages` and
     `samples`."""
@@ -76,6 +80,8 @@ class _Read:
     runs: tuple[Row, ...]
     timeline: tuple[Row, ...]
     explained: tuple[Explanation, ...]
+    predicted: Mapping[str, Sequence[Row]]
+    """By target."""
     forgotten: Mapping[str, int]
 
 
@@ -89,7 +95,8 @@ async def report(
     runs: int = 0,
     tasks: int = 0,
 ) -> Report:
-    """The report of a project, or of one of its swarms. Ended runs have been measured (`Bookkeeper.measure_ended`).
+    """The report of a project, or of one of its swarms. Ended runs have been measured (`Bookkeeper.measure_ended`), and
+    predictions compared with them (`store.models.score`).
 
     Raises:
         InvalidInput: `explain` names none of the figures.
@@ -175,6 +182,7 @@ async def _read(
         runs=tuple(newest),
         timeline=tuple(await measures.timeline(tx, newest[0]["run_id"], until_ns, shown[1])) if newest else (),
         explained=tuple([await explanations.explain(tx, figure, asked, _weights(lone)) for figure in explain]),
+        predicted={target: await outcomes(tx, asked, target, NEWEST) for target in TARGETS},
         forgotten=forgotten,
     )
 
@@ -221,6 +229,10 @@ def _compute(read: _Read, window: Window) -> Report:
         runs=read.runs,
         timeline=read.timeline,
         explained=tuple(_still_known(each, reasons) for each in read.explained),
+        predictions={
+            target: Figure(None, 0, reasons["runs"]) if "runs" in reasons else held(target, rows)
+            for target, rows in read.predicted.items()
+        },
         gone=reasons,
     )
 

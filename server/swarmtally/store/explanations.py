@@ -95,6 +95,45 @@ def _of_samples(value: str) -> str:
     return f"SELECT {value} AS value, COUNT(*) AS n {_SAMPLES}"
 
 
+_OF_PREDICTION = """
+JOIN run ON run.run_id = prediction.run_id
+WHERE run.project = :project AND (:swarm_id IS NULL OR run.swarm_id = :swarm_id) AND run.kind <> :calibration
+  AND ended_ns > :since AND ended_ns <= :until"""
+
+_SAID = "prediction_id, prediction.run_id, prediction.task_id, target, value, low, high"
+
+# With what is known of the first end of what was predicted.
+_FIRST_ENDS = f"""
+(SELECT {_SAID}, attempt.number, attempt.committed_ns AS ended_ns, attempt.exec_ns AS took_ns, attempt.status
+ FROM prediction JOIN attempt ON attempt.task_id = prediction.task_id AND attempt.final
+   AND attempt.status IN ('succeeded', 'failed')
+ WHERE prediction.task_id <> '' AND NOT EXISTS (SELECT 1 FROM attempt AS earlier WHERE earlier.final
+   AND earlier.task_id = attempt.task_id AND earlier.number < attempt.number
+   AND earlier.status IN ('succeeded', 'failed'))
+ UNION ALL
+ SELECT {_SAID}, NULL, run_measure.ended_ns, makespan_ns, run_measure.status
+ FROM prediction JOIN run_measure ON run_measure.run_id = prediction.run_id AND run_measure.status <> 'cancelled'
+ WHERE prediction.task_id = '' AND NOT EXISTS (SELECT 1 FROM run_measure AS earlier WHERE earlier.status <> 'cancelled'
+   AND earlier.run_id = run_measure.run_id AND earlier.ended_ns < run_measure.ended_ns))"""
+
+# Of a task the calls of the attempt that ended it, of a run all until it ended.
+_TOKENS_USED = """
+(SELECT CASE WHEN COUNT(*) = COUNT(input_tokens + output_tokens) THEN SUM(input_tokens + output_tokens) END
+ FROM usage WHERE usage.run_id = prediction.run_id AND CASE WHEN prediction.task_id = '' THEN opened_ns <= ended_ns
+   ELSE usage.task_id = prediction.task_id AND usage.number = prediction.number END)"""
+
+
+def _held(target: str, happened: str, value: str) -> str:
+    """`value` over the newest 50 predictions of `target` of which it is known what `happened`; fewer than 20 say
+    nothing."""
+    return (
+        f"SELECT CASE WHEN COUNT(*) >= 20 THEN AVG({value}) END AS value, COUNT(*) AS n FROM (SELECT * FROM"
+        f" (SELECT prediction_id, ended_ns, value, low, high, {happened} AS happened FROM {_FIRST_ENDS} AS prediction"
+        f" {_OF_PREDICTION} AND target = '{target}') WHERE happened IS NOT NULL"
+        " ORDER BY ended_ns DESC, prediction_id DESC LIMIT 50)"
+    )
+
+
 _WITH_RESULT = f"{_ATTEMPTS} AND attempt.status IN ('succeeded', 'failed')"
 
 _ARRIVED = f"{_ATTEMPTS} AND begun_ns IS NOT NULL AND ended_ns IS NOT NULL AND attempt.status"
@@ -140,6 +179,11 @@ QUERIES = {
     "latency_ms.error_handling": _p50("attempt.committed_ns - ended_ns", f"{_ARRIVED} = 'failed'"),
     "latency_ms.data_transfer": _p50("received_ns - sent_ns", f"{_MESSAGES} AND message.kind = 'data_transfer'"),
     "latency_ms.coordination": _p50("received_ns - sent_ns", f"{_MESSAGES} AND message.kind = 'coordination'"),
+    "predictions.duration_s": _held("duration_s", "took_ns / 1e9", "happened BETWEEN low AND high"),
+    "predictions.tokens": _held("tokens", _TOKENS_USED, "happened BETWEEN low AND high"),
+    "predictions.success": _held(
+        "success", "prediction.status = 'succeeded'", "(value - happened) * (value - happened)"
+    ),
     "resources.cpu_cores": _rate("cpu_ns"),
     "resources.rss_mib_max": _of_samples("MAX(rss_bytes) / 1048576.0"),
     "resources.read_mib_per_s": _rate("read_bytes", _MIB_PER_S),

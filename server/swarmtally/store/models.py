@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from swarmtally.domain.timeframe import Timeframe
 from swarmtally.store.connection import Connection, Row
+from swarmtally.store.measures import Asked
 from swarmtally.store.swarms import ensure_project
 
 VERSIONS_KEPT = 10
@@ -173,10 +174,13 @@ class NewPrediction(NamedTuple):
     level: float
 
 
+# What is retried has ended before, and that is what a prediction would be compared with.
 _UNENDED = (
     "SELECT 1 FROM run WHERE run.run_id = :run_id AND run.project = :project AND finished_ns IS NULL"
-    " AND (:task_id = '' OR EXISTS (SELECT 1 FROM task WHERE task.task_id = :task_id AND task.run_id = :run_id"
-    "                               AND task.finished_ns IS NULL))"
+    " AND CASE WHEN :task_id = '' THEN NOT EXISTS (SELECT 1 FROM run_measure WHERE run_measure.run_id = :run_id)"
+    " ELSE EXISTS (SELECT 1 FROM task WHERE task.task_id = :task_id AND task.run_id = :run_id"
+    "  AND task.finished_ns IS NULL"
+    "  AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.task_id = :task_id AND attempt.final)) END"
 )
 
 
@@ -205,7 +209,7 @@ async def predict(
 
 _OF_TASK = (
     " FROM attempt WHERE attempt.task_id = prediction.task_id AND attempt.final"
-    " AND attempt.status IN ('succeeded', 'failed')"
+    " AND attempt.status IN ('succeeded', 'failed') ORDER BY attempt.number LIMIT 1"
 )
 _OF_CALLS = (
     "SELECT CASE WHEN COUNT(*) = COUNT(input_tokens + output_tokens) THEN SUM(input_tokens + output_tokens) END"
@@ -215,7 +219,7 @@ _FIRST_END = (
     " FROM run_measure WHERE run_measure.run_id = prediction.run_id AND run_measure.status <> 'cancelled'"
     " ORDER BY run_measure.ended_ns LIMIT 1"
 )
-# As `store.observations` counts what models are trained on.
+# As `store.observations` counts what models are trained on; a task or run that was retried as it ended first.
 _HAPPENED = {
     ("task", "duration_s"): f"(SELECT exec_ns / 1e9{_OF_TASK})",
     ("task", "success"): f"(SELECT attempt.status = 'succeeded'{_OF_TASK})",
@@ -225,8 +229,11 @@ _HAPPENED = {
     ("run", "success"): f"(SELECT status = 'succeeded'{_FIRST_END})",
     ("run", "tokens"): f"({_OF_CALLS} AND usage.opened_ns <= (SELECT ended_ns{_FIRST_END}))",
 }
+_ENDED_NS = {"task": f"(SELECT committed_ns{_OF_TASK})", "run": f"(SELECT ended_ns{_FIRST_END})"}
 _ENDED = {
-    "task": "EXISTS (SELECT 1 FROM task WHERE task.task_id = prediction.task_id AND task.finished_ns IS NOT NULL)",
+    # One that ended and was retried goes on, but what it is compared with is there.
+    "task": "(EXISTS (SELECT 1 FROM task WHERE task.task_id = prediction.task_id AND task.finished_ns IS NOT NULL)"
+    " OR EXISTS (SELECT 1 FROM attempt WHERE attempt.task_id = prediction.task_id AND attempt.final))",
     "run": "EXISTS (SELECT 1 FROM run_measure WHERE run_measure.run_id = prediction.run_id)",
 }
 
@@ -237,13 +244,21 @@ async def score(tx: Connection, project: str, now_ns: int) -> int:
     scored = 0
     for (level, target), happened in _HAPPENED.items():
         rows = await tx.rows(
-            f"UPDATE prediction SET actual = {happened}, scored_ns = :now"
+            f"UPDATE prediction SET actual = {happened}, ended_ns = {_ENDED_NS[level]}, scored_ns = :now"
             " WHERE project = :project AND scored_ns IS NULL AND target = :target"
             f" AND (task_id = '') = :whole AND {_ENDED[level]} RETURNING 1",
             {"project": project, "now": now_ns, "target": target, "whole": level == "run"},
         )
         scored += len(rows)
     return scored
+
+
+async def unscored(tx: Connection, project: str) -> bool:
+    """Whether there are predictions of which nobody has looked up what happened."""
+    row = await tx.row(
+        "SELECT 1 FROM prediction WHERE project = :project AND scored_ns IS NULL LIMIT 1", {"project": project}
+    )
+    return row is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,10 +274,23 @@ async def coverage(tx: Connection, project: str, model_id: str | None, target: s
     row = await tx.row(
         "SELECT COUNT(*) AS n, TOTAL(actual BETWEEN low AND high) AS inside FROM (SELECT actual, low, high"
         " FROM prediction WHERE project = :project AND (:model_id IS NULL OR model_id = :model_id)"
-        " AND target = :target AND actual IS NOT NULL ORDER BY scored_ns DESC, prediction_id DESC LIMIT :most)",
+        " AND target = :target AND actual IS NOT NULL ORDER BY ended_ns DESC, prediction_id DESC LIMIT :most)",
         {"project": project, "model_id": model_id, "target": target, "most": most},
     )
     return Coverage(row["n"], int(row["inside"])) if row else Coverage(0, 0)
+
+
+async def outcomes(tx: Connection, asked: Asked, target: str, most: int) -> list[Row]:
+    """What was predicted of the newest `most` tasks and runs that ended in the window, and what happened: value, low,
+    high, actual and run_id. Predictions must have been scored."""
+    return await tx.rows(
+        "SELECT value, low, high, actual, prediction.run_id FROM prediction JOIN run ON run.run_id = prediction.run_id"
+        " WHERE prediction.project = :project AND target = :target AND actual IS NOT NULL"
+        " AND prediction.ended_ns > :since AND prediction.ended_ns <= :until"
+        " AND (:swarm_id IS NULL OR run.swarm_id = :swarm_id) AND run.kind <> :calibration"
+        " ORDER BY prediction.ended_ns DESC, prediction_id DESC LIMIT :most",
+        {**asked.bound(), "target": target, "most": most},
+    )
 
 
 async def subject(tx: Connection, project: str, run_id: str, task_id: str | None) -> dict[str, Any] | None:

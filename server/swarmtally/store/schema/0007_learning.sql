@@ -53,9 +53,10 @@ CREATE TABLE prediction (
   high REAL NOT NULL,
   level REAL NOT NULL,                  -- how often what happens should lie within low and high
   actual REAL,                          -- what happened; NULL: not known, or not yet
+  ended_ns INTEGER,                     -- when that was; NULL: it was cancelled, or has not ended yet
   scored_ns INTEGER,                    -- when that was looked up; NULL: it has not ended yet
   UNIQUE (project, model_id, run_id, task_id, target)
 ) STRICT;
 CREATE INDEX prediction_by_run ON prediction (run_id);
 CREATE INDEX prediction_unscored ON prediction (project, run_id) WHERE scored_ns IS NULL;
-CREATE INDEX prediction_scored ON prediction (project, model_id, target, scored_ns);
+CREATE INDEX prediction_ended ON prediction (project, target, ended_ns) WHERE actual IS NOT NULL;
