@@ -160,9 +160,9 @@ def _plan(given: Instance, ns: int = VIRTUAL_NS, expecting: bool = True) -> list
 
 async def _execute(path: Path, instances: Sequence[Instance]) -> None:
     """Have the scheduler do them, with expectations and without, and hold it to what the rule alone comes to."""
-    async with _Stage.opened(path) as stage:
+    async with Stage.opened(path) as stage:
         for given in instances:
-            for plan, promised in ((_plan(given), _ours), (_plan(given, expecting=False), _plain)):
+            for plan, promised in ((_plan(given), _ours), (_plan(given, expecting=False), plain)):
                 took = await stage.makespan(given, plan)
                 expected = promised(given)
                 assert took == expected, f"{given.name}: the scheduler took {took} ns, its rule comes to {expected}"
@@ -172,17 +172,17 @@ def _ours(given: Instance) -> int:
     return ordering.improved(ordering.graph_of(_plan(given), given.agents)).makespan
 
 
-def _plain(given: Instance) -> int:
+def plain(given: Instance) -> int:
     """As the scheduler hands tasks out where nothing is expected."""
     paths = remaining_paths(_plan(given, expecting=False))
-    return _listed(given, sorted(range(len(given.duration)), key=lambda task: (-paths[f"t{task}"], task)))
+    return listed(given, sorted(range(len(given.duration)), key=lambda task: (-paths[f"t{task}"], task)))
 
 
 def _by_chain(given: Instance) -> int:
-    return _listed(given, ordering.by_chain(ordering.graph_of(_plan(given), given.agents)))
+    return listed(given, ordering.by_chain(ordering.graph_of(_plan(given), given.agents)))
 
 
-def _listed(given: Instance, order: Sequence[int]) -> int:
+def listed(given: Instance, order: Sequence[int]) -> int:
     found = ordering.listed(ordering.graph_of(_plan(given), given.agents), order)
     assert found is not None, "without a limit there is always a schedule"
     return found.makespan
@@ -194,7 +194,7 @@ def _measured(given: Instance, seconds: float) -> Measured:
     if ours > floor:
         optimum, proven = (ms * VIRTUAL_NS for ms in _optimum(given, seconds))
         bound = min(optimum, max(proven, floor))
-    return Measured(given, *(round(ns / VIRTUAL_NS) for ns in (ours, _plain(given), _by_chain(given), optimum, bound)))
+    return Measured(given, *(round(ns / VIRTUAL_NS) for ns in (ours, plain(given), _by_chain(given), optimum, bound)))
 
 
 def _optimum(given: Instance, seconds: float) -> tuple[int, int]:
@@ -252,7 +252,8 @@ class MovedClock:
 
 @dataclass
 class MovedBackend:
-    """Moves the clock on to the end of the next call whenever no other task can start."""
+    """Moves the clock on to the end of the next call whenever no other task can start. The first word of a prompt
+    is its task's key."""
 
     clock: MovedClock
     duration_ns: dict[str, int] = field(default_factory=dict)
@@ -272,7 +273,7 @@ class MovedBackend:
         return BackendInfo("null", "null", None, self.agents, True, "latency", 10_000, 100)
 
     async def execute(self, prompt: Prompt) -> Reply:
-        key, over = prompt.parts[-1], anyio.Event()
+        key, over = prompt.parts[-1].partition(" ")[0], anyio.Event()
         self.calls[key] = (self.clock.ns + self.duration_ns[key], over)
         self._move()
         await over.wait()
@@ -312,7 +313,7 @@ class WaitingBackend:
         """Nothing is held."""
 
 
-class _Stage:
+class Stage:
     """The real store, runs and scheduler."""
 
     def __init__(self, database: Database, swarms: Swarms, runs: Runs, backend: Backend) -> None:
@@ -322,7 +323,7 @@ class _Stage:
     @asynccontextmanager
     async def opened(
         cls, path: Path, clock: Clock | None = None, backend: Backend | None = None
-    ) -> "AsyncIterator[_Stage]":
+    ) -> "AsyncIterator[Stage]":
         moved = MovedClock()
         clock, backend, new_id = clock or moved, backend or MovedBackend(moved), id_factory()
 
@@ -384,5 +385,5 @@ async def _real_s(path: Path, given: Instance, times: int) -> list[float]:
         replace(task, text=str(duration / SCALE))
         for task, duration in zip(_plan(given, 1_000_000 // SCALE), given.duration, strict=True)
     ]
-    async with _Stage.opened(path, SystemClock(), WaitingBackend(given.agents)) as stage:
+    async with Stage.opened(path, SystemClock(), WaitingBackend(given.agents)) as stage:
         return [await stage.makespan(given, plan) / 1e9 for _ in range(times)]
