@@ -16,6 +16,7 @@ from swarmtally.learning.models import Trees
 from swarmtally.learning.predict import Predictor, from_json, predict, to_json, train
 from swarmtally.learning.ranges import scope_of
 from swarmtally.learning.rows import Target
+from swarmtally.learning.support import support_of
 from tests.learning.histories import history
 
 
@@ -40,7 +41,9 @@ def with_trees() -> Predictor:
     material = Material(rows, encoding, design, np.log([row.duration_s for row in rows]), 0)
     with threadpool_limits(1):
         model = TreesLearner(None).learn(material, len(rows))
-    return Predictor("duration_s", "boosted_trees", "task", 300, 1, 300, 0, None, 0.9, 100, scope, model, (-0.2, 0.2))
+    judged = (None, 0.9, 100)
+    support = support_of(encoding, design)
+    return Predictor("duration_s", "boosted_trees", "task", 300, 1, 300, 0, *judged, scope, model, (-0.2, 0.2), support)
 
 
 KINDS: tuple[Kind, ...] = ("group_median", "ridge", "boosted_trees", "group_rate", "logistic")
@@ -70,7 +73,7 @@ def test_trees_predict_what_the_library_does_and_follow_the_law() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"version": 2}, "version 2, known is 1"),
+        ({"version": 1}, "version 1, known is 2"),
         ({"format": "pickle"}, "no model of swarmtally"),
         ({"kind": "magic"}, "damaged"),
         ({"target": "cost"}, "damaged"),

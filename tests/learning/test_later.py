@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from swarmtally.learning.features import Encoding, Floats
@@ -14,16 +14,26 @@ from swarmtally.learning.later import (
     LEAST_RESIDUALS,
     LOG_ERROR,
     SIGNED,
+    Ints,
     Judged,
     coverage_of,
     edges,
+    in_runs,
     judged,
     offsets,
+    runs_of,
+    shared_luck,
     skill_of,
 )
 from swarmtally.learning.learners import Kind, Material, MediansLearner, RatesLearner
 from swarmtally.learning.models import Medians, Rates
+from swarmtally.learning.rows import TrainingRow
 from tests.learning.histories import history
+
+
+def apart(n: int) -> Ints:
+    """Rows of as many runs."""
+    return np.arange(n)
 
 
 @given(n=st.integers(30, 200_000))
@@ -88,7 +98,7 @@ residuals = st.lists(st.floats(-5, 5), min_size=LEAST_RESIDUALS, max_size=SIGNED
 
 @given(found=residuals)
 def test_the_bounds_of_few_residuals_hold_nine_of_ten_of_them_and_the_row_to_come(found: list[float]) -> None:
-    low, high = offsets(np.array(found))
+    low, high = offsets(np.array(found), apart(len(found)))
     assert low == -high
     # Rank (n + 1) x 0.9, rounded down: those beyond are at most so many.
     assert sum(abs(each) > high for each in found) <= len(found) - int((len(found) + 1) * 0.9)
@@ -96,7 +106,10 @@ def test_the_bounds_of_few_residuals_hold_nine_of_ten_of_them_and_the_row_to_com
 
 @given(found=residuals, level=st.sampled_from([0.5, 0.8]))
 def test_a_higher_level_is_never_narrower(found: list[float], level: float) -> None:
-    (low, high), (lower, higher) = offsets(np.array(found), level), offsets(np.array(found))
+    (low, high), (lower, higher) = (
+        offsets(np.array(found), apart(len(found)), level),
+        offsets(np.array(found), apart(len(found))),
+    )
     assert lower <= low <= high <= higher
 
 
@@ -105,7 +118,7 @@ def test_intervals_hold_nine_of_ten_rows_to_come(n: int) -> None:
     random = np.random.default_rng(n)
     held = []
     for _ in range(400):
-        low, high = offsets(random.normal(0, 1, n))
+        low, high = offsets(random.normal(0, 1, n), apart(n))
         later = random.normal(0, 1, 50)
         held.append(((low <= later) & (later <= high)).mean())
     assert np.mean(held) == pytest.approx(0.9, abs=0.025)
@@ -113,12 +126,12 @@ def test_intervals_hold_nine_of_ten_rows_to_come(n: int) -> None:
 
 def test_newer_residuals_weigh_more() -> None:
     quiet, loud = np.tile([-0.1, 0.1], 100), np.tile([-1.0, 1.0], 10)
-    assert offsets(np.concatenate([quiet, loud]))[1] == pytest.approx(1.0)
-    assert offsets(np.concatenate([loud, quiet]))[1] == pytest.approx(0.1)
+    assert offsets(np.concatenate([quiet, loud]), apart(len(quiet) + len(loud)))[1] == pytest.approx(1.0)
+    assert offsets(np.concatenate([loud, quiet]), apart(len(quiet) + len(loud)))[1] == pytest.approx(0.1)
 
 
 def verdict(own: Floats, usual: Floats) -> Judged:
-    return Judged(MediansLearner(), own, own, usual, (0,))
+    return Judged(MediansLearner(), own, own, usual, (0,), apart(len(own)))
 
 
 def test_skill_is_the_share_of_the_usual_loss_that_is_saved() -> None:
@@ -139,7 +152,7 @@ def test_skill_where_there_is_none_is_seldom_claimed() -> None:
 def test_coverage_is_counted_on_rows_after_those_the_interval_came_from() -> None:
     found = np.concatenate([np.full(100, 0.1), np.full(100, 5.0)])
     starts = tuple(range(0, 200, 20))
-    share, n = coverage_of(Judged(MediansLearner(), found, found, found, starts))
+    share, n = coverage_of(Judged(MediansLearner(), found, found, found, starts, apart(len(found))))
     assert n == 180
     # Of the loud hundred the first twenty are outside; from then on they are among what bounds follow from.
     assert share == pytest.approx(160 / 180)
@@ -147,7 +160,7 @@ def test_coverage_is_counted_on_rows_after_those_the_interval_came_from() -> Non
 
 def test_few_later_rows_have_no_coverage() -> None:
     found = np.ones(30)
-    assert coverage_of(Judged(MediansLearner(), found, found, found, tuple(range(30)))) == (None, 18)
+    assert coverage_of(Judged(MediansLearner(), found, found, found, tuple(range(30)), apart(len(found)))) == (None, 18)
 
 
 def test_medians_are_shrunken_by_how_few_rows_a_group_has() -> None:
@@ -168,3 +181,70 @@ def test_an_unknown_mode_has_the_rate_of_all() -> None:
     assert rates.posterior(replace(row, mode="poet")) == pytest.approx((4 * 6.5 / 9, 4 * 2.5 / 9))
     assert rates.posterior(replace(row, mode="coder")) == pytest.approx((6.5, 2.5))
     assert Rates(6, 2, {"coder": (6, 2)}).posterior(replace(row, mode="coder")) == (6.5, 2.5)
+
+
+def of_runs(n: int, size: int) -> list[TrainingRow]:
+    """Runs of `size` tasks that ended in turn with those of the run beside."""
+    rows = history(n)
+    return [replace(row, run_id=f"r{place // (2 * size) * 2 + place % 2}") for place, row in enumerate(rows)]
+
+
+@given(n=st.integers(30, 1_500), size=st.integers(1, 400), seed=st.integers(0, 9))
+def test_a_run_is_learned_from_whole_or_predicted_whole(n: int, size: int, seed: int) -> None:
+    rows = of_runs(n, size)
+    np.random.default_rng(seed).shuffle(rows)  # type: ignore[arg-type]
+    rows = in_runs(sorted(rows, key=lambda row: row.at_ns))
+    assume(len({row.run_id for row in rows}) > 1)
+    learner = Constant(0.0)
+    seen = judged(Material(rows, Encoding(()), np.empty((n, 0)), np.zeros(n), 0), [learner], LOG_ERROR)
+    for until in learner.shown:
+        assert 0 < until < n
+        assert rows[until - 1].run_id != rows[until].run_id
+    assert len(seen.residuals) == n - learner.shown[0]
+    ends = [max(row.at_ns for row in rows if row.run_id == run) for run in dict.fromkeys(row.run_id for row in rows)]
+    assert ends == sorted(ends)
+
+
+def test_rows_of_no_known_run_are_apart() -> None:
+    rows = history(5)
+    assert in_runs(rows) == rows
+    assert runs_of(rows).tolist() == [0, 1, 2, 3, 4]
+    assert runs_of([replace(row, run_id="r" if row.at_ns < 4 else None) for row in rows]).tolist() == [0, 0, 0, 1, 2]
+
+
+def test_intervals_hold_nine_of_ten_rows_of_a_run_to_come() -> None:
+    random = np.random.default_rng(1)
+    runs = np.repeat(np.arange(19), 5)
+    held, narrower = [], []
+    for _ in range(2_000):
+        luck = random.normal(0, 1, 20)
+        seen = luck[runs] + random.normal(0, 0.2, 95)
+        later = luck[19] + random.normal(0, 0.2, 10)
+        for found, each in ((held, runs), (narrower, apart(95))):
+            low, high = offsets(seen, each)
+            found.append(((low <= later) & (later <= high)).mean())
+    assert np.mean(held) == pytest.approx(0.92, abs=0.03)
+    assert np.mean(narrower) < np.mean(held) - 0.02
+
+
+def test_skill_that_one_lucky_run_showed_is_not_claimed() -> None:
+    own, usual = np.concatenate([np.full(50, 0.2), np.full(50, 1.1)]), np.ones(100)
+    runs = np.repeat([0, 1], 50)
+    assert skill_of(Judged(MediansLearner(), own, own, usual, (0,), apart(100)), 0).low > 0
+    assert skill_of(Judged(MediansLearner(), own, own, usual, (0,), runs), 0).low <= 0
+    assert skill_of(Judged(MediansLearner(), own[:50], own[:50], usual[:50], (0,), runs[:50]), 0).low == -1.0
+
+
+def test_outcomes_that_runs_share_are_worth_fewer_rows() -> None:
+    random = np.random.default_rng(2)
+    rows = [replace(row, run_id=f"r{place // 10}") for place, row in enumerate(history(400))]
+    together = np.repeat(random.random(40) < 0.5, 10).astype(float)
+    alone = (random.random(400) < 0.5).astype(float)
+    chance = np.full(400, 0.5)
+
+    def wider(target: Floats, of: list[TrainingRow]) -> float:
+        return shared_luck(Material(of, Encoding(()), np.empty((400, 0)), target, 0), chance)
+
+    assert wider(together, rows) == pytest.approx(10)
+    assert wider(alone, rows) < 2
+    assert wider(together, history(400)) == 1

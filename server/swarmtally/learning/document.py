@@ -16,9 +16,10 @@ from swarmtally.learning.models import Linear, Medians, Odds, Rates, Trees
 from swarmtally.learning.predictor import Predictor
 from swarmtally.learning.ranges import Range, Scope
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, FACTORS, Level, Target
+from swarmtally.learning.support import Support
 
 FORMAT = "swarmtally.predictor"
-VERSION = 1
+VERSION = 2
 
 Document: TypeAlias = dict[str, Any]
 T = TypeVar("T")
@@ -63,6 +64,7 @@ def _predictor(document: Document) -> Predictor:
         scope=_scope(document["scope"]),
         model=_MODELS[kind](document["model"]),
         offsets=_pair(document["offsets"]),
+        support=_support(document["support"]),
     )
 
 
@@ -109,6 +111,16 @@ def _scope(found: Mapping[str, Any]) -> Scope:
     if any(len(marks) != len(FACTORS) for marks, _ in combinations):
         raise ValueError("a combination without all factors")
     return Scope(ranges, combinations)
+
+
+def _support(found: Mapping[str, Any]) -> Support:
+    encoding, inverse = _encoding(found["encoding"]), _numbers(found["inverse"])
+    size = len(encoding.columns) + 1
+    _same(len(inverse), size * (size + 1) // 2)
+    limit, usual = _number(found["limit"]), _number(found["usual"])
+    if min(limit, usual) < 0:
+        raise ValueError("a leverage below 0")
+    return Support(encoding, inverse, limit, usual)
 
 
 def _range(found: Mapping[str, Any]) -> Range:

@@ -1,14 +1,14 @@
 """What a model expects of many tasks at once: what `predict` says of each, in the time of a few."""
 
 from collections.abc import Mapping, Sequence
-from math import exp, log2
+from math import log2
 from typing import Any
 
-from swarmtally.learning.answers import Insufficient, Interval, Prediction
+from swarmtally.learning.answers import Insufficient, Prediction
 from swarmtally.learning.models import Linear, Medians, Trees
-from swarmtally.learning.predict import WIDEST, stand_ins
+from swarmtally.learning.predict import WIDEST, amount, not_together
 from swarmtally.learning.predictor import Predictor
-from swarmtally.learning.ranges import beyond, checked
+from swarmtally.learning.ranges import Scope, beyond, checked, stand_ins
 from swarmtally.learning.rows import AMOUNTS, FACTORS, TrainingRow
 from swarmtally.learning.sections import Section
 
@@ -39,19 +39,20 @@ def expected_durations(predictor: Predictor, queries: Sequence[Mapping[str, Any]
     asked = [(place, settings) for place, settings in asked if not _refused(predictor, settings)]
     if not asked:
         return found
-    assumed = [stand_ins(predictor.scope, settings) for _, settings in asked]
+    alike = _Alike(predictor.scope)
+    assumed = [alike.stand_ins(settings) for _, settings in asked]
     rows = [
         TrainingRow(0, "given", predictor.level, 1.0, **{**stood, **settings})
         for (_, settings), stood in zip(asked, assumed, strict=True)
     ]
     assert isinstance(predictor.model, Medians | Linear | Trees), "a model of seconds"
-    similar = _Similar(predictor)
-    below, above = predictor.offsets
-    for (place, settings), stood, middle in zip(asked, assumed, predictor.model.of(rows).tolist(), strict=True):
-        made = Interval(exp(middle), exp(middle + below), exp(middle + above))
-        if made.low * WIDEST >= made.high:
+    middles, leverages = predictor.model.of(rows).tolist(), predictor.support.leverage(rows).tolist()
+    for (place, settings), stood, middle, leverage in zip(asked, assumed, middles, leverages, strict=True):
+        made = amount(predictor, middle, leverage)
+        together = not_together(predictor, {**stood, **settings}, leverage) is None
+        if together and made.low * WIDEST >= made.high:
             names = tuple((factor, str(value)) for factor, value in stood.items())
-            found[place] = Prediction(made, predictor.n, similar.of(settings), names)
+            found[place] = Prediction(made, predictor.n, alike.similar(settings), names)
     return found
 
 
@@ -64,18 +65,29 @@ def _refused(predictor: Predictor, settings: Mapping[str, Any]) -> Insufficient 
     return beyond(predictor.scope, predictor.level, settings)
 
 
-class _Similar:
-    """Counts rows like a query, once for those that are alike."""
+class _Alike:
+    """Looks rows like a query up, once for those that are alike."""
 
-    def __init__(self, predictor: Predictor) -> None:
-        self._scope = predictor.scope
-        self._known: dict[tuple[Any, ...], int] = {}
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._similar: dict[tuple[Any, ...], int] = {}
+        self._stand_ins: dict[tuple[Any, ...], dict[str, Any]] = {}
 
-    def of(self, settings: Mapping[str, Any]) -> int:
-        alike = tuple(
-            round(2 * log2(settings[factor])) if factor in AMOUNTS and factor in settings else settings.get(factor)
-            for factor in FACTORS
-        )
-        if alike not in self._known:
-            self._known[alike] = self._scope.similar(settings)
-        return self._known[alike]
+    def similar(self, settings: Mapping[str, Any]) -> int:
+        marks = _marks(settings)
+        if marks not in self._similar:
+            self._similar[marks] = self._scope.similar(settings)
+        return self._similar[marks]
+
+    def stand_ins(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        marks = _marks(settings)
+        if marks not in self._stand_ins:
+            self._stand_ins[marks] = stand_ins(self._scope, settings)
+        return self._stand_ins[marks]
+
+
+def _marks(settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(
+        round(2 * log2(settings[factor])) if factor in AMOUNTS and factor in settings else settings.get(factor)
+        for factor in FACTORS
+    )

@@ -1,19 +1,25 @@
 """Judged on later rows: models learn from the rows before a block, predict that block, and so on to the last.
 
 What is said of a model (its skill, how many later rows its intervals held, how wide they are) comes from rows it had
-not seen when it predicted them, as it will be asked (Dawid 1984, prequential analysis).
+not seen when it predicted them, as it will be asked (Dawid 1984, prequential analysis). Rows of one run share its
+luck, so that whole runs are put in blocks, drawn again, and counted.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import log, sqrt
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from swarmtally.learning.answers import LEVEL, Interval
 from swarmtally.learning.features import Floats
 from swarmtally.learning.learners import Learner, Learners, Material
+from swarmtally.learning.rows import TrainingRow
+
+Ints: TypeAlias = npt.NDArray[np.int64]
 
 FIRST = 0.4
 """The share of the rows that the first models learn from."""
@@ -30,7 +36,7 @@ HALF = 1 / 4
 """The share of the residuals in which their weight falls to half."""
 
 SIGNED = 100
-"""From so many residuals on, those below and above have intervals of their own."""
+"""From so many runs of residuals on, those below and above have intervals of their own."""
 
 FORGETTING = 0.8
 """What a block's losses count beside the next one's, where the best learner is chosen."""
@@ -85,6 +91,8 @@ class Judged:
     """The losses of the group's median (or rate)."""
     starts: tuple[int, ...]
     """Where in them each block begins."""
+    runs: Ints
+    """The run of each, numbered."""
 
 
 def edges(n: int) -> list[int]:
@@ -94,10 +102,43 @@ def edges(n: int) -> list[int]:
     return [first + (n - first) * k // blocks for k in range(blocks + 1)]
 
 
+def in_runs(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
+    """Rows in the order of time, but those of one run together, when the last of them ended."""
+    last = {row.run_id: (row.at_ns, place) for place, row in enumerate(rows) if row.run_id is not None}
+    placed = [(last.get(row.run_id, (row.at_ns, place)), row) for place, row in enumerate(rows)]
+    return [row for _, row in sorted(placed, key=lambda each: each[0])]
+
+
+def runs_of(rows: Sequence[TrainingRow]) -> Ints:
+    """The run of each row `in_runs`, numbered from 0; a row that is of no run known is its own."""
+    first = [place == 0 or row.run_id is None or row.run_id != rows[place - 1].run_id for place, row in enumerate(rows)]
+    return np.cumsum(first, dtype=np.int64) - 1
+
+
+def _whole(places: Sequence[int], runs: Ints) -> list[int]:
+    """`places` moved to where runs begin, the nearest ones; the last is the end of the rows."""
+    begin = np.flatnonzero(np.diff(runs)) + 1
+    if len(begin) == len(runs) - 1:
+        return list(places)
+    nearest = {int(begin[np.abs(begin - place).argmin()]) for place in places[:-1]}
+    return [*sorted(nearest), places[-1]]
+
+
+def shared_luck(material: Material, chance: Floats) -> float:
+    """How many times as uncertain a rate is as of independent rows: the variance of runs' sums beside what rows alone
+    explain (the design effect of Kish 1965), at least 1."""
+    runs = runs_of(material.rows)
+    if runs[-1] == len(runs) - 1:
+        return 1.0
+    sums = np.bincount(runs, weights=material.target - chance)
+    return max(1.0, float((sums**2).sum() / (chance * (1 - chance)).sum()))
+
+
 def judged(material: Material, learners: Learners, yardstick: Yardstick) -> Judged:
     """Test `learners` on later rows; whoever lost least before a block predicts it, so the choice is tested too."""
     lost = np.zeros(len(learners))
-    best, places = 0, edges(len(material.target))
+    runs = runs_of(material.rows)
+    best, places = 0, _whole(edges(len(material.target)), runs)
     residuals, losses = [], []
     for start, stop in pairwise(places):
         truth = material.target[start:stop]
@@ -109,7 +150,7 @@ def judged(material: Material, learners: Learners, yardstick: Yardstick) -> Judg
         best = int(np.argmin(lost))
     usual = yardstick.loss(material.target[places[0] :], _usual(material, places, yardstick))
     starts = tuple(place - places[0] for place in places[:-1])
-    return Judged(learners[best], np.concatenate(residuals), np.concatenate(losses), usual, starts)
+    return Judged(learners[best], np.concatenate(residuals), np.concatenate(losses), usual, starts, runs[places[0] :])
 
 
 def _usual(material: Material, places: Sequence[int], yardstick: Yardstick) -> Floats:
@@ -126,14 +167,17 @@ def _usual(material: Material, places: Sequence[int], yardstick: Yardstick) -> F
 
 
 def skill_of(seen: Judged, seed: int) -> Interval:
-    """The share of the usual loss that is saved on later rows, with a bootstrap over stretches of neighbouring rows
-    (Kuensch 1989), widened as Hesterberg (2015, 5.4) has it for few of them."""
+    """The share of the usual loss that is saved on later rows, with a bootstrap over stretches of neighbouring runs
+    (Kuensch 1989), widened as Hesterberg (2015, 5.4) has it for few of them. One run says nothing of others."""
     from scipy.special import ndtri, stdtrit
 
-    chunks = min(MOST_CHUNKS, max(6, len(seen.losses) // 3))
-    own = np.array([part.sum() for part in np.array_split(seen.losses, chunks)])
-    usual = np.array([part.sum() for part in np.array_split(seen.usual, chunks)])
+    runs = seen.runs - seen.runs[0]
+    chunks = min(MOST_CHUNKS, max(6, (runs[-1] + 1) // 3), runs[-1] + 1)
+    own = np.array([part.sum() for part in np.array_split(np.bincount(runs, weights=seen.losses), chunks)])
+    usual = np.array([part.sum() for part in np.array_split(np.bincount(runs, weights=seen.usual), chunks)])
     value = _saved(float(own.sum()), float(usual.sum()))
+    if chunks < 2:
+        return Interval(value, min(value, -1.0), 1.0, SKILL_LEVEL)
     drawn = np.random.default_rng(seed).integers(0, chunks, (RESAMPLES, chunks))
     again = np.array([_saved(float(own[each].sum()), float(usual[each].sum())) for each in drawn])
     tail = (1 - SKILL_LEVEL) / 2
@@ -146,24 +190,27 @@ def _saved(own: float, usual: float) -> float:
     return 1 - own / usual if usual > 0 else 0.0
 
 
-def offsets(residuals: Floats, level: float = LEVEL) -> tuple[float, float]:
+def offsets(residuals: Floats, runs: Ints, level: float = LEVEL) -> tuple[float, float]:
     """What to add to a prediction for its bounds: split conformal (Papadopoulos et al. 2002; Lei et al. 2018), in which
-    newer residuals weigh more (Barber et al. 2023) once there are `SIGNED` of them."""
-    if len(residuals) < SIGNED:
-        reach = _ranked(np.abs(residuals), np.ones(len(residuals)), level)
+    newer residuals weigh more (Barber et al. 2023) once there are `SIGNED` runs of them."""
+    if runs[-1] - runs[0] + 1 < SIGNED:
+        reach = _ranked(np.abs(residuals), np.ones(len(residuals)), runs, level)
         return -reach, reach
     ages = np.arange(len(residuals) - 1, -1, -1)
     weights = np.exp2(-ages / (len(residuals) * HALF))
     tail = (1 - level) / 2
-    return min(0.0, -_ranked(-residuals, weights, 1 - tail)), max(0.0, _ranked(residuals, weights, 1 - tail))
+    below, above = (_ranked(each, weights, runs, 1 - tail) for each in (-residuals, residuals))
+    return min(0.0, -below), max(0.0, above)
 
 
-def _ranked(values: Floats, weights: Floats, share: float) -> float:
+def _ranked(values: Floats, weights: Floats, runs: Ints, share: float) -> float:
     """The value up to which `share` of all weight lies, between two values on the straight line. The row to come is
-    beyond, with the weight of one of as many equal rows (Kish 1965): with equal weights the rank is (n + 1) x share."""
+    beyond, with the weight of one of as many equal runs (Kish 1965; of runs in place of rows: Dunn et al. 2023): with
+    equal weights of rows that are each a run the rank is (n + 1) x share."""
     order = np.argsort(values)
     total = weights.sum()
-    below = np.cumsum(weights[order]) / (total + (weights**2).sum() / total)
+    whole = np.bincount(runs - runs[0], weights=weights)
+    below = np.cumsum(weights[order]) / (total + (whole**2).sum() / total)
     return float(np.interp(share, below, values[order]))
 
 
@@ -172,6 +219,6 @@ def coverage_of(seen: Judged) -> tuple[float | None, int]:
     inside: list[bool] = []
     for start, stop in pairwise((*seen.starts, len(seen.residuals))):
         if start >= LEAST_RESIDUALS:
-            low, high = offsets(seen.residuals[:start])
+            low, high = offsets(seen.residuals[:start], seen.runs[:start])
             inside += [low <= each <= high for each in seen.residuals[start:stop].tolist()]
     return (sum(inside) / len(inside) if len(inside) >= LEAST_COVERED else None), len(inside)

@@ -6,12 +6,13 @@ scikit-learn is imported where it fits something, and nowhere else: asking a mod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 
 from swarmtally.learning.features import Encoding, Floats
-from swarmtally.learning.models import WORTH, Linear, Medians, Model, Odds, Rates, Trees, half_octave
+from swarmtally.learning.models import Linear, Medians, Model, Odds, Rates, Trees, half_octave
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, TrainingRow
 
 Kind: TypeAlias = Literal["group_median", "ridge", "boosted_trees", "group_rate", "logistic"]
@@ -25,6 +26,9 @@ PASSES = 3
 
 ROUNDS, RATE, LEAVES, LEAST_LEAF = 60, 0.12, 12, 20
 """Trees, their learning rate, their leaves, and the rows a leaf has at least."""
+
+ONE_ROW = 1.0
+"""What the prior of a rate counts beside the rows."""
 
 MOST_GROWN = 20_000
 """Trees grow from the newest rows: more of them cost time and change little."""
@@ -181,25 +185,52 @@ class RatesLearner:
 
 @dataclass(frozen=True, slots=True)
 class LogisticLearner:
-    """Logistic regression with a Beta prior (`WORTH` rows at the mean of all columns that succeeded as often as all)
-    and a normal prior on the weights."""
+    """Logistic regression with a Beta prior (`ONE_ROW` at the mean of all columns that succeeded as often as all) and a
+    normal prior on the weights, whose width nobody knows: each of `penalties` counts by its evidence (MacKay 1992,
+    Laplace's approximation), so what settings may do is part of the interval also where no skill is shown."""
 
-    penalty: float
+    penalties: tuple[float, ...]
     kind: Kind = "logistic"
 
     def learn(self, material: Material, until: int) -> Odds:
-        from sklearn.linear_model import LogisticRegression
+        found = [_logistic(material, until, penalty) for penalty in self.penalties]
+        evidence = np.array([each.evidence for each in found])
+        shares = np.exp(evidence - evidence.max())
+        shares /= shares.sum()
+        weights = sum(share * each.weights for share, each in zip(shares, found, strict=True))
+        apart = [each.weights - weights for each in found]
+        covariance = sum(
+            share * (each.covariance + np.outer(off, off))
+            for share, each, off in zip(shares, found, apart, strict=True)
+        )
+        return Odds(material.encoding, tuple(map(float, weights)), tuple(tuple(map(float, row)) for row in covariance))
 
-        target = material.target[:until]
-        rate = (float(target.sum()) + 0.5) / (until + 1)
-        design = np.vstack([material.design[:until], np.zeros((2, material.design.shape[1]))])
-        weights = np.append(np.ones(until), [WORTH * rate, WORTH * (1 - rate)])
-        fitted = LogisticRegression(C=1 / self.penalty, max_iter=200)
-        fitted.fit(design, np.append(target, [1.0, 0.0]), sample_weight=weights)
-        found = np.append(fitted.intercept_, fitted.coef_[0])
-        full = np.column_stack([np.ones(len(design)), design])
-        chance = 1 / (1 + np.exp(-(full @ found)))
-        curvature = (full * (weights * chance * (1 - chance))[:, None]).T @ full
-        curvature += np.diag([0.0, *[self.penalty] * design.shape[1]])
-        covariance = np.linalg.inv(curvature)
-        return Odds(material.encoding, tuple(map(float, found)), tuple(tuple(map(float, row)) for row in covariance))
+
+@dataclass(frozen=True, slots=True)
+class _Logistic:
+    weights: Floats
+    covariance: Floats
+    evidence: float
+    """Logarithm of the rows' probability under the penalty, but for a constant."""
+
+
+def _logistic(material: Material, until: int, penalty: float) -> _Logistic:
+    from sklearn.linear_model import LogisticRegression
+
+    target = material.target[:until]
+    rate = (float(target.sum()) + 0.5) / (until + 1)
+    design = np.vstack([material.design[:until], np.zeros((2, material.design.shape[1]))])
+    target = np.append(target, [1.0, 0.0])
+    counts = np.append(np.ones(until), [ONE_ROW * rate, ONE_ROW * (1 - rate)])
+    fitted = LogisticRegression(C=1 / penalty, max_iter=200, solver="newton-cholesky")
+    fitted.fit(design, target, sample_weight=counts)
+    weights = np.append(fitted.intercept_, fitted.coef_[0])
+    full = np.column_stack([np.ones(len(design)), design])
+    odds = full @ weights
+    chance = 1 / (1 + np.exp(-odds))
+    curvature = (full * (counts * chance * (1 - chance))[:, None]).T @ full
+    curvature += np.diag([0.0, *[penalty] * design.shape[1]])
+    likelihood = float((counts * (target * odds - np.logaddexp(0, odds))).sum())
+    prior = 0.5 * (design.shape[1] * log(penalty) - penalty * float(weights[1:] @ weights[1:]))
+    evidence = likelihood + prior - 0.5 * float(np.linalg.slogdet(curvature)[1])
+    return _Logistic(weights, np.linalg.inv(curvature), evidence)

@@ -10,7 +10,18 @@ import numpy as np
 from swarmtally.learning.answers import LEVEL, Insufficient, Interval, Prediction
 from swarmtally.learning.document import from_json, to_json
 from swarmtally.learning.features import encode
-from swarmtally.learning.later import BRIER, LOG_ERROR, coverage_of, judged, offsets, skill_of
+from swarmtally.learning.later import (
+    BRIER,
+    LOG_ERROR,
+    chances,
+    coverage_of,
+    in_runs,
+    judged,
+    offsets,
+    runs_of,
+    shared_luck,
+    skill_of,
+)
 from swarmtally.learning.learners import (
     Learners,
     LogisticLearner,
@@ -22,13 +33,17 @@ from swarmtally.learning.learners import (
 )
 from swarmtally.learning.models import Linear, Medians, Odds, Rates, Trees
 from swarmtally.learning.predictor import Predictor
-from swarmtally.learning.ranges import Range, Scope, beyond, checked, scope_of
-from swarmtally.learning.rows import CATEGORIES, Target, TrainingRow, known
+from swarmtally.learning.ranges import Range, apart, beyond, checked, scope_of, stand_ins
+from swarmtally.learning.rows import Target, TrainingRow, known
+from swarmtally.learning.support import support_of
 
 __all__ = ["Insufficient", "Interval", "Prediction", "Predictor", "Range", "from_json", "predict", "to_json", "train"]
 
 LEAST_ROWS = 30
 """Fewer teach nothing."""
+
+LEAST_RUNS = 3
+"""Whose rows are learned from: one to learn from first, and later ones to be tested on."""
 
 LEAST_RIDGE = 50
 """Fewer are told by shrunken medians."""
@@ -37,8 +52,12 @@ LEAST_TREES = 1_000
 MANY = 20_000
 """From here on one penalty does as well as another."""
 
-LEAST_OUTCOMES = 5
-"""Successes and failures each, below which only rates are told."""
+LEAST_OF_OTHER = 5
+"""Runs with a setting that nothing was compared with, to show skill."""
+
+PENALTIES = (2.0, 5.0, 12.0)
+"""Of the weights in log odds, each as likely beforehand: a setting may change the odds by a factor of about 2, 1.6 or
+1.3. Of many rows the middle one does as well."""
 
 WIDEST = 4.0
 """Upper bound / lower bound, at most."""
@@ -61,11 +80,14 @@ def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predict
     Raises:
         ValueError: the rows are of both levels.
     """
-    found = known(rows, target)
+    found = in_runs(known(rows, target))
     if len({row.level for row in found}) > 1:
         raise ValueError("tasks and runs last differently: train on rows of one level")
     if len(found) < LEAST_ROWS:
         return _too_few(found, rows, target)
+    runs = len(set(runs_of(found)))
+    if runs < LEAST_RUNS:
+        return _too_few_runs(found, runs)
     # Threads can be limited of what is imported already.
     import sklearn.ensemble  # noqa: F401 - for its threads
     from threadpoolctl import threadpool_limits
@@ -79,8 +101,8 @@ def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predict
         "group_rate",
         found[0].level,
         len(found),
-        found[0].at_ns,
-        found[-1].at_ns,
+        min(row.at_ns for row in found),
+        max(row.at_ns for row in found),
         seed,
         None,
         None,
@@ -88,6 +110,7 @@ def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predict
         scope,
         RatesLearner().learn(material, len(found)),
         (0.0, 0.0),
+        support_of(encoding, design),
     )
     with threadpool_limits(1):
         return _of_success(bare, material) if target == "success" else _of_amount(bare, material)
@@ -97,6 +120,11 @@ def _too_few(found: Sequence[TrainingRow], rows: Sequence[TrainingRow], target: 
     level = rows[0].level if rows else "task"
     told = f"{len(found)} {level}s have a known {target}; at least {LEAST_ROWS} are needed"
     return Insufficient("rows", told, (f"make at least {LEAST_ROWS - len(found)} more runs",))
+
+
+def _too_few_runs(found: Sequence[TrainingRow], runs: int) -> Insufficient:
+    told = f"{len(found)} {found[0].level}s are of {runs} runs, whose luck they share; at least {LEAST_RUNS} are needed"
+    return Insufficient("rows", told, (f"make at least {LEAST_RUNS - runs} more runs",))
 
 
 def _learned(row: TrainingRow, target: Target) -> float:
@@ -117,7 +145,7 @@ def _of_amount(bare: Predictor, material: Material) -> Predictor:
         coverage=coverage,
         coverage_n=coverage_n,
         model=model,
-        offsets=offsets(seen.residuals),
+        offsets=offsets(seen.residuals, seen.runs),
     )
 
 
@@ -131,18 +159,15 @@ def _learners(n: int, columns: int) -> Learners:
 
 
 def _of_success(bare: Predictor, material: Material) -> Predictor:
-    succeeded = float(material.target.sum())
-    few = bare.n < LEAST_RIDGE or min(succeeded, bare.n - succeeded) < LEAST_OUTCOMES
-    if few or not material.design.shape[1]:
+    if bare.n < LEAST_RIDGE or not material.design.shape[1]:
         return bare
-    seen = judged(material, (LogisticLearner(3.0), LogisticLearner(30.0)), BRIER)
-    skill = skill_of(seen, bare.seed)
-    # Settings that may matter make an interval wider, and one that leaves them out too narrow.
-    if skill.value <= 0:
-        return bare
-    model = seen.chosen.learn(material, bare.n)
-    assert isinstance(model, Odds)
-    return replace(bare, kind="logistic", skill=skill, model=model)
+    learner = LogisticLearner(PENALTIES if bare.n < MANY else PENALTIES[1:2])
+    seen = judged(material, (learner,), BRIER)
+    model = learner.learn(material, bare.n)
+    wider = shared_luck(material, chances(model.of_matrix(material.design)))
+    covariance = tuple(tuple(wider * each for each in row) for row in model.covariance)
+    model = replace(model, covariance=covariance)
+    return replace(bare, kind="logistic", skill=skill_of(seen, bare.seed), model=model)
 
 
 def predict(predictor: Predictor, query: Mapping[str, Any]) -> Prediction | Insufficient:
@@ -152,17 +177,31 @@ def predict(predictor: Predictor, query: Mapping[str, Any]) -> Prediction | Insu
         InvalidInput: the query names something else, or a setting that cannot be.
     """
     settings = checked(query)
-    refusal = beyond(predictor.scope, predictor.level, settings) or _without_skill(predictor)
+    refusal = (
+        beyond(predictor.scope, predictor.level, settings)
+        or _without_skill(predictor)
+        or _rate_of_modes_only(predictor, settings)
+    )
     if refusal is not None:
         return refusal
     assumed = stand_ins(predictor.scope, settings)
     # The moment and the duration of what has not happened; no model looks at them.
     row = TrainingRow(0, "given", predictor.level, 1.0, **{**assumed, **settings})
-    expected = _expected(predictor, row)
+    leverage = float(predictor.support.leverage([row])[0])
+    refusal = not_together(predictor, {**assumed, **settings}, leverage)
+    if refusal is not None:
+        return refusal
+    expected = _expected(predictor, row, leverage)
     similar = predictor.scope.similar(settings)
     if expected.low * WIDEST < expected.high:
         return _too_wide(predictor, settings, expected, similar)
     return Prediction(expected, predictor.n, similar, tuple((factor, str(value)) for factor, value in assumed.items()))
+
+
+def not_together(predictor: Predictor, settings: Mapping[str, Any], leverage: float) -> Insufficient | None:
+    """Why the rows do not cover `settings` together, each of which they cover, with the runs that would; `leverage` is
+    theirs. What as many rows had as bring an amount into its range is covered, however far it is from the others."""
+    return apart(predictor.scope, predictor.level, settings) if leverage > predictor.support.limit else None
 
 
 def can_vary(predictor: Predictor, factor: str) -> Insufficient | None:
@@ -174,17 +213,7 @@ def can_vary(predictor: Predictor, factor: str) -> Insufficient | None:
     return Insufficient("levels", f"{factor}: the rows had {told}", (f"make at least 2 runs with another {factor}",))
 
 
-def stand_ins(scope: Scope, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The most frequent name and the middle amount of each factor in which rows differ and of which nothing is said."""
-    missing = [found for found in scope.ranges if found.factor not in settings and (found.varies or found.names)]
-    return {
-        found.factor: found.names[0][0] if found.factor in CATEGORIES else found.usual
-        for found in missing
-        if found.names or found.factor not in CATEGORIES
-    }
-
-
-def _expected(predictor: Predictor, row: TrainingRow) -> Interval:
+def _expected(predictor: Predictor, row: TrainingRow, leverage: float) -> Interval:
     model = predictor.model
     if isinstance(model, Rates):
         from scipy.special import betaincinv
@@ -197,8 +226,31 @@ def _expected(predictor: Predictor, row: TrainingRow) -> Interval:
         reach = Z_LEVEL * float(model.spread([row])[0])
         value, low, high = (1 / (1 + exp(-each)) for each in (middle, middle - reach, middle + reach))
         return Interval(value, low, high)
-    below, above = predictor.offsets
+    return amount(predictor, middle, leverage)
+
+
+def amount(predictor: Predictor, middle: float, leverage: float) -> Interval:
+    """Seconds or tokens of the logarithm that the model predicts."""
+    wider = predictor.support.wider(leverage)
+    below, above = (wider * each for each in predictor.offsets)
     return Interval(exp(middle), exp(middle + below), exp(middle + above))
+
+
+def _rate_of_modes_only(predictor: Predictor, settings: Mapping[str, Any]) -> Insufficient | None:
+    """So few outcomes tell how often tasks of a mode succeed, with settings as mixed as they had, and not what others
+    do to that: the interval of the rate would leave it out, and one with it in says nothing."""
+    if predictor.kind != "group_rate" or predictor.n >= LEAST_RIDGE:
+        return None
+    others = [
+        factor for factor in settings if factor != "mode" and (found := predictor.scope.of(factor)) and found.varies
+    ]
+    if not others:
+        return None
+    told = (
+        f"{predictor.n} {predictor.level}s tell how often those of a mode succeed, not what "
+        f"{' and '.join(f'{factor} {settings[factor]}' for factor in others)} changes"
+    )
+    return Insufficient("rows", told, (f"make at least {LEAST_RIDGE - predictor.n} more runs",))
 
 
 def _without_skill(predictor: Predictor) -> Insufficient | None:
@@ -226,7 +278,7 @@ def _runs_for_skill(predictor: Predictor, skill: Interval) -> tuple[str, ...]:
     for factor in ("agents", "topology", "mode"):
         found = predictor.scope.of(factor)
         if found is not None and not found.varies:
-            runs.append(f"make at least {LEAST_OUTCOMES} runs with another {factor} than {found.told}")
+            runs.append(f"make at least {LEAST_OF_OTHER} runs with another {factor} than {found.told}")
     return tuple(runs)
 
 

@@ -7,6 +7,7 @@ from swarmtally.learning.learners import Kind
 from swarmtally.learning.models import Linear, Medians, Odds, Rates, Trees
 from swarmtally.learning.ranges import Range, Scope
 from swarmtally.learning.rows import Level, Target
+from swarmtally.learning.support import Support
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Predictor:
     model: Medians | Linear | Trees | Odds | Rates
     offsets: tuple[float, float]
     """From a prediction to its bounds, in the logarithm; (0, 0) of success."""
+    support: Support
 
     @property
     def ranges(self) -> tuple[Range, ...]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import log2
 from operator import attrgetter
 from statistics import median_low
@@ -25,6 +26,8 @@ MOST_COMBINATIONS = 2_000
 """Of settings, the most frequent: enough to count similar rows."""
 
 Setting: TypeAlias = str | int | None
+Combinations: TypeAlias = tuple[tuple[tuple[Setting, ...], int], ...]
+"""Of settings, each with its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Scope:
     """What rows cover: a range for each factor that some rows know, and how many rows had each combination."""
 
     ranges: tuple[Range, ...]
-    combinations: tuple[tuple[tuple[Setting, ...], int], ...]
+    combinations: Combinations
     """Settings in the order of `FACTORS`, amounts as twice their binary logarithm, with their rows."""
 
     def of(self, factor: str) -> Range | None:
@@ -73,8 +76,8 @@ def scope_of(rows: Sequence[TrainingRow]) -> Scope:
     columns = [(factor, list(map(attrgetter(factor), rows))) for factor in FACTORS]
     ranges = (_range(factor, [value for value in values if value is not None]) for factor, values in columns)
     marks = ([_mark(factor, value) for value in values] for factor, values in columns)
-    combinations = Counter(zip(*marks, strict=True))
-    return Scope(tuple(each for each in ranges if each.n), tuple(combinations.most_common(MOST_COMBINATIONS)))
+    found = Counter(zip(*marks, strict=True))
+    return Scope(tuple(each for each in ranges if each.n), tuple(found.most_common(MOST_COMBINATIONS)))
 
 
 def checked(query: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,6 +107,66 @@ def beyond(scope: Scope, level: str, query: Mapping[str, Any]) -> Insufficient |
     return None
 
 
+def apart(scope: Scope, level: str, settings: Mapping[str, Any]) -> Insufficient | None:
+    """Why the rows do not cover `settings` together, with the runs that would; None where `LEAST_OF_AMOUNT` had them.
+    They name every factor in which rows differ."""
+    told = [factor for factor in FACTORS if factor in settings and (found := scope.of(factor)) and found.varies]
+    named = {factor: settings[factor] for factor in told}
+    if scope.similar(named) >= LEAST_OF_AMOUNT:
+        return None
+    pairs = ({first: named[first], second: named[second]} for first, second in combinations(told, 2))
+    unseen = next((pair for pair in pairs if scope.similar(pair) < LEAST_OF_AMOUNT), named)
+    reason = f"{level}s had {_all(unseen)} each, but not together, nor settings from which it follows"
+    return Insufficient("range", reason, (f"make at least {LEAST_OF_AMOUNT} runs with {_all(named)}",))
+
+
+def stand_ins(scope: Scope, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What is assumed of each factor in which rows differ and of which nothing is said: the most frequent name and the
+    middle amount of the rows that are most like `settings`, factor by factor, so that they also fit each other."""
+    found: dict[str, Any] = {}
+    rows = _most_like(scope.combinations, settings)
+    for each in scope.ranges:
+        if each.factor in settings or not (each.names if each.factor in CATEGORIES else each.varies):
+            continue
+        found[each.factor] = _usual(each, rows)
+        rows = _most_like(rows, {each.factor: found[each.factor]})
+    return found
+
+
+def _most_like(rows: Combinations, settings: Mapping[str, Any]) -> Combinations:
+    """Those whose settings differ least: in names, then in amounts."""
+    asked = [(place, _mark(factor, settings[factor])) for place, factor in enumerate(FACTORS) if factor in settings]
+    far = [tuple(map(sum, zip(*(_far(marks[place], mark) for place, mark in asked), strict=True))) for marks, _ in rows]
+    least = min(far, default=())
+    return tuple(row for row, distance in zip(rows, far, strict=True) if distance == least)
+
+
+def _far(mark: Setting, asked: Setting) -> tuple[int, int]:
+    """Whether it is another name (or not known), and by how many half-octaves the amount differs."""
+    if isinstance(asked, int) and isinstance(mark, int):
+        return 0, abs(mark - asked)
+    return int(mark != asked), 0
+
+
+def _usual(found: Range, rows: Combinations) -> Setting:
+    place = FACTORS.index(found.factor)
+    counts: Counter[Any] = Counter()
+    for marks, n in rows:
+        counts[marks[place]] += n
+    if found.factor in CATEGORIES:
+        # Of as frequent ones the one that is the most frequent of all.
+        return max((name for name, _ in found.names), key=lambda name: counts[name])
+    del counts[None]
+    middle = median_low(sorted(counts.elements())) if counts else _mark(found.factor, found.usual)
+    if middle == _mark(found.factor, found.usual):
+        return found.usual
+    return min(max(round(2 ** (middle / 2)), found.low), found.high)
+
+
+def _all(settings: Mapping[str, Any]) -> str:
+    return " and ".join(_said(factor, value) for factor, value in settings.items())
+
+
 def _outside(found: Range | None, factor: str, value: Any, level: str) -> Insufficient | None:
     if found is None:
         return Insufficient("levels", f"no {level} has a known {factor}", (_runs(factor, value),))
@@ -116,10 +179,13 @@ def _outside(found: Range | None, factor: str, value: Any, level: str) -> Insuff
 
 
 def _runs(factor: str, value: Any) -> str:
-    if factor in CATEGORIES:
-        return f"make at least {LEAST_OF_NAME} runs with {factor} {value}"
+    least = LEAST_OF_NAME if factor in CATEGORIES else LEAST_OF_AMOUNT
+    return f"make at least {least} runs with {_said(factor, value)}"
+
+
+def _said(factor: str, value: Any) -> str:
     unit = {"agents": "agents", "tasks": "tasks", "prompt_bytes": "bytes of prompt"}.get(factor)
-    return f"make at least {LEAST_OF_AMOUNT} runs with {f'{value} {unit}' if unit else f'{factor} {value}'}"
+    return f"{value} {unit}" if unit else f"{factor} {value}"
 
 
 def _range(factor: str, values: list[Any]) -> Range:
