@@ -89,43 +89,44 @@ class Expectations:
             choice: what would do the work; None: that is not known.
         """
         shape, _ = initial_shape(swarm.topology, RunKind.QUEUE, len(wanted))
-        asked = {
-            task.id: (task.mode, task.text)
-            for task in wanted
-            if task.duration_ns is None and task.mode is not None and task.text
-        }
-        return await self._asked(asked, lambda: self._in_swarm(swarm, shape, choice, None, len(wanted)))
-
-    async def _told(self, plan: Sequence[NewTask], shared: Callable[[], Awaitable[Settings]]) -> dict[str, Estimate]:
-        """By key, what the model says of the tasks nobody gave a duration."""
-        return await self._asked(
-            {task.key: (task.mode, task.text) for task in plan if task.expected_ns is None}, shared
-        )
-
-    async def _asked(
-        self, tasks: Mapping[str, tuple[str, str]], shared: Callable[[], Awaitable[Settings]]
-    ) -> dict[str, Estimate]:
-        """What the model says of tasks (mode and text) with settings that all of them share. Never raises: plans and
-        runs can do without."""
-        try:
-            if not tasks or not await self.training.model():
-                return {}
-            known = {name: value for name, value in (await shared()).items() if value is not None}
-        except SwarmError as error:
-            log.warning("expectation.failed", error=str(error))
+        asked = [task for task in wanted if task.duration_ns is None and task.mode is not None and task.text]
+        if not asked:
             return {}
-        asked = [{**known, "mode": mode, "text": text[:TEXT_LIMIT]} for mode, text in tasks.values()]
-        found = await self.training.task_durations(asked)
+        shared = await self._shared(lambda: self._in_swarm(swarm, shape, choice, None, len(wanted)))
+        if shared is None:
+            return {}
+        settings = [{**shared, "mode": task.mode, "text": (task.text or "")[:TEXT_LIMIT]} for task in asked]
+        found = await self.training.task_durations(settings)
         return {
-            key: Estimate(max(1, round(one.expected.value * NS_PER_S)), one.n, MODEL)
-            for key, one in zip(tasks, found, strict=True)
+            task.id: Estimate(_ns(one.expected.value), one.n, MODEL)
+            for task, one in zip(asked, found, strict=True)
             if one is not None
         }
 
-    async def _expecting(self, plan: Sequence[NewTask], told: Mapping[str, Estimate]) -> Sequence[NewTask]:
+    async def _told(self, plan: Sequence[NewTask], settings: Callable[[], Awaitable[Settings]]) -> dict[str, int]:
+        """By key, what the model says of the tasks nobody gave a duration, in nanoseconds."""
+        asked = [task for task in plan if task.expected_ns is None]
+        shared = await self._shared(settings) if asked else None
+        if shared is None:
+            return {}
+        own = [{"mode": task.mode, "text": task.text[:TEXT_LIMIT]} for task in asked]
+        found = await self.training.durations_beside(shared, own)
+        return {task.key: _ns(seconds) for task, seconds in zip(asked, found, strict=True) if seconds is not None}
+
+    async def _shared(self, settings: Callable[[], Awaitable[Settings]]) -> Settings | None:
+        """What is known of what all tasks share; None where there is no model to ask. Never raises: plans and runs can
+        do without."""
+        try:
+            if not await self.training.model():
+                return None
+            return {name: value for name, value in (await settings()).items() if value is not None}
+        except SwarmError as error:
+            log.warning("expectation.failed", error=str(error))
+            return None
+
+    async def _expecting(self, plan: Sequence[NewTask], known: Mapping[str, int]) -> Sequence[NewTask]:
         """The plan with what the model told, else the median of the project's finished tasks of the same mode, at least
         `insight.durations.MIN_ROWS` of them; else nothing is expected."""
-        known = {key: one.duration_ns for key, one in told.items()}
         usual: dict[str, int] = {}
         if any(task.expected_ns is None and task.key not in known for task in plan):
             rows = await self.database.read(
@@ -182,3 +183,7 @@ class ForesightedPlanner:
         plan = anyio.from_thread.run(self.expectations.of_more, made.tasks, run, shape)
         places = anyio.from_thread.run(self.expectations.database.read, lambda tx: runs.places(tx, run.run_id))
         return replace(made, tasks=ordered(plan, places)) if places else made
+
+
+def _ns(seconds: float) -> int:
+    return max(1, round(seconds * NS_PER_S))

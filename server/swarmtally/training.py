@@ -166,6 +166,21 @@ class Training:
             log.warning("expectation.failed", error=str(error))
             return nothing
 
+    async def durations_beside(
+        self, shared: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]
+    ) -> "list[float | None]":
+        """How long tasks of one run take beside each other, in seconds, for their order alone: see
+        `swarmtally.learning.expecting.durations_beside`. None as in `task_durations`; never raises either."""
+        nothing: list[float | None] = [None] * len(tasks)
+        try:
+            sections = await self.model()
+            if not sections or not tasks:
+                return nothing
+            return await anyio.to_thread.run_sync(_beside, sections, shared, tasks)
+        except (SwarmError, ValueError) as error:
+            log.warning("expectation.failed", error=str(error))
+            return nothing
+
     async def enough_agents(self) -> "tuple[Curve, Source] | None":
         """How throughput grew with the agents of the project's own runs (given rows may be another machine's): the
         curve that rests on most rows, which may only say why it does not tell; None where there is no model. Never
@@ -347,6 +362,15 @@ def _durations(sections: "Sequence[Section]", tasks: Sequence[Mapping[str, Any]]
 
     predictor = own_tasks(sections)
     return [None] * len(tasks) if predictor is None else expected_durations(predictor, tasks)
+
+
+def _beside(
+    sections: "Sequence[Section]", shared: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]
+) -> "list[float | None]":
+    from swarmtally.learning.expecting import durations_beside, own_tasks
+
+    predictor = own_tasks(sections)
+    return [None] * len(tasks) if predictor is None else durations_beside(predictor, shared, tasks)
 
 
 def _names(sections: "Sequence[Section]") -> dict[str, frozenset[str]]:

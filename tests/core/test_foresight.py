@@ -19,7 +19,6 @@ from swarmtally.domain.task import NewTask, TaskStatus
 from swarmtally.domain.timeframe import Timeframe
 from swarmtally.domain.topology import Shape
 from swarmtally.expectations import Expectations
-from swarmtally.learning.answers import Prediction
 from swarmtally.learning.rows import FACTORS, TrainingRow
 from swarmtally.learning.sections import Section, untaught
 from swarmtally.store import models
@@ -135,8 +134,10 @@ async def test_a_model_is_asked_with_what_the_rows_of_such_tasks_say(tmp_path: P
         async def model(self) -> Sequence[Section]:
             return [untaught("task")]
 
-        async def task_durations(self, tasks: Sequence[Mapping[str, Any]]) -> "list[Prediction | None]":
-            told.append(dict(tasks[1]))
+        async def durations_beside(
+            self, shared: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]
+        ) -> "list[float | None]":
+            told.append({**shared, **tasks[1]})
             return [None] * len(tasks)
 
     told: list[dict[str, Any]] = []

@@ -13,7 +13,7 @@ from structlog.typing import EventDict
 from swarmtally.core.bookkeeping import Bookkeeper
 from swarmtally.domain.retention import Retention
 from swarmtally.learning.answers import Interval, Prediction
-from swarmtally.learning.expecting import expected_durations, own_tasks
+from swarmtally.learning.expecting import durations_beside, expected_durations, own_tasks
 from swarmtally.learning.predict import Predictor, predict, train
 from swarmtally.learning.rows import TrainingRow
 from swarmtally.learning.sections import Section, from_document, learn, to_document
@@ -70,6 +70,21 @@ def test_what_no_row_knows_makes_no_difference(taught: Predictor) -> None:
 
 def test_too_wide_an_interval_is_none(taught: Predictor) -> None:
     assert expected_durations(replace(taught, offsets=(-1.0, 1.0)), ASKED) == [None] * len(ASKED)
+
+
+def test_what_tasks_share_and_how_wide_an_interval_is_does_not_keep_them_from_being_compared(taught: Predictor) -> None:
+    tasks: list[dict[str, Any]] = [{"mode": "architect"}, {"mode": "tester"}, {"mode": "poet"}]
+    expected = [one.expected.value if one else None for one in expected_durations(taught, tasks)]
+    wide = replace(taught, offsets=(-1.0, 1.0))
+    assert durations_beside(wide, {}, tasks) == expected
+    assert expected[2] is None
+    assert durations_beside(wide, {"agents": 64}, tasks) == expected, "nobody had 64"
+    some = durations_beside(wide, {"agents": 8}, tasks)
+    assert some == [
+        one.expected.value if one else None
+        for one in expected_durations(taught, [{**task, "agents": 8} for task in tasks])
+    ]
+    assert some != expected
 
 
 def test_only_own_tasks_of_a_model_with_skill_are_asked(taught: Predictor) -> None:

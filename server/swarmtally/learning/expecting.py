@@ -24,6 +24,28 @@ def own_tasks(sections: Sequence[Section]) -> Predictor | None:
     return None
 
 
+def durations_beside(
+    predictor: Predictor, shared: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]
+) -> list[float | None]:
+    """How long tasks of one run take beside each other, in seconds: what their order rests on, and nothing else.
+
+    What all of them share makes all of them longer or shorter alike, and none before another: where rows do not cover
+    it, the tasks are asked about without it. Nor does it matter how wide an interval is: where there is skill, what is
+    expected is nearer to the truth than the median of the mode, whose interval is wider still.
+
+    Args:
+        predictor: of durations, with skill (`own_tasks`).
+        shared: settings of all tasks; the others of each are in `tasks`.
+    """
+    whole = _covered(predictor, [{**shared, **task} for task in tasks])
+    if None in whole:
+        alone = _covered(predictor, tasks)
+        # One or the other for all of them: they are compared.
+        if alone.count(None) < whole.count(None):
+            whole = alone
+    return [None if one is None else one.expected.value for one in whole]
+
+
 def expected_durations(predictor: Predictor, queries: Sequence[Mapping[str, Any]]) -> list[Prediction | None]:
     """Of each query what `predict` answers, in seconds; None where that refuses. Settings of which no row knows
     anything make no difference, as where somebody asks (`recommending`).
@@ -34,6 +56,12 @@ def expected_durations(predictor: Predictor, queries: Sequence[Mapping[str, Any]
     Raises:
         InvalidInput: a query names something else than `predict` takes, or a setting that cannot be.
     """
+    found = _covered(predictor, queries)
+    return [one if one is None or one.expected.low * WIDEST >= one.expected.high else None for one in found]
+
+
+def _covered(predictor: Predictor, queries: Sequence[Mapping[str, Any]]) -> list[Prediction | None]:
+    """Of each query what is expected, however wide its interval; None where the rows do not cover it."""
     found: list[Prediction | None] = [None] * len(queries)
     asked = [(place, _known(predictor, checked(query))) for place, query in enumerate(queries)]
     asked = [(place, settings) for place, settings in asked if not _refused(predictor, settings)]
@@ -49,8 +77,7 @@ def expected_durations(predictor: Predictor, queries: Sequence[Mapping[str, Any]
     middles, leverages = predictor.model.of(rows).tolist(), predictor.support.leverage(rows).tolist()
     for (place, settings), stood, middle, leverage in zip(asked, assumed, middles, leverages, strict=True):
         made = amount(predictor, middle, leverage)
-        together = not_together(predictor, {**stood, **settings}, leverage) is None
-        if together and made.low * WIDEST >= made.high:
+        if not_together(predictor, {**stood, **settings}, leverage) is None:
             names = tuple((factor, str(value)) for factor, value in stood.items())
             found[place] = Prediction(made, predictor.n, alike.similar(settings), names)
     return found
