@@ -156,9 +156,7 @@ class Found:
 
 def run(smoke: bool) -> list[str]:
     worlds = [replace(WORLDS[at], rows=100) for at in (0, 7)] if smoke else list(WORLDS)
-    lines = [
-        "makespan / that with nothing expected, mean (worst) of new runs; of how many tasks the model said something"
-    ]
+    lines = ["makespan / that with nothing expected: mean ± standard error (worst); of how many tasks the model spoke"]
     found = []
     for world in worlds:
         with tempfile.TemporaryDirectory() as folder:
@@ -178,7 +176,8 @@ def run(smoke: bool) -> list[str]:
 def _told(found: Found) -> str:
     def spread(expecting: str) -> str:
         ratios = [one.ratio(expecting) for one in found.runs]
-        return f"{expecting} {statistics.mean(ratios):.3f} ({max(ratios):.2f})"
+        error = statistics.stdev(ratios) / len(ratios) ** 0.5
+        return f"{expecting} {statistics.mean(ratios):.3f} ± {error:.3f} ({max(ratios):.2f})"
 
     asked = statistics.mean(one.asked for one in found.runs)
     verdict = "" if found.world.foreseeable else "; not held to the limit"
