@@ -1,5 +1,5 @@
-"""What sizes learned from history gain: max_agents of swarm_init beside the default of 8, swarm_scale beside Little's law
-alone, in generated worlds that follow the Universal Scalability Law."""
+"""What sizes learned from history gain: max_agents of swarm_init beside 8 always, swarm_scale beside Little's
+law alone, in generated worlds that follow the Universal Scalability Law."""
 
 import heapq
 import math
