@@ -56,7 +56,7 @@ async def test_the_newest_fifty_of_a_window_are_counted(empty: Path, tmp_path: P
             None,
         )
         tokens = report.predictions["tokens"]
-        assert (tokens.value, tokens.n, str(tokens.reason)[:21]) == (None, 0, "nothing that ended in")
+        assert (tokens.value, tokens.n, str(tokens.reason)[:21]) == (None, 0, "of nothing that ended")
         assert_agree(report)
 
 
