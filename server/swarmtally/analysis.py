@@ -3,15 +3,15 @@
 Each imports what it needs when it is called, so that a memory command in the shell stays fast.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
-from swarmtally.core.swarms import Swarms
 from swarmtally.domain.clock import Clock
 from swarmtally.domain.run import RunKind
+from swarmtally.domain.swarm import Swarm
 from swarmtally.store import models
 from swarmtally.store.database import Database
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from swarmtally.core.bookkeeping import Bookkeeper
     from swarmtally.domain.health import Finding
     from swarmtally.insight.balancing import Balance, Wanted
+    from swarmtally.insight.durations import Estimate
     from swarmtally.insight.health import Health
     from swarmtally.insight.health_limits import Limits
     from swarmtally.insight.monitor import Monitor
@@ -75,14 +76,12 @@ class Analysis:
         database: Database,
         clock: Clock,
         project: str,
-        swarms: Swarms,
         books: "Callable[[], Bookkeeper]",
         reach: "Callable[[], Awaitable[Finding]]",
     ) -> None:
         self._database = database
         self._clock = clock
         self._project = project
-        self._swarms = swarms
         self._books = books
         self._reach = reach
         self._began_ns = (clock.now_ns(), clock.monotonic_ns())
@@ -153,13 +152,15 @@ class Analysis:
         began = Beginning(*self._began_ns)
         return Health(self._database, self._clock, self._project, began, self._reach, limits or Limits())
 
-    async def balance(self, swarm_id: str | None, wanted: Sequence["Wanted"]) -> "Balance":
-        """Which agent of the named or current swarm takes which task when; nothing is changed.
+    async def balance(self, swarm: Swarm, wanted: Sequence["Wanted"], expected: Mapping[str, "Estimate"]) -> "Balance":
+        """Which agent of the swarm takes which task when; nothing is changed.
+
+        Args:
+            expected: how long a model says that tasks take, by id.
 
         Raises:
             SwarmError: something about the tasks is wrong, or there is no swarm or agent for them.
         """
         from swarmtally.insight import balancing
 
-        swarm = await self._swarms.find(swarm_id)
-        return await balancing.balance(self._database, self._clock, swarm, wanted)
+        return await balancing.balance(self._database, self._clock, swarm, wanted, expected)

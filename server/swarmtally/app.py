@@ -19,7 +19,7 @@ from swarmtally.analysis import Analysis
 from swarmtally.core.memory import Memory
 from swarmtally.core.swarms import Swarms
 from swarmtally.domain.clock import Clock, SystemClock
-from swarmtally.domain.errors import InvalidInput, NoBackend
+from swarmtally.domain.errors import InvalidInput, NoBackend, SwarmError
 from swarmtally.domain.ids import NewId, id_factory
 from swarmtally.domain.retry import RetryPolicy
 from swarmtally.domain.run import HOST, BackendChoice, NewRun, RunKind
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from swarmtally.core.sizing import Experience
     from swarmtally.domain.health import Finding
     from swarmtally.domain.task import NewTask
+    from swarmtally.expectations import Expectations
+    from swarmtally.insight.balancing import Balance, Wanted
     from swarmtally.preparing import Prepared
     from swarmtally.reading import LogReading
     from swarmtally.sparc.modes import ModeCatalog
@@ -57,7 +59,7 @@ class App:
         self.clock = clock
         self.swarms = Swarms(database, clock, new_id, settings.project)
         self.memory = Memory(database, clock)
-        self.analysis = Analysis(database, clock, settings.project, self.swarms, self.books, self.reach_backend)
+        self.analysis = Analysis(database, clock, settings.project, self.books, self.reach_backend)
         self._new_id = new_id
         self._retry = retry
         self._group = group
@@ -88,7 +90,7 @@ class App:
             from swarmtally.core.runs import Runs
             from swarmtally.core.sampling import Sampler
             from swarmtally.core.scheduler import Scheduler
-            from swarmtally.preparing import ForesightedPlanner
+            from swarmtally.expectations import ForesightedPlanner
             from swarmtally.sparc.packing import ContextPacker
             from swarmtally.sparc.plan import SparcPlanner
             from swarmtally.sparc.shelf import FolderShelf
@@ -98,7 +100,7 @@ class App:
                 self.database,
                 self.clock,
                 ContextPacker(catalog),
-                ForesightedPlanner(SparcPlanner(catalog), self.database, self.clock),
+                ForesightedPlanner(SparcPlanner(catalog), self._expectations()),
                 self._retry,
                 SystemRandom().random,
             )
@@ -123,7 +125,7 @@ class App:
         """The packets of the project's host-driven runs."""
         if self._packets is None:
             from swarmtally.core.packets import Packets
-            from swarmtally.preparing import ForesightedPlanner
+            from swarmtally.expectations import ForesightedPlanner
             from swarmtally.sparc.packing import ContextPacker
             from swarmtally.sparc.plan import SparcPlanner
             from swarmtally.sparc.shelf import FolderShelf
@@ -136,7 +138,7 @@ class App:
                 self._new_id,
                 self.settings.project,
                 ContextPacker(catalog),
-                ForesightedPlanner(SparcPlanner(catalog), self.database, self.clock),
+                ForesightedPlanner(SparcPlanner(catalog), self._expectations()),
                 FolderShelf(),
             )
         return self._packets
@@ -154,6 +156,12 @@ class App:
         from swarmtally.experience import experience
 
         return await experience(self.training())
+
+    def _expectations(self) -> "Expectations":
+        """Who says how long tasks are expected to take."""
+        from swarmtally.expectations import Expectations
+
+        return Expectations(self.database, self.clock, self.settings.project, self.training())
 
     def assessing(self) -> "Assessing":
         """Who measures the quality of code."""
@@ -298,7 +306,6 @@ class App:
         Raises:
             SwarmError: something about the request is wrong, or nothing can do the work; nothing is started.
         """
-        from swarmtally.preparing import expecting
         from swarmtally.sparc.plan import initial_shape
 
         found = await self.swarms.find_current(request.swarm_id)
@@ -307,7 +314,7 @@ class App:
         swarm, made = await self.swarms.find_or_make(found.swarm_id if found else None)
         shape, why = initial_shape(swarm.topology, request.kind, len(request.modes) * len(request.tasks))
         new = replace(ready.new, shape=shape, shape_reason=why)
-        plan = await expecting(self.database, self.clock, self.settings.project, ready.plan)
+        plan = await self._expectations().of_run(ready.plan, new, swarm, ready.info)
         run_id = await runs.start(new, plan, swarm, ready.roles)
         self._group.start_soon(self.training().foresee, run_id)
         return Started(run_id, swarm, made, ready.info is None, ready.note)
@@ -354,13 +361,26 @@ class App:
 
         return plan_queue(await self.catalog(), queue)
 
+    async def balance(self, swarm_id: str | None, wanted: Sequence["Wanted"]) -> "Balance":
+        """Which agent of the named or current swarm takes which task when; nothing is changed.
+
+        Raises:
+            SwarmError: something about the tasks is wrong, or there is no swarm or agent for them.
+        """
+        swarm = await self.swarms.find(swarm_id)
+        try:
+            choice = await anyio.to_thread.run_sync(self.choose, swarm.model)
+        except SwarmError:
+            choice = None  # a plan needs nobody who does the work
+        expected = await self._expectations().of_queue(wanted, swarm, choice)
+        return await self.analysis.balance(swarm, wanted, expected)
+
     async def dispatch(self, swarm: Swarm, queue: Sequence["NewTask"]) -> Started:
         """Start a run of `queue` in `swarm`.
 
         Raises:
             SwarmError: nothing can do the work; nothing is started.
         """
-        from swarmtally.preparing import expecting
         from swarmtally.sparc.plan import initial_shape
         from swarmtally.sparc.queue import queue_title
 
@@ -368,7 +388,8 @@ class App:
         choice = await anyio.to_thread.run_sync(self.choose, swarm.model)
         shape, why = initial_shape(swarm.topology, RunKind.QUEUE, len(queue))
         new = NewRun(RunKind.QUEUE, queue_title(queue), (), None, choice, shape, why)
-        plan = await expecting(self.database, self.clock, self.settings.project, queue)
+        info = None if choice.name == HOST else (await self.open_backend(choice)).info
+        plan = await self._expectations().of_run(queue, new, swarm, info)
         run_id = await runs.start(new, plan, swarm, [task.role for task in queue])
         self._group.start_soon(self.training().foresee, run_id)
         return Started(run_id, swarm, made_swarm=False, host_driven=choice.name == HOST)

@@ -1,28 +1,19 @@
 """What a request for a run comes to before it is started: its tasks, what does them, and what does not fit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import anyio.from_thread
 import anyio.to_thread
 
 from swarmtally.core import budgets
 from swarmtally.core.attempt import room_of
 from swarmtally.core.packets import ROOM
-from swarmtally.core.ports import BackendInfo, Planner, Room
-from swarmtally.domain.clock import Clock
-from swarmtally.domain.ordering import ordered
-from swarmtally.domain.run import BackendChoice, NewRun, Run, RunKind
-from swarmtally.domain.task import Expansion, NewTask, Task
-from swarmtally.insight.durations import ROLE, History
+from swarmtally.core.ports import BackendInfo, Room
+from swarmtally.domain.run import BackendChoice, NewRun, RunKind
+from swarmtally.domain.task import NewTask
 from swarmtally.requests import SparcRequest, check_context
 from swarmtally.sparc import fitting, plan
 from swarmtally.sparc.modes import Mode, ModeCatalog
-from swarmtally.store import durations, runs
-from swarmtally.store.database import Database
-
-HISTORY = 1_000
-"""The newest finished tasks of the project that expectations rest on: read with every start, so not more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,34 +68,3 @@ async def prepare(
     )
     new = NewRun(request.kind, "; ".join(request.tasks), request.context, out_dir, choice, budget=request.budget)
     return Prepared(new, tasks, [mode.role for mode in modes], info, room, note)
-
-
-async def expecting(database: Database, clock: Clock, project: str, plan: Sequence[NewTask]) -> Sequence[NewTask]:
-    """The plan with how long its tasks are expected to take, where that is not given: the median of the project's
-    finished tasks of the same mode, at least `insight.durations.MIN_ROWS` of them; else nothing is expected."""
-    if len(plan) < 2:
-        return plan  # nothing to put in order
-    rows = await database.read(lambda tx: durations.of_modes(tx, project, clock.now_ns(), HISTORY))
-    history = History.of(rows)
-    found = {mode: history.duration(mode) for mode in {task.mode for task in plan}}
-    # What other modes took says nothing of which task should go first.
-    known = {mode: estimate.duration_ns for mode, estimate in found.items() if estimate and estimate.basis == ROLE}
-    return tuple(replace(task, expected_ns=known.get(task.mode)) if task.expected_ns is None else task for task in plan)
-
-
-@dataclass(frozen=True, slots=True)
-class ForesightedPlanner:
-    """A planner whose tasks have the order in which they should start (`swarmtally.core.ports.Planner`)."""
-
-    planner: Planner
-    database: Database
-    clock: Clock
-
-    def expand(self, run: Run, task: Task, output: str) -> Expansion:
-        """What the planner says, in order. In a worker thread: the database is asked on the event loop."""
-        made = self.planner.expand(run, task, output)
-        if len(made.tasks) < 2:
-            return made
-        plan = anyio.from_thread.run(expecting, self.database, self.clock, run.project, made.tasks)
-        places = anyio.from_thread.run(self.database.read, lambda tx: runs.places(tx, run.run_id))
-        return replace(made, tasks=ordered(plan, places)) if places else made

@@ -14,9 +14,13 @@ import swarmtally
 from swarmtally import App, InvalidInput
 from swarmtally.domain.errors import NoSwarm, NotFound, RoleMissing, SwarmError
 from swarmtally.domain.topology import Shape
+from swarmtally.store import models
+from swarmtally.store.models import StoredModel
+from swarmtally.training import DEFAULT_MODEL
 from swarmtally_tools.balance import BalanceView, load_balance
 from swarmtally_tools.swarm import agent_spawn, swarm_init
 from tests.core.harness import ScriptedBackend
+from tests.learning.histories import by_text, document
 
 TWO = [{"id": "build", "role": "coder", "estimated_s": 40}, {"id": "test", "role": "tester", "depends_on": ["build"]}]
 TIMED = [TWO[0], {**TWO[1], "estimated_s": 20}]
@@ -125,6 +129,36 @@ async def test_a_missing_duration_is_the_median_of_its_role_and_says_so() -> Non
             {"role": "tester", "duration_s": 5, "n": 3, "basis": "role", "tasks": 1},
         ]
         assert view.n["estimates"] == 4
+
+
+async def test_a_model_with_skill_estimates_each_task_by_its_text_and_says_so() -> None:
+    text = await anyio.to_thread.run_sync(document, by_text())
+    model = StoredModel(DEFAULT_MODEL, 0, 1, "prediction", 0, "sha", text)
+    async with opened() as app:
+        await swarm_of(app, "coder", "poet")
+        await app.database.write(lambda tx: models.keep(tx, "p", model))
+        await finished(app, {"tester": [7, 3, 5]})
+        view = await balanced(
+            app,
+            [
+                {"id": "short", "role": "coder", "task": "word " * 4},
+                {"id": "long", "role": "coder", "task": "word " * 30},
+                {"id": "no text", "role": "tester"},
+                {"id": "no mode", "role": "poet", "task": "word " * 4},
+                {"id": "given", "role": "coder", "task": "word", "estimated_s": 2},
+            ],
+        )
+        took = {one.id: round(one.end_s - one.start_s) for one in view.assignments}
+        basis = {one.id: one.basis for one in view.assignments}
+        assert basis == {"short": "model", "long": "model", "no text": "role", "no mode": "all roles", "given": None}
+        assert (took["no text"], took["no mode"], took["given"]) == (5, 5, 2)
+        assert took["short"] == pytest.approx(4, abs=1)
+        assert took["long"] == pytest.approx(30, abs=4)
+        assert [(one.role, one.n, one.basis, one.tasks) for one in view.estimates] == [
+            ("coder", 120, "model", 2),
+            ("poet", 3, "all roles", 1),
+            ("tester", 3, "role", 1),
+        ]
 
 
 async def test_tasks_of_other_projects_and_failed_ones_are_no_history() -> None:

@@ -1,12 +1,14 @@
 """Small histories whose law is known."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import exp, log
 
 import numpy as np
 
 from swarmtally.learning.rows import TrainingRow
+from swarmtally.learning.sections import learn, to_document
 
 MODES = ("architect", "coder", "tester")
 BASE_LOG_S = {"architect": 3.0, "coder": 2.5, "tester": 2.0}
@@ -33,3 +35,24 @@ def history(n: int, noise: float = 0.1, seed: int = 0, agents: tuple[int, ...] =
 
 def with_durations(rows: list[TrainingRow], seconds: Callable[[TrainingRow], float]) -> list[TrainingRow]:
     return [replace(row, duration_s=seconds(row)) for row in rows]
+
+
+def by_text(n: int = 120) -> list[TrainingRow]:
+    """A history in which a task takes a second for each word, whoever does it. Its prompts say the same."""
+    return [
+        TrainingRow(
+            at_ns=number + 1,
+            source="own",
+            level="task",
+            duration_s=float(words),
+            mode=("coder", "tester")[number % 2],
+            prompt_bytes=900 + 5 * words,
+            text="word " * words,
+        )
+        for number, words in ((number, 1 + number * 7 % 40) for number in range(n))
+    ]
+
+
+def document(rows: Sequence[TrainingRow]) -> str:
+    """A model of tasks, as it is stored."""
+    return json.dumps(to_document(learn(rows, "prediction", 0, lambda section: None)))

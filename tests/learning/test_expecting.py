@@ -34,7 +34,6 @@ ASKED: tuple[Mapping[str, Any], ...] = (
     {"mode": "coder", "agents": 64},
     {"mode": "poet", "agents": 2},
     {"mode": "coder", "topology": "mesh"},
-    {"mode": "coder", "strategy": "balanced"},
     {},
 )
 
@@ -62,6 +61,11 @@ def test_of_many_at_once_is_expected_what_is_expected_of_each(taught: Predictor)
         assert found == replace(single, expected=found.expected if found else single.expected)
         assert found.expected.value == pytest.approx(single.expected.value, rel=1e-9)
         assert found.expected.high == pytest.approx(single.expected.high, rel=1e-9)
+
+
+def test_what_no_row_knows_makes_no_difference(taught: Predictor) -> None:
+    told, same = expected_durations(taught, [{"mode": "coder", "concurrency": 3, "model": "m"}, {"mode": "coder"}])
+    assert told == same
 
 
 def test_too_wide_an_interval_is_none(taught: Predictor) -> None:

@@ -1,6 +1,6 @@
 """Planning tasks over a swarm's agents."""
 
-from collections import Counter
+from statistics import median_low
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +13,8 @@ from swarmtally.domain.swarm import NAME_LIMIT
 from swarmtally.domain.task import MAX_TASKS, TASK_TEXT_LIMIT
 from swarmtally.insight.balancing import HISTORY, Balance, Load, Wanted
 from swarmtally.insight.swapping import Placement
-from swarmtally.sparc.queue import QueuedTask
+from swarmtally.sparc.modes import ModeCatalog
+from swarmtally.sparc.queue import QueuedTask, mode_of_role
 from swarmtally_tools.definition import Tool, View, tool
 from swarmtally_tools.run_views import that_fit
 from swarmtally_tools.runs import tell
@@ -64,6 +65,8 @@ class AssignmentView(View):
     """Seconds from as_of."""
     estimated: bool
     """Whether its duration is estimated from history."""
+    basis: str | None
+    """What that rests on: role, all roles (see estimates) or model; null when it was given."""
 
 
 class LoadView(View):
@@ -83,11 +86,12 @@ class EstimateView(View):
     role: str
     """The role."""
     duration_s: float
-    """Median of finished tasks, taken for each task without estimated_s."""
+    """Median of finished tasks, taken for each task without estimated_s; of model the median of what it says of
+    each."""
     n: int
     """Finished tasks it rests on."""
     basis: str
-    """Whose: of that role, or of all roles."""
+    """Whose: of that role, or of all roles; or model: as neural_train learned from them, by mode and text."""
     tasks: int
     """How many of these tasks take it."""
 
@@ -143,7 +147,8 @@ async def load_balance(
     if dispatch and offset:
         raise InvalidInput("offset pages a plan, and dispatch would start the tasks again; leave one of them out")
     queue = await app.plan_queue([_queued(item) for item in tasks]) if dispatch else ()
-    balance = await app.analysis.balance(swarm_id, [_wanted(item) for item in tasks])
+    catalog = await app.catalog()
+    balance = await app.balance(swarm_id, [_wanted(catalog, item) for item in tasks])
     run_id = status = None
     if dispatch:
         started = await app.dispatch(balance.swarm, queue)
@@ -158,8 +163,9 @@ def _queued(item: QueuedItem) -> QueuedTask:
     return QueuedTask(item.id, item.role, item.task, item.mode, item.priority, tuple(item.depends_on), _given_ns(item))
 
 
-def _wanted(item: QueuedItem) -> Wanted:
-    return Wanted(item.id, item.role, _given_ns(item), item.priority, tuple(item.depends_on))
+def _wanted(catalog: ModeCatalog, item: QueuedItem) -> Wanted:
+    mode = item.mode or mode_of_role(catalog, item.role)
+    return Wanted(item.id, item.role, _given_ns(item), item.priority, tuple(item.depends_on), mode, item.task)
 
 
 def _given_ns(item: QueuedItem) -> int | None:
@@ -201,6 +207,7 @@ def _assignment(placed: Placement, balance: Balance) -> AssignmentView:
         start_s=_seconds(placed.start_ns),
         end_s=_seconds(placed.end_ns),
         estimated=placed.id in balance.estimated,
+        basis=balance.estimated[placed.id].basis if placed.id in balance.estimated else None,
     )
 
 
@@ -215,16 +222,12 @@ def _load(load: Load) -> LoadView:
 
 
 def _estimates(balance: Balance) -> list[EstimateView]:
-    found = Counter((balance.roles[task_id], estimate) for task_id, estimate in balance.estimated.items())
+    found: dict[tuple[str, str, int], list[int]] = {}
+    for task_id, one in balance.estimated.items():
+        found.setdefault((balance.roles[task_id], one.basis, one.n), []).append(one.duration_ns)
     return [
-        EstimateView(
-            role=role,
-            duration_s=_seconds(estimate.duration_ns),
-            n=estimate.n,
-            basis=estimate.basis,
-            tasks=tasks,
-        )
-        for (role, estimate), tasks in sorted(found.items(), key=lambda item: item[0][0])
+        EstimateView(role=role, duration_s=_seconds(median_low(taken)), n=n, basis=basis, tasks=len(taken))
+        for (role, basis, n), taken in sorted(found.items())
     ]
 
 

@@ -32,6 +32,9 @@ class Wanted:
     duration_ns: int | None = None
     priority: int = 0
     depends_on: tuple[str, ...] = ()
+    mode: str | None = None
+    text: str | None = None
+    """What it is to be done in, and what it says, as far as somebody told: a model may expect something of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +88,20 @@ class Balance:
     as_of_ns: int
 
 
-async def balance(database: Database, clock: Clock, swarm: Swarm, wanted: Sequence[Wanted]) -> Balance:
+async def balance(
+    database: Database, clock: Clock, swarm: Swarm, wanted: Sequence[Wanted], expected: Mapping[str, Estimate]
+) -> Balance:
     """Plan `wanted` for the agents of `swarm`; nothing is changed.
+
+    Args:
+        expected: what a model says of tasks, by id; what it does not say of is estimated from those that finished.
 
     Raises:
         InvalidInput: the tasks form no graph, a duration is neither given nor known, or nobody is there.
         RoleMissing: the swarm is specialized and lacks a role.
     """
     standing = await database.read(lambda tx: _standing(tx, swarm, clock.now_ns()))
-    return await anyio.to_thread.run_sync(balanced, standing, wanted)
+    return await anyio.to_thread.run_sync(balanced, standing, wanted, expected)
 
 
 async def _standing(tx: Connection, swarm: Swarm, now_ns: int) -> Standing:
@@ -109,13 +117,13 @@ async def _standing(tx: Connection, swarm: Swarm, now_ns: int) -> Standing:
     )
 
 
-def balanced(standing: Standing, wanted: Sequence[Wanted]) -> Balance:
+def balanced(standing: Standing, wanted: Sequence[Wanted], expected: Mapping[str, Estimate]) -> Balance:
     """The plan of `wanted` for a swarm that stands so. Pure; takes up to a second for many tasks."""
     if not wanted:
         raise InvalidInput("there is no task to balance; give at least one")
     check((task.id, task.depends_on) for task in wanted)
     unserved = _unserved(standing, wanted)
-    estimated = _estimated(standing.history, wanted)
+    estimated = _estimated(standing.history, wanted, expected)
     items = [
         Item(
             task.id,
@@ -160,15 +168,15 @@ def _unserved(standing: Standing, wanted: Sequence[Wanted]) -> tuple[str, ...]:
     return lacking
 
 
-def _estimated(history: History, wanted: Sequence[Wanted]) -> dict[str, Estimate]:
-    """For each task without a duration, what finished tasks tell of it."""
+def _estimated(history: History, wanted: Sequence[Wanted], expected: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    """For each task without a duration, what is expected of it, else what finished tasks tell of its role."""
     roles = {task.role for task in wanted if task.duration_ns is None}
     known = {role: history.duration(role) for role in roles}
     found: dict[str, Estimate] = {}
     unknown = []
     for task in wanted:
         if task.duration_ns is None:
-            estimate = known[task.role]
+            estimate = expected.get(task.id, known[task.role])
             if estimate is None:
                 unknown.append(task.id)
             else:

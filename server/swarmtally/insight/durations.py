@@ -9,11 +9,13 @@ MIN_ROWS = 3
 
 ALL_ROLES = "all roles"
 ROLE = "role"
+MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A duration in nanoseconds, from how many finished tasks, and from whose: of that role, or of all roles."""
+    """A duration in nanoseconds, from how many finished tasks, and from whose: of that role, or of all roles; or as the
+    project's model says that was learned from so many."""
 
     duration_ns: int
     n: int

@@ -14,17 +14,19 @@ from swarmtally.learning.sections import Section
 
 
 def own_tasks(sections: Sequence[Section]) -> Predictor | None:
-    """What the project's own tasks taught of durations, where that has skill. Given rows are no help here: they may be
-    of another machine, and what is expected of some tasks is put beside what others took on this one."""
+    """What the project's own tasks taught of durations from what is known before they start, where that has skill.
+    Given rows are no help here: they may be of another machine, and what is expected of some tasks is put beside what
+    others took on this one."""
     for section in sections:
-        learned = section.targets["duration_s"]
+        learned = section.targets["duration_s"] if section.before is None else section.before
         if (section.source, section.level) == ("own", "task") and isinstance(learned, Predictor):
             return learned if learned.skill is not None and learned.skill.low > 0 else None
     return None
 
 
 def expected_durations(predictor: Predictor, queries: Sequence[Mapping[str, Any]]) -> list[Prediction | None]:
-    """Of each query what `predict` answers, in seconds; None where that refuses.
+    """Of each query what `predict` answers, in seconds; None where that refuses. Settings of which no row knows
+    anything make no difference, as where somebody asks (`recommending`).
 
     Args:
         predictor: of durations, with skill (`own_tasks`).
@@ -33,7 +35,7 @@ def expected_durations(predictor: Predictor, queries: Sequence[Mapping[str, Any]
         InvalidInput: a query names something else than `predict` takes, or a setting that cannot be.
     """
     found: list[Prediction | None] = [None] * len(queries)
-    asked = [(place, checked(query)) for place, query in enumerate(queries)]
+    asked = [(place, _known(predictor, checked(query))) for place, query in enumerate(queries)]
     asked = [(place, settings) for place, settings in asked if not _refused(predictor, settings)]
     if not asked:
         return found
@@ -51,6 +53,11 @@ def expected_durations(predictor: Predictor, queries: Sequence[Mapping[str, Any]
             names = tuple((factor, str(value)) for factor, value in stood.items())
             found[place] = Prediction(made, predictor.n, similar.of(settings), names)
     return found
+
+
+def _known(predictor: Predictor, settings: Mapping[str, Any]) -> dict[str, Any]:
+    told = {"text", *(found.factor for found in predictor.ranges)}
+    return {factor: value for factor, value in settings.items() if factor in told}
 
 
 def _refused(predictor: Predictor, settings: Mapping[str, Any]) -> Insufficient | None:

@@ -5,7 +5,7 @@ Plain JSON. Own and given rows are never mixed: they were measured by different 
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, get_args
 
 from swarmtally.learning.answers import Insufficient
@@ -52,6 +52,9 @@ class Section:
     targets: Mapping[Target, Predictor | Insufficient]
     curves: Mapping[str, Curve]
     """How throughput grows with agents, from all rows of the source: of its runs, its pipelines, or what was given."""
+    before: Predictor | Insufficient | None = None
+    """How long the project's own tasks take, learned without the size of their prompts, which is not known before they
+    start. None: as in `targets`, because no row knows that size, or nobody asks (given rows, runs)."""
 
 
 Told: TypeAlias = Callable[[Section], None]
@@ -78,7 +81,14 @@ def _section(
     amounts = {name: made for name in AMOUNTS if (made := _amounts(rows, name)) is not None}
     targets = {target: train(rows, target, seed) if rows else _nothing(level) for target in TARGETS}
     seen = {name: values for name, values in categories.items() if values}
-    return Section(source, level, len(rows), seen, amounts, targets, curves)
+    before = _before(rows, seed) if (source, level) == ("own", "task") else None
+    return Section(source, level, len(rows), seen, amounts, targets, curves, before)
+
+
+def _before(rows: Sequence[TrainingRow], seed: int) -> Predictor | Insufficient | None:
+    if all(row.prompt_bytes is None for row in rows):
+        return None
+    return train([replace(row, prompt_bytes=None) for row in rows], "duration_s", seed)
 
 
 def untaught(level: Level) -> Section:
@@ -142,6 +152,7 @@ def _section_json(section: Section) -> dict[str, Any]:
         },
         "targets": {target: _learned_json(learned) for target, learned in section.targets.items()},
         "curves": {name: written(curve) for name, curve in section.curves.items()},
+        "before": None if section.before is None else _learned_json(section.before),
     }
 
 
@@ -163,6 +174,7 @@ def _section_of(each: Mapping[str, Any]) -> Section:
         },
         targets={target: _learned_of(learned) for target, learned in each["targets"].items()},
         curves={name: read(curve) for name, curve in each["curves"].items()},
+        before=None if each["before"] is None else _learned_of(each["before"]),
     )
 
 

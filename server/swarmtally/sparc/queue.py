@@ -81,9 +81,7 @@ def _queue_mode(catalog: ModeCatalog, task: QueuedTask) -> Mode:
                 "change one of them or leave mode out"
             )
         return mode
-    fitting = catalog.of_role(task.role)
-    # Where several modes have the role, the one called like it is meant.
-    named = [mode for mode in fitting if mode.name == task.role] or fitting
+    named = _meant(catalog, task.role)
     if len(named) == 1:
         return named[0]
     if named:
@@ -93,3 +91,15 @@ def _queue_mode(catalog: ModeCatalog, task: QueuedTask) -> Mode:
         f"task {task.key!r}: no mode is done by role {task.role}; use a mode's role (see sparc modes), "
         "or add a mode with that role"
     )
+
+
+def mode_of_role(catalog: ModeCatalog, role: str) -> str | None:
+    """The mode that a task of that role is done in where it names none; None where no mode, or not one alone, fits."""
+    named = _meant(catalog, role)
+    return named[0].name if len(named) == 1 else None
+
+
+def _meant(catalog: ModeCatalog, role: str) -> list[Mode]:
+    fitting = catalog.of_role(role)
+    # Where several modes have the role, the one called like it is meant.
+    return [mode for mode in fitting if mode.name == role] or fitting
