@@ -83,10 +83,11 @@ async def _compare(within_s: float) -> list[str]:
     tokens = [learned_tokens / bare_tokens for (_, learned_tokens), (_, bare_tokens) in pairs]
     skill = getattr(learned.before, "skill", None)
     told = "none" if skill is None else f"{skill.value:.2f} ({skill.low:.2f} to {skill.high:.2f})"
+    used = f"tokens {statistics.mean(tokens):.3f}"
     spread = f"{statistics.mean(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
     return [
         f"embedded model, {PLACES} calls at once, {learned.rows} tasks learned from, skill {told}",
-        f"with learning / without, {len(pairs)} pairs of runs: makespan mean {spread}, tokens {statistics.mean(tokens):.3f}",
+        f"with learning / without, {len(pairs)} pairs of runs: makespan mean {spread}, {used}",
     ]
 
 

@@ -13,7 +13,8 @@ UNKNOWN = Experience(
     rows=0,
     pays=None,
     best=None,
-    told=f"history does not tell how many agents pay: no model {DEFAULT_MODEL} has learned from runs of this project",
+    told=f"history does not tell how many agents pay: no model {DEFAULT_MODEL} that has learned"
+    " from runs of this project can be read",
     runs_to_make=("make at least 8 runs each with 1, 2, 4 and 8 agents", "then neural_train"),
 )
 

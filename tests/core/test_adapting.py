@@ -434,6 +434,9 @@ async def test_history_limits_all_roles_of_a_specialized_swarm_together_and_each
     async with hosted(tmp_path) as work:
         await work.init(max_agents=4, strategy=Strategy.SPECIALIZED)
         assert (await work.swarms.adapt(16, None, None, KNOWN)).scaled.size == 0, "which roles, history does not tell"
+        await work.swarms.scale(8, "coder", None)
+        assert (await work.swarms.adapt(16, None, None, KNOWN)).scaled.size == 8, "nor who should go"
+        await work.swarms.scale(0, None, None)
         await work.start(*coders(30), *(task(f"x{number}", role="tester") for number in range(30)))
         for role in ("coder", "tester"):
             (packet,) = await work.claim(1, role=role)

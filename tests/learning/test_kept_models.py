@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from swarmtally.core import control
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.usage import TokenUsage
 from swarmtally.store import models
@@ -124,6 +125,25 @@ async def test_what_is_said_of_something_that_has_ended_is_no_prediction(tmp_pat
         await work.finish(run_id)
         assert await predict(work, guess(run_id, "", "tokens", 0, 1)) == 0
         assert await predict(work, guess("r_of_nobody", "", "tokens", 0, 1)) == 0
+
+
+async def test_what_is_said_of_something_that_is_done_again_is_no_prediction_either(tmp_path: Path) -> None:
+    async with hosted(tmp_path) as work:
+        await work.init()
+        run_id = await work.start(task("a"))
+        packet = await work.claim_one()
+        task_id = packet.task.task_id
+        await predict(work, guess(run_id, task_id, "duration_s", 3, 5), guess(run_id, "", "duration_s", 3, 5))
+        work.clock.ns += 4 * NS_PER_S
+        await work.report(packet, failed())
+        await work.database.write(lambda tx: control.retry(tx, "test", run_id, "o", frozenset(), work.clock.ns))
+        assert await predict(work, guess(run_id, "", "tokens", 0, 1), guess(run_id, task_id, "tokens", 0, 1)) == 0
+        # What it was compared with is how it ended first, whenever that is looked up.
+        assert await score(work) == 2
+        work.clock.ns += 9 * NS_PER_S
+        await work.report(await work.claim_one())
+        assert await score(work) == 0
+        assert await actual(work) == {(task_id, "duration_s"): 4, ("", "duration_s"): 4}
 
 
 async def test_what_was_cancelled_or_not_reported_is_not_known_and_counts_for_nothing(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from swarmtally.learning.answers import Insufficient, Prediction
 from swarmtally.learning.recommending import Advice, advise
+from swarmtally.learning.rows import TrainingRow
 from swarmtally.learning.sections import Section, from_document, learn, to_document
 from swarmtally.learning.understanding import understand
 from tests.learning.worlds import speed_up, world
@@ -96,6 +97,20 @@ def test_one_two_and_four_agents_say_at_least_four_and_try_eight() -> None:
     assert advice.agents.reason is not None
     assert advice.agents.reason.startswith("at least 4; try 8")
     assert "make at least 2 runs with 8 agents" in advice.agents.runs_to_make
+
+
+def test_where_more_might_be_quicker_still_it_recommends_what_pays_and_says_so() -> None:
+    def turned(row: TrainingRow) -> TrainingRow:
+        agents = row.agents or 1
+        return replace(row, duration_s=row.duration_s * speed_up(agents) / (agents / (1 + 0.2 * (agents - 1))))
+
+    rows = [turned(row) for row in world(300)]
+    agents = asked({}, sections=tuple(learn(rows, "coordination", 0, lambda section: None))).agents
+    # By the law the next agent adds less than a tenth from 10 on, and there is no greatest throughput.
+    assert agents.value in (9, 10, 11)
+    assert agents.reason is not None
+    assert agents.reason.startswith("the next one hardly pays; of the best number: at least")
+    assert agents.runs_to_make
 
 
 def test_own_rows_answer_before_given_ones_and_are_never_mixed() -> None:

@@ -35,4 +35,7 @@ def held(target: str, rows: Sequence[Row]) -> Figure:
     return Figure(inside / n, n, interval=wilson(inside, n), basis=basis)
 
 
-NONE = "nothing that ended in this time was predicted; runs are, when the project has a model (neural_train)"
+NONE = (
+    "of nothing that ended in this time it is known both what was predicted and what happened: there was no model"
+    " (neural_train), it could not tell (neural_predict says why), or nobody reported the outcome"
+)

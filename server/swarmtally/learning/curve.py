@@ -7,13 +7,16 @@ from typing import Any
 from swarmtally.learning.answers import Insufficient, Interval
 from swarmtally.learning.patterns import curves
 from swarmtally.learning.rows import Source, TrainingRow
-from swarmtally.learning.scalability import Scalability
+from swarmtally.learning.scalability import PAYS, WIDEST, Scalability
 
 SLACK = 0.02
 """As much longer may work take for fewer agents."""
 
 SURE = 0.9
 """The share of the bootstrap that must agree."""
+
+FURTHEST = 100
+"""No further is looked for where agents stop to pay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,27 @@ class Curve:
         # `usual` itself is no slower than it is, so there is always one.
         return next(n for n in range(self.enough, usual + step, step) if self._no_slower(n, usual))
 
+    @property
+    def enough_is_sure(self) -> bool:
+        """Whether the rows are sure of `enough` to within `WIDEST` times. Where no number is known to be the best, they
+        may be all the same: there it lies within what was tried."""
+        if self.enough is None or not self.draws:
+            return False
+        found = sorted(_enough(*draw) for draw in self.draws)
+        tail = round((1 - SURE) / 2 * len(found))
+        return found[-1 - tail] <= WIDEST * found[tail]
+
     def _no_slower(self, n: int, than: int) -> bool:
         agree = sum(_speed_up(n, *draw) * (1 + SLACK) >= _speed_up(than, *draw) for draw in self.draws)
         return agree >= SURE * len(self.draws)
+
+
+def _enough(sigma: float, kappa: float) -> int:
+    """The smallest n whose next agent no longer pays. Gains shrink with n up to where throughput is greatest."""
+    for n in range(1, FURTHEST):
+        if _speed_up(n + 1, sigma, kappa) - _speed_up(n, sigma, kappa) < PAYS:
+            return n
+    return FURTHEST
 
 
 def _speed_up(n: int, sigma: float, kappa: float) -> float:

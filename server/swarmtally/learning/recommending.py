@@ -199,12 +199,16 @@ def _agents(section: Section, curve: Curve | None, query: Mapping[str, Any], bud
     """The smallest number whose next agent no longer pays, or the most below it that the budget allows."""
     if curve is None:
         return Choice(None, reason=f"no {section.source} row that was learned from says its agents")
-    if curve.reason is not None or (curve.enough is None and curve.best is None):
+    if curve.enough is not None and (curve.reason is None or curve.enough_is_sure):
+        wanted, why = curve.enough, curve.reason and f"the next one hardly pays; of the best number: {curve.reason}"
+    elif curve.best is not None:
+        wanted, why = round(curve.best.value), None
+    else:
         return Choice(None, curve.at_least, curve.reason, curve.runs_to_make)
-    wanted = curve.enough if curve.enough is not None else round(curve.best.value) if curve.best else 1
     for agents in range(wanted, 0, -1):
         if _affordable(section, {**query, "agents": agents}, budget):
-            return Choice(agents, reason=None if agents == wanted else f"{wanted} would pass the budget")
+            reason = why if agents == wanted else f"{wanted} would pass the budget"
+            return Choice(agents, curve.at_least, reason, curve.runs_to_make)
     return Choice(None, reason=f"even one agent is expected to use more than the budget of {budget:.0f} tokens")
 
 
