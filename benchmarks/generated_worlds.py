@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from swarmtally.learning.rows import Target, TrainingRow
+from swarmtally.learning.rows import FACTORS, Target, TrainingRow
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Generator: TypeAlias = np.random.Generator
@@ -48,6 +48,16 @@ class World:
     """Whether there is any to be had over the mode's median; None where that is open."""
     refused: bool = False
     """Whether no interval is narrow enough."""
+    together: Callable[[Generator, dict[str, Any]], None] | None = None
+    """Makes settings depend on each other."""
+    anywhere: bool = False
+    """Whether later rows have each setting apart from the others, also where no row was that is learned from."""
+    tasks_of_run: int = 1
+    """Tasks of a run, which share its luck."""
+    luck: float = 0.0
+    """Its standard deviation, in the logarithm or the log odds."""
+    asked: tuple[str, ...] = FACTORS
+    """What later rows are asked about by."""
 
 
 def rows_of(world: World, random: Generator, later: int) -> tuple[list[TrainingRow], Floats]:
@@ -55,14 +65,22 @@ def rows_of(world: World, random: Generator, later: int) -> tuple[list[TrainingR
     age = np.arange(world.n + later) / world.n
     draws = {**_usual(), **world.settings}
     columns = {factor: draw(random, age) for factor, draw in draws.items()} | {"age": age}
+    if world.together is not None:
+        world.together(random, columns)
+    if world.anywhere:
+        for factor in draws:
+            columns[factor] = np.append(columns[factor][: world.n], random.permutation(columns[factor])[:later])
     truth = world.law(columns)
-    target = truth + world.noise(random, columns)
-    success = random.random(len(age)) < 1 / (1 + np.exp(-truth))
+    runs = np.arange(len(age)) // world.tasks_of_run
+    lucky = truth + random.normal(0, world.luck, len(age))[runs]
+    target = lucky + world.noise(random, columns)
+    success = random.random(len(age)) < 1 / (1 + np.exp(-lucky))
     rows = []
     for place in range(len(age)):
         settings = {factor: _plain(values[place]) for factor, values in columns.items() if factor != "age"}
         settings |= {factor: None for factor in world.hidden if random.random() < 0.5}
-        row = TrainingRow(place + 1, "given", "task", 1.0, **settings)
+        run_id = f"r{runs[place]}" if world.tasks_of_run > 1 else None
+        row = TrainingRow(place + 1, "given", "task", 1.0, run_id=run_id, **settings)
         rows.append(_with(row, world.target, float(target[place]), bool(success[place])))
     return rows, truth
 
@@ -118,6 +136,32 @@ def _bent(columns: Columns) -> Floats:
 
 def _odds(columns: Columns) -> Floats:
     return 2.2 - 1.0 * np.log(columns["agents"]) + np.where(columns["topology"] == "mesh", 1.2, -0.4)
+
+
+def _teams(random: Generator, columns: dict[str, Any]) -> None:
+    """Big teams had small prompts."""
+    columns["agents"] = random.choice([1, 2, 4, 8, 16], len(columns["age"]))
+    sizes = 10 - np.log(columns["agents"]) + random.normal(0, 0.3, len(columns["age"]))
+    columns["prompt_bytes"] = np.exp(sizes).astype(int) + 1
+
+
+def _sizes(random: Generator, columns: dict[str, Any]) -> None:
+    """Each mode had its own size of prompts."""
+    middle = np.array([7 + 0.7 * MODES.index(mode) for mode in columns["mode"]])
+    columns["prompt_bytes"] = np.exp(middle + random.normal(0, 0.15, len(middle))).astype(int) + 1
+
+
+def _no_coder_in_mesh(random: Generator, columns: dict[str, Any]) -> None:
+    other = random.choice(["star", "hierarchical"], len(columns["age"]))
+    columns["topology"] = np.where(columns["mode"] == "coder", other, columns["topology"])
+
+
+def _by_size(columns: Columns) -> Floats:
+    return 1 + 0.6 * np.log(columns["prompt_bytes"] / 4_000) - 0.2 * np.log(columns["agents"])
+
+
+def _bent_by_size(columns: Columns) -> Floats:
+    return _bent(columns) + 0.35 * np.log(columns["prompt_bytes"] / 4_000)
 
 
 USELESS = _useless(8)
@@ -176,10 +220,52 @@ WORLDS = (
 )
 """Of seconds and tokens."""
 
+TOGETHER = (
+    World("big teams, small prompts", 300, together=_teams),
+    World("teams in their own way", 300, _bent_by_size, together=_teams),
+    World("teams, 1,500 rows", 1_500, _meeting, gaussian(0.15), together=_teams),
+    World("teams, useless factors", 300, _bent_by_size, gaussian(0.15), USELESS, together=_teams),
+    World("each mode its sizes, 48 rows", 48, _by_size, gaussian(0.1), together=_sizes, skill=None),
+    World("each mode its sizes, 100 rows", 100, _by_size, gaussian(0.1), together=_sizes, skill=None),
+    World("each mode its sizes", 300, _by_size, gaussian(0.1), together=_sizes),
+    World("each mode its sizes, useless factors", 200, _by_size, gaussian(0.15), _useless(4), together=_sizes),
+    World("each mode its sizes, 1,500 rows", 1_500, _meeting, gaussian(0.15), together=_sizes),
+    World("coders never in a mesh", 300, together=_no_coder_in_mesh),
+    World("coders never in a mesh, 1,500 rows", 1_500, _meeting, gaussian(0.15), together=_no_coder_in_mesh),
+)
+"""Of seconds, where settings depend on each other."""
+
+RUNS = (
+    World("runs of 5 tasks share luck", 200, noise=gaussian(0.15), tasks_of_run=5, luck=0.25),
+    World("runs of 10 tasks share luck", 400, noise=gaussian(0.15), tasks_of_run=10, luck=0.25),
+    World("runs of 20 tasks share luck", 1_200, noise=gaussian(0.15), tasks_of_run=20, luck=0.25),
+    World("4 runs of 20 tasks", 80, noise=gaussian(0.15), tasks_of_run=20, luck=0.25, skill=None),
+    World("only luck matters", 400, _by_mode, gaussian(0.1), tasks_of_run=10, luck=0.4, skill=False),
+)
+"""Of seconds, where tasks of a run share its luck."""
+
 OUTCOMES = (
     World("success by settings", 600, _odds, target="success"),
     World("success by settings, 150 rows", 150, _odds, target="success", skill=None),
     World("success is chance", 400, lambda columns: np.full(len(columns["age"]), 1.5), target="success", skill=False),
-    World("the same, 40 rows", 40, lambda columns: np.full(len(columns["age"]), 2.0), target="success", skill=False),
+    World(
+        "the same, 40 rows, by mode",
+        40,
+        lambda columns: np.full(len(columns["age"]), 2.0),
+        target="success",
+        skill=False,
+        asked=("mode",),
+    ),
+    World("success by settings, 60 rows", 60, _odds, target="success", skill=None),
+    World("success is chance, 60 rows", 60, lambda c: np.full(len(c["age"]), 1.0), target="success", skill=False),
+    World("nearly all succeed", 300, lambda c: np.full(len(c["age"]), 4.0), target="success", skill=False),
+    World(
+        "success by mode, 150 rows",
+        150,
+        lambda columns: 3 * _by_mode(columns) - 1,
+        target="success",
+        skill=None,
+    ),
+    World("success, runs share luck", 400, _odds, target="success", skill=None, tasks_of_run=10, luck=0.8),
 )
 """Of success, whose intervals hold a probability."""

@@ -216,3 +216,31 @@ def test_asking_needs_no_library_of_models(taught: Predictor) -> None:
     here = predict(taught, {"mode": "coder", "agents": 2})
     assert isinstance(here, Prediction)
     assert told.stdout.split() == [str(here.expected.value), "False", "False"]
+
+
+def test_few_outcomes_tell_the_rate_of_a_mode_and_not_what_settings_do_to_it() -> None:
+    rows = [replace(row, success=row.at_ns % 4 != 0) for row in history(40)]
+    taught = trained(rows, "success")
+    assert isinstance(predict(taught, {"mode": "coder", "topology": "star"}), Prediction)
+    found = refused(predict(taught, {"mode": "coder", "agents": 8}))
+    assert (found.what, found.runs_to_make) == ("rows", ("make at least 10 more runs",))
+    assert "agents 8" in found.reason
+
+
+def test_an_interval_of_success_has_what_settings_may_do_where_no_skill_was_shown() -> None:
+    random = np.random.default_rng(8)
+    rows = [replace(row, success=bool(random.random() < 0.8)) for row in history(60)]
+    taught = trained(rows, "success")
+    assert taught.kind == "logistic"
+    assert taught.skill is None or taught.skill.low <= 0
+    found = predict(taught, {"mode": "coder", "agents": 8})
+    assert isinstance(found, Prediction)
+    # Of 60 rows alone it would be about 0.16 wide.
+    assert found.expected.high - found.expected.low > 0.2
+
+
+def test_tasks_of_one_or_two_runs_are_too_few_runs() -> None:
+    rows = [replace(row, run_id=f"r{row.at_ns % 2}") for row in history(60)]
+    found = refused(train(rows, "duration_s"))
+    assert (found.what, found.runs_to_make) == ("rows", ("make at least 1 more runs",))
+    assert "60 tasks are of 2 runs" in found.reason

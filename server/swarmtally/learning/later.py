@@ -104,8 +104,8 @@ def edges(n: int) -> list[int]:
 
 def in_runs(rows: Sequence[TrainingRow]) -> list[TrainingRow]:
     """Rows in the order of time, but those of one run together, when the last of them ended."""
-    last = {row.run_id: (row.at_ns, place) for place, row in enumerate(rows) if row.run_id is not None}
-    placed = [(last.get(row.run_id, (row.at_ns, place)), row) for place, row in enumerate(rows)]
+    last = {row.run_id: place for place, row in enumerate(rows)}
+    placed = [(place if row.run_id is None else last[row.run_id], row) for place, row in enumerate(rows)]
     return [row for _, row in sorted(placed, key=lambda each: each[0])]
 
 

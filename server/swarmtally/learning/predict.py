@@ -55,6 +55,9 @@ MANY = 20_000
 LEAST_OF_OTHER = 5
 """Runs with a setting that nothing was compared with, to show skill."""
 
+LEAST_OUTCOMES = 10
+"""Successes and failures each among later rows, below which they do not tell skill."""
+
 PENALTIES = (2.0, 5.0, 12.0)
 """Of the weights in log odds, each as likely beforehand: a setting may change the odds by a factor of about 2, 1.6 or
 1.3. Of many rows the middle one does as well."""
@@ -167,7 +170,9 @@ def _of_success(bare: Predictor, material: Material) -> Predictor:
     wider = shared_luck(material, chances(model.of_matrix(material.design)))
     covariance = tuple(tuple(wider * each for each in row) for row in model.covariance)
     model = replace(model, covariance=covariance)
-    return replace(bare, kind="logistic", skill=skill_of(seen, bare.seed), model=model)
+    tested = material.target[-len(seen.losses) :]
+    few = min(tested.sum(), len(tested) - tested.sum()) < LEAST_OUTCOMES
+    return replace(bare, kind="logistic", skill=None if few else skill_of(seen, bare.seed), model=model)
 
 
 def predict(predictor: Predictor, query: Mapping[str, Any]) -> Prediction | Insufficient:

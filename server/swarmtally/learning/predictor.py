@@ -23,7 +23,7 @@ class Predictor:
     seed: int
     skill: Interval | None
     """The share of the group median's absolute log error (success: of the group rate's Brier score) that is saved on
-    later data. None where the model is that rate itself."""
+    later data. None where the model is that rate itself, or too few of the later rows succeeded or failed."""
     coverage: float | None
     """The share of later rows inside intervals of `LEVEL`; None where too few were tested, and of success, because a
     single outcome lies in no interval of a probability."""

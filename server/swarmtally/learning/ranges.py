@@ -68,8 +68,13 @@ class Scope:
 
     def similar(self, query: Mapping[str, Any]) -> int:
         """Rows that had every setting of `query`; amounts may be about 1.5 times as large or small."""
-        asked = [(place, _mark(factor, query[factor])) for place, factor in enumerate(FACTORS) if factor in query]
+        asked = _marks(query)
         return sum(n for marks, n in self.combinations if all(_alike(marks[place], mark) for place, mark in asked))
+
+    def same(self, query: Mapping[str, Any]) -> int:
+        """Rows that had every setting of `query`; amounts may be about 1.2 times as large or small."""
+        asked = _marks(query)
+        return sum(n for marks, n in self.combinations if all(marks[place] == mark for place, mark in asked))
 
 
 def scope_of(rows: Sequence[TrainingRow]) -> Scope:
@@ -112,7 +117,7 @@ def apart(scope: Scope, level: str, settings: Mapping[str, Any]) -> Insufficient
     They name every factor in which rows differ."""
     told = [factor for factor in FACTORS if factor in settings and (found := scope.of(factor)) and found.varies]
     named = {factor: settings[factor] for factor in told}
-    if scope.similar(named) >= LEAST_OF_AMOUNT:
+    if scope.same(named) >= LEAST_OF_AMOUNT:
         return None
     pairs = ({first: named[first], second: named[second]} for first, second in combinations(told, 2))
     unseen = next((pair for pair in pairs if scope.similar(pair) < LEAST_OF_AMOUNT), named)
@@ -135,7 +140,7 @@ def stand_ins(scope: Scope, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _most_like(rows: Combinations, settings: Mapping[str, Any]) -> Combinations:
     """Those whose settings differ least: in names, then in amounts."""
-    asked = [(place, _mark(factor, settings[factor])) for place, factor in enumerate(FACTORS) if factor in settings]
+    asked = _marks(settings)
     far = [tuple(map(sum, zip(*(_far(marks[place], mark) for place, mark in asked), strict=True))) for marks, _ in rows]
     least = min(far, default=())
     return tuple(row for row, distance in zip(rows, far, strict=True) if distance == least)
@@ -150,15 +155,15 @@ def _far(mark: Setting, asked: Setting) -> tuple[int, int]:
 
 def _usual(found: Range, rows: Combinations) -> Setting:
     place = FACTORS.index(found.factor)
-    counts: Counter[Any] = Counter()
+    counts: Counter[Setting] = Counter()
     for marks, n in rows:
         counts[marks[place]] += n
     if found.factor in CATEGORIES:
         # Of as frequent ones the one that is the most frequent of all.
-        return max((name for name, _ in found.names), key=lambda name: counts[name])
-    del counts[None]
-    middle = median_low(sorted(counts.elements())) if counts else _mark(found.factor, found.usual)
-    if middle == _mark(found.factor, found.usual):
+        return max(found.names, key=lambda each: counts[each[0]])[0]
+    marks_seen = sorted(mark for mark in counts.elements() if isinstance(mark, int))
+    middle = median_low(marks_seen) if marks_seen else _mark(found.factor, found.usual)
+    if not isinstance(middle, int) or middle == _mark(found.factor, found.usual):
         return found.usual
     return min(max(round(2 ** (middle / 2)), found.low), found.high)
 
@@ -194,6 +199,10 @@ def _range(factor: str, values: list[Any]) -> Range:
         return Range(factor, len(values), (), low, high, usual)
     names = ((name, n) for name, n in Counter(values).most_common(MOST_NAMES) if n >= LEAST_OF_NAME)
     return Range(factor, len(values), tuple(names))
+
+
+def _marks(settings: Mapping[str, Any]) -> list[tuple[int, Setting]]:
+    return [(place, _mark(factor, settings[factor])) for place, factor in enumerate(FACTORS) if factor in settings]
 
 
 def _mark(factor: str, value: Any) -> Setting:
