@@ -27,14 +27,14 @@ PLACES = 2
 
 MODES = ("coder", "documenter")
 
-TEXTS = 10
+TEXTS = 8
 """Of a run; each is done in both modes."""
 
-HISTORY = 3
+HISTORY = 5
 """Runs that are learned from."""
 
 WITHIN_S = 280
-"""No further pair of runs is begun after so long."""
+"""No further pair of runs is begun after so long; there is one at least."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ async def _compare(within_s: float) -> list[str]:
             async with _opened(folder, "learned", backend) as app:
                 trained = await app.training().train(TrainRequest(DEFAULT_MODEL, "prediction"))
             learned = next(each for each in trained.sections if each.source == "own")
-            while time.monotonic() - begun < within_s:
+            while not pairs or time.monotonic() - begun < within_s:
                 number = HISTORY + len(pairs)
                 took = {}
                 # Who goes first changes: what the machine does besides is nobody's gain.
