@@ -48,6 +48,8 @@ ASKED = {"prompt_bytes": 7_200, "agents": 5}
 def test_what_is_assumed_fits_what_was_asked() -> None:
     """A prompt as large as only testers had is a tester's; taken for an architect's it was told 10.5 s of 18.8."""
     assert stand_ins(scope_of(logs()), ASKED) == {"mode": "tester"}
+    assert stand_ins(scope_of(logs()), {"prompt_bytes": 1_700}) == {"mode": "architect", "agents": 1}
+    assert stand_ins(scope_of(logs()), {"prompt_bytes": 6_400})["mode"] == "coder"
     found = predict(taught(logs()), ASKED)
     assert isinstance(found, Insufficient) or found.expected.low <= truth_s(5, 7_200) <= found.expected.high
 
