@@ -60,9 +60,11 @@ soak: .venv/.dev
 faults: .venv/.dev
 	$(BIN)/python -m tests.faults $(FAULTS)
 
-# Servers of others, from npm: a folder of their own, needed by nothing else.
+# Servers of others, from npm: a folder of their own, needed by nothing else. Of what they bring only SQLite is built: it is
+# all that is measured.
 bench-peers-npm: .venv/.dev
-	npm install --prefix benchmarks/peers/npm --no-audit --no-fund --loglevel=error
+	npm install --prefix benchmarks/peers/npm --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm rebuild --prefix benchmarks/peers/npm better-sqlite3
 	$(BIN)/python -m benchmarks.npm_memory $(BENCH)
 
 clean:
