@@ -14,8 +14,7 @@ from swarmtally.domain.task import MAX_TASKS, TASK_TEXT_LIMIT
 from swarmtally.insight.balancing import HISTORY, Balance, Load, Wanted
 from swarmtally.insight.swapping import Placement
 from swarmtally.sparc.queue import QueuedTask
-from swarmtally_tools.definition import Tool, View, tool
-from swarmtally_tools.run_views import that_fit
+from swarmtally_tools.definition import Tool, View, that_fit, tool
 from swarmtally_tools.runs import tell
 
 LONGEST_S = 31_536_000
