@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from swarmtally.core.memory import DEPTH_LIMIT
 from swarmtally_tools import registry
 from tests.backends.wire import Hold, OpenAIWire, held
 from tests.mcp.conftest import Mode, answered, connected, in_memory, on_wire, text_of
@@ -84,6 +85,16 @@ async def test_every_tool_does_its_work(tmp_path: Path, mode: Mode, wire: OpenAI
     tokens = answers["token_usage"]
     assert tokens["raw_tokens"] == answers["sparc_batch"]["usage"]["raw_tokens"]
     assert {group["key"] for group in tokens["groups"]} == {"coder", "tester"}
+
+
+async def test_the_deepest_value_there_can_be_reaches_a_client(tmp_path: Path) -> None:
+    deepest: Any = "core"
+    for _ in range(DEPTH_LIMIT):
+        deepest = [deepest]
+    async with connected(tmp_path, "auto") as client:
+        answered(await client.call_tool("memory_usage", {"action": "store", "key": "deep", "value": deepest}))
+        found = await client.call_tool("memory_usage", {"action": "retrieve", "key": "deep"})
+        assert answered(found)["value"] == deepest
 
 
 async def test_progress_arrives_and_always_grows(tmp_path: Path, mode: Mode, wire: OpenAIWire) -> None:
