@@ -20,13 +20,17 @@ BIN := .venv/bin
 demo: .venv/.local
 	$(BIN)/swarmtally demo
 
-# What counts a process's descriptors and connections runs by itself, when nothing else takes the processors, and without
-# being traced: that takes half as long again.
+# What runs the embedded model runs by itself: its threads wait for each other, and beside other tests that takes six times
+# as long. So does what counts a process's descriptors and connections, and without being traced: that takes half as long
+# again.
+ALONE := tests/backends/test_local.py tests/e2e/test_embedded_model.py
+UNTRACED := tests/mcp/test_http_process.py
 test: .venv/.dev
 	$(BIN)/swarmtally model pull smollm2
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -n auto --ignore tests/mcp/test_http_process.py
-	$(BIN)/python -m pytest tests/mcp/test_http_process.py
+	$(BIN)/python -m coverage run -m pytest -n auto $(addprefix --ignore=,$(ALONE) $(UNTRACED))
+	$(BIN)/python -m coverage run -m pytest $(ALONE)
+	$(BIN)/python -m pytest $(UNTRACED)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
@@ -60,9 +64,11 @@ soak: .venv/.dev
 faults: .venv/.dev
 	$(BIN)/python -m tests.faults $(FAULTS)
 
-# Servers of others, from npm: a folder of their own, needed by nothing else.
+# Servers of others, from npm: a folder of their own, needed by nothing else. Of what they bring only SQLite is built: it is
+# all that is measured.
 bench-peers-npm: .venv/.dev
-	npm install --prefix benchmarks/peers/npm --no-audit --no-fund --loglevel=error
+	npm install --prefix benchmarks/peers/npm --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm rebuild --prefix benchmarks/peers/npm better-sqlite3
 	$(BIN)/python -m benchmarks.npm_memory $(BENCH)
 
 clean:

@@ -1,5 +1,6 @@
 """A pseudo terminal that a process writes to, and what it wrote."""
 
+import codecs
 import os
 import pty
 import threading
@@ -28,7 +29,9 @@ class Screen:
 
     @property
     def text(self) -> str:
-        return b"".join(self._chunks).decode().replace("\r\n", "\n")
+        # What has come so far may end in the middle of a character.
+        seen = codecs.getincrementaldecoder("utf-8")().decode(b"".join(self._chunks))
+        return seen.replace("\r\n", "\n")
 
     def wait_for(self, text: str) -> None:
         with self._seen:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from swarmtally.core.memory import DEPTH_LIMIT
 from swarmtally_tools import registry
 from tests.backends.wire import Hold, OpenAIWire, held
 from tests.mcp.conftest import Mode, answered, connected, in_memory, on_wire, text_of
@@ -25,6 +26,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "health_check": {"components": ["store", "clock"]},
     "error_analysis": {"logs": ["2026-11-23T03:10:00Z ERROR a connection was refused"], "lines": True},
     "quality_assess": {"criteria": ["documentation"]},
+    "neural_train": {"training_data": [{"agents": 2, "duration_s": 5.0}]},
+    "neural_patterns": {"operation": "parallel_execution"},
+    "neural_predict": {"input": "team_size: 5"},
     "load_balance": {"tasks": [{"id": "t1", "role": "coder", "estimated_s": 5}]},
 }
 
@@ -51,7 +55,7 @@ async def test_the_tools_that_need_another_s_answer_do_their_work(tmp_path: Path
         await call("swarm_init", max_agents=2)
         assert (await call("swarm_scale", targetSize=3))["max_agents"] == 3
         idle = await call("swarm_scale", targetSize=3, strategy="adaptive")
-        assert (idle["size"], idle["needed"], list(idle["reasons"])) == (3, None, ["needed", "size", "at_once"])
+        assert (idle["size"], idle["needed"], list(idle["reasons"])) == (3, None, ["needed", "size", "at_once", "best"])
         run = await call("sparc_batch", modes=["coder"], tasks=["A", "B", "C", "D"])
         assert (run["status"], len(run["packets"]), run["backend"]["name"]) == ("waiting_for_host", 3, "host")
         packet = run["packets"][0]
@@ -84,6 +88,16 @@ async def test_every_tool_does_its_work(tmp_path: Path, mode: Mode, wire: OpenAI
     tokens = answers["token_usage"]
     assert tokens["raw_tokens"] == answers["sparc_batch"]["usage"]["raw_tokens"]
     assert {group["key"] for group in tokens["groups"]} == {"coder", "tester"}
+
+
+async def test_the_deepest_value_there_can_be_reaches_a_client(tmp_path: Path) -> None:
+    deepest: Any = "core"
+    for _ in range(DEPTH_LIMIT):
+        deepest = [deepest]
+    async with connected(tmp_path, "auto") as client:
+        answered(await client.call_tool("memory_usage", {"action": "store", "key": "deep", "value": deepest}))
+        found = await client.call_tool("memory_usage", {"action": "retrieve", "key": "deep"})
+        assert answered(found)["value"] == deepest
 
 
 async def test_progress_arrives_and_always_grows(tmp_path: Path, mode: Mode, wire: OpenAIWire) -> None:

@@ -229,6 +229,37 @@ async def test_a_request_that_is_too_long_is_refused_and_any_other_line_is_warne
         os.close(end)
 
 
+async def test_a_request_that_cannot_be_read_is_refused_and_any_other_line_is_warned_of(
+    pipe: Pipe, logged: list[EventDict]
+) -> None:
+    ours, theirs = os.pipe()
+    deep = "[" * 300 + "]" * 300
+    lines = [
+        f'{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"secret":{deep}}}}}',
+        f'{{"method":"m","params":{{"secret":{deep},"id":4}},"jsonrpc":"2.0","id":"two"}}',
+        '{"jsonrpc":"2.0","id":3,"method":"m","params":["secret"]}',
+        '{"jsonrpc":"2.0","id":4,"method":"m","params":{"secret":',
+        f'{{"jsonrpc":"2.0","method":"notifications/m","params":{{"secret":{deep},"id":5}}}}',
+        f'{{"jsonrpc":"2.0","id":6,"result":{{"secret":{deep}}}}}',
+        "secret",
+    ]
+    os.write(pipe[1], "".join(line + "\n" for line in lines).encode())
+    writer = LineWriter(theirs, eager=True)
+    incoming = Incoming(read_lines(pipe[0], MOST, nothing), Outgoing(writer))
+    for _ in lines:
+        assert isinstance(await incoming.receive(), ValueError)
+    answers = [jsonrpc_message_adapter.validate_json(line) for line in os.read(ours, 65_536).splitlines()]
+    told = {answer.id: answer.error for answer in answers if isinstance(answer, JSONRPCError)}
+    deeper = "The request is nested too deep and was not read; send flatter values, or JSON as a text."
+    none = "The request was not read: it is no message of JSON-RPC 2.0; send one, in one line."
+    assert {own: error.message for own, error in told.items()} == {1: deeper, "two": deeper, 3: none, 4: none}
+    assert [entry["log_level"] for entry in logged] == ["info"] * 4 + ["warning"] * 3
+    assert "secret" not in str(logged) + str(told)
+    await anyio.to_thread.run_sync(writer.close, PATIENCE_S)
+    for end in (ours, theirs):
+        os.close(end)
+
+
 async def test_a_client_that_has_gone_is_not_told_that_its_request_was_too_long(pipe: Pipe) -> None:
     outgoing = Outgoing(LineWriter(pipe[1]))
     outgoing.stop()

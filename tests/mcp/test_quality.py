@@ -159,7 +159,15 @@ async def test_findings_are_paged_and_an_answer_holds_only_so_many(tmp_path: Pat
 
 
 def _assessors() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children(recursive=True) if "swarmtally.quality" in " ".join(one.cmdline())]
+    return [one for one in psutil.Process().children(recursive=True) if "swarmtally.quality" in _command(one)]
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    # It ended since it was listed.
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -134,7 +134,7 @@ async def test_the_deepest_value_is_kept_and_a_deeper_one_refused(memory):
     endless: list = []
     endless.append(endless)
     for value in (nested(DEPTH_LIMIT + 1), nested(100_000), endless):
-        with pytest.raises(InvalidInput, match="nested deeper than 200 levels"):
+        with pytest.raises(InvalidInput, match=f"nested deeper than {DEPTH_LIMIT} levels"):
             await memory.store("p", "n", "k", value)
 
 

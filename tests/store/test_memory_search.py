@@ -2,13 +2,15 @@
 
 import base64
 import json
+import random
 import zlib
 
 import pytest
 
 from swarmtally.domain.errors import InvalidInput
-from swarmtally.domain.memory import COUNT_LIMIT, PATTERN_LIMIT, SEARCH_LIMIT
+from swarmtally.domain.memory import COUNT_LIMIT, CURSOR_LIMIT, KEY_LIMIT, PATTERN_LIMIT, SEARCH_LIMIT
 from swarmtally.store import memory as entries
+from swarmtally.store.cursors import Place, decode, encode
 
 
 async def keys(memory, pattern, **options):
@@ -330,3 +332,13 @@ async def test_a_search_has_bounds(memory):
     for options, fact in wrong:
         with pytest.raises(InvalidInput, match=fact):
             await memory.search("p", **options)
+
+
+def test_a_cursor_is_never_longer_than_a_tool_takes():
+    draw = random.Random(0)
+    shown = tuple(draw.sample(range(2**31), COUNT_LIMIT - 1))
+    rare = "".join(chr(draw.randrange(0x10000, 0x110000)) for _ in range(KEY_LIMIT))
+    for place in (Place(2**31, None, shown=shown), Place(2**31, None, after=(rare, rare[::-1]))):
+        cursor = encode(place, "0" * 16)
+        assert len(cursor) <= CURSOR_LIMIT
+        assert set(decode(cursor, "0" * 16).shown) == set(place.shown)

@@ -15,8 +15,7 @@ from swarmtally.insight.balancing import HISTORY, Balance, Load, Wanted
 from swarmtally.insight.swapping import Placement
 from swarmtally.sparc.modes import ModeCatalog
 from swarmtally.sparc.queue import QueuedTask, mode_of_role
-from swarmtally_tools.definition import Tool, View, tool
-from swarmtally_tools.run_views import that_fit
+from swarmtally_tools.definition import Tool, View, that_fit, tool
 from swarmtally_tools.runs import tell
 
 LONGEST_S = 31_536_000

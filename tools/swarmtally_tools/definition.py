@@ -9,10 +9,10 @@ import difflib
 import inspect
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -32,6 +32,20 @@ class View(BaseModel):
     """Base of every result: frozen, every property described."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+Item = TypeVar("Item", bound=View)
+
+
+def that_fit(items: Sequence[Item], room: int) -> list[Item]:
+    """As many of the first `items` as take at most `room` bytes."""
+    kept: list[Item] = []
+    for item in items:
+        room -= len(item.model_dump_json().encode()) + 1
+        if room < 0:
+            break
+        kept.append(item)
+    return kept
 
 
 @dataclass(frozen=True, slots=True)

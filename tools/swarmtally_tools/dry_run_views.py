@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from swarmtally.core.dryrun import DryRun, PlannedTask
 from swarmtally.domain.budget import NANO, Budget, fits, usd
 from swarmtally.domain.text import counted
-from swarmtally_tools.definition import View
-from swarmtally_tools.run_views import BackendView, backend_view, that_fit
+from swarmtally_tools.definition import View, that_fit
+from swarmtally_tools.run_views import LIST_BYTES, BackendView, backend_view
 
 LISTED = 100
 """The most tasks that are listed."""
@@ -87,7 +87,7 @@ def dry_run_view(dry: DryRun) -> DryRunView:
         swarm_id=dry.swarm_id,
         backend=backend_view(dry.new.backend),
         estimate=_estimate(dry),
-        planned=that_fit([_task(item) for item in dry.tasks[:LISTED]]),
+        planned=that_fit([_task(item) for item in dry.tasks[:LISTED]], LIST_BYTES),
         next_step=f"{note}{_too_small(dry)}Nothing was started; do the same without dry_run to start it.",
     )
 

@@ -8,6 +8,7 @@ from swarmtally.app import App
 from swarmtally.domain.clock import iso
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.memory import (
+    CURSOR_LIMIT,
     KEY_LIMIT,
     PATTERN_LIMIT,
     SEARCH_LIMIT,
@@ -164,7 +165,7 @@ async def memory_search(
     mode: Annotated[
         Literal["auto", "glob", "text"], Field(description="auto: *?[ make a glob over keys, else words")
     ] = "auto",
-    cursor: Annotated[str | None, Field(description="next_cursor of the page before", max_length=2_000)] = None,
+    cursor: Annotated[str | None, Field(description="next_cursor of the page before", max_length=CURSOR_LIMIT)] = None,
 ) -> MemorySearchView:
     """Find entries of shared memory by key (glob) or by the words in key, value and tags (full text, best first).
     Returns snippets, the total and a cursor; read a whole value with memory_usage retrieve."""

@@ -1,7 +1,7 @@
 """Runs as tools return them."""
 
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Literal
 
 from swarmtally.app import App
 from swarmtally.core.packets import Packet
@@ -12,13 +12,11 @@ from swarmtally.domain.run import HOST, INTERRUPTED, BackendChoice, Run, RunStat
 from swarmtally.domain.task import Artefact, TaskStatus
 from swarmtally.domain.text import counted
 from swarmtally_tools.budget_views import BudgetView, budget_view, higher_budget
-from swarmtally_tools.definition import View
+from swarmtally_tools.definition import View, that_fit
 from swarmtally_tools.packet_views import WORK, PacketView, packet_view
 from swarmtally_tools.usage_views import UsageView, raw_tokens, usage_view
 
 Part = Literal["timeline", "artefacts", "usage"]
-
-Item = TypeVar("Item", bound=View)
 
 PARTS: tuple[Part, ...] = ("timeline", "artefacts", "usage")
 
@@ -193,8 +191,8 @@ def run_view(
 ) -> RunView:
     """A run as tools return it; `notes` go before the next step."""
     run = state.run
-    timeline = that_fit([_task(item) for item in state.tasks]) if "timeline" in parts else None
-    artefacts = that_fit([_artefact(item) for item in state.artefacts]) if "artefacts" in parts else None
+    timeline = that_fit([_task(item) for item in state.tasks], LIST_BYTES) if "timeline" in parts else None
+    artefacts = that_fit([_artefact(item) for item in state.artefacts], LIST_BYTES) if "artefacts" in parts else None
     if timeline is not None and len(timeline) < sum(state.counts.values()):
         notes += f"Only the first {len(timeline)} tasks are listed. "
     if artefacts is not None and len(artefacts) < state.counts.get(TaskStatus.SUCCEEDED, 0):
@@ -324,17 +322,6 @@ def _next_step(app: App, run: Run, state: RunState) -> str:
     if not state.artefacts:
         return f"{more}Nothing was delivered; the timeline's errors say why."
     return f"{more}Read a deliverable with memory_usage, action retrieve, key {state.artefacts[-1].memory_key}"
-
-
-def that_fit(items: Sequence[Item], room: int = LIST_BYTES) -> list[Item]:
-    """As many of the first `items` as take at most `room` bytes."""
-    kept: list[Item] = []
-    for item in items:
-        room -= len(item.model_dump_json().encode()) + 1
-        if room < 0:
-            break
-        kept.append(item)
-    return kept
 
 
 def _shortened(text: str, limit: int) -> str:

@@ -19,10 +19,14 @@ from swarmtally.domain.swarm import (
     DEFAULT_MAX_AGENTS,
     MAX_AGENTS_LIMIT,
     NAME_LIMIT,
+    Agent,
     Strategy,
     Topology,
 )
-from swarmtally_tools.definition import Tool, View, tool
+from swarmtally_tools.definition import Tool, View, that_fit, tool
+
+AGENTS_BYTES = 50_000
+"""The most that the new agents of one answer take: in a mesh each names a hundred others."""
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
 
@@ -77,7 +81,7 @@ class SpawnedView(View):
     topology: str
     """Its topology."""
     agents: list[AgentView]
-    """The new agents, at most 100."""
+    """The new agents, at most 100 and as many as fit."""
     spawned: int
     """How many joined."""
     size: int
@@ -163,20 +167,23 @@ async def agent_spawn(
     return SpawnedView(
         swarm_id=spawned.swarm.swarm_id,
         topology=spawned.swarm.topology,
-        agents=[
-            AgentView(
-                agent_id=agent.agent_id,
-                role=agent.role,
-                name=agent.name,
-                capabilities=list(agent.capabilities),
-                status=agent.status,
-                neighbours=_listed(spawned.neighbours[agent.agent_id]),
-            )
-            for agent in spawned.agents[:LISTED]
-        ],
+        agents=that_fit(
+            [_agent_view(agent, spawned.neighbours[agent.agent_id]) for agent in spawned.agents[:LISTED]], AGENTS_BYTES
+        ),
         spawned=len(spawned.agents),
         size=spawned.size,
         max_agents=spawned.swarm.max_agents,
+    )
+
+
+def _agent_view(agent: Agent, neighbours: tuple[str, ...] | None) -> AgentView:
+    return AgentView(
+        agent_id=agent.agent_id,
+        role=agent.role,
+        name=agent.name,
+        capabilities=list(agent.capabilities),
+        status=agent.status,
+        neighbours=None if neighbours is None else list(neighbours),
     )
 
 
@@ -383,10 +390,6 @@ def _size_unknown(adapted: Adapted) -> str:
     if any(each.need.pays is not None for each in adapted.sized):
         return "what pays by history, as there is no load yet"
     return "as before where the need is not known, but at least 1 where there is work"
-
-
-def _listed(ids: tuple[str, ...] | None) -> list[str] | None:
-    return None if ids is None else list(ids)
 
 
 TOOLS: tuple[Tool, ...] = (swarm_init, agent_spawn, swarm_scale)

@@ -32,8 +32,9 @@ SearchMode = Literal["auto", "glob", "text"]
 TTL_LIMIT_S = 10 * 365.25 * 24 * 3600
 """The longest time to live: ten years, in seconds."""
 
-DEPTH_LIMIT = 200
-"""The deepest nesting of a value: what every JSON reader on the way to a client can take."""
+DEPTH_LIMIT = 190
+"""The deepest nesting of a value that every JSON reader on the way to a client takes: the SDK's gives up at 200, the
+message's own levels included."""
 
 _VERSION_LIMIT = 2**53
 _NEIGHBOURS = 50

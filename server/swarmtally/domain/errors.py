@@ -32,6 +32,7 @@ SwarmError
 
 from enum import StrEnum
 
+from swarmtally.domain.swarm import MAX_AGENTS_LIMIT
 from swarmtally.domain.usage import TokenUsage
 
 
@@ -54,10 +55,10 @@ class NoSwarm(SwarmError):
 
 class SwarmFull(SwarmError):
     def __init__(self, swarm_id: str, used: int, limit: int, wanted: int) -> None:
-        super().__init__(
-            f"swarm {swarm_id} is full ({used} of {limit} agents, {wanted} more asked for); "
-            f"raise it with swarm_scale --target-size {min(used + wanted, 10_000)}"
-        )
+        remedy = f"raise it with swarm_scale --target-size {used + wanted}"
+        if used + wanted > MAX_AGENTS_LIMIT:
+            remedy = f"no swarm holds more than {MAX_AGENTS_LIMIT}: ask for fewer, or make another with swarm_init"
+        super().__init__(f"swarm {swarm_id} is full ({used} of {limit} agents, {wanted} more asked for); {remedy}")
 
 
 class RoleMissing(SwarmError):

@@ -25,6 +25,12 @@ SEARCH_LIMIT = 1_000
 COUNT_LIMIT = 10_000
 """Up to here a search's total is exact; beyond it is not counted."""
 
+PAGE_BYTES = 40_000
+"""The most that the entries of one page take as JSON: with a cursor less than clients put before a model."""
+
+CURSOR_LIMIT = 50_000
+"""The longest cursor, in characters: a search for words names the entries already shown, `COUNT_LIMIT` at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryEntry:

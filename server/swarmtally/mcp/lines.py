@@ -52,29 +52,35 @@ class LineTooLong:
 
     @property
     def request_id(self) -> int | str | None:
-        """The id of the request that the line was; None when it was none, or that is not certain.
+        """The id of the request that the line was; None when it was none, or that is not certain."""
+        return request_id(text_of(self.head), text_of(self.tail))
 
-        Clients write `id` first (the SDK for Python) or last (the one for TypeScript). Only members of the outermost
-        object count: those before its first member that is an object or array, and those after its last.
-        """
-        found: dict[str, str] = {}
-        try:
-            for name, value in self._members():
-                if found.setdefault(json.loads(name), value) != value:
-                    return None
-            members = {name: json.loads(value) for name, value in found.items()}
-        except ValueError:
-            return None
-        if members.get("jsonrpc") != "2.0" or not isinstance(members.get("method"), str):
-            return None
-        own = members.get("id")
-        return own if isinstance(own, int | str) and not isinstance(own, bool) else None
 
-    def _members(self) -> Iterator[tuple[str, str]]:
-        """Names and values, as they were written."""
-        for part in (_FIRST.match(text_of(self.head)), _LAST.search(text_of(self.tail))):
-            if part is not None:
-                yield from _ONE.findall(part[0])
+def request_id(head: str, tail: str) -> int | str | None:
+    """The id of the request whose line begins and ends so; None when it is none, or that is not certain.
+
+    Clients write `id` first (the SDK for Python) or last (the one for TypeScript). Only members of the outermost object
+    count: those before its first member that is an object or array, and those after its last.
+    """
+    found: dict[str, str] = {}
+    try:
+        for name, value in _members(head[:_END_BYTES], tail[-_END_BYTES:]):
+            if found.setdefault(json.loads(name), value) != value:
+                return None
+        members = {name: json.loads(value) for name, value in found.items()}
+    except ValueError:
+        return None
+    if members.get("jsonrpc") != "2.0" or not isinstance(members.get("method"), str):
+        return None
+    own = members.get("id")
+    return own if isinstance(own, int | str) and not isinstance(own, bool) else None
+
+
+def _members(head: str, tail: str) -> Iterator[tuple[str, str]]:
+    """Names and values, as they were written."""
+    for part in (_FIRST.match(head), _LAST.search(tail)):
+        if part is not None:
+            yield from _ONE.findall(part[0])
 
 
 Line = bytes | bytearray | LineTooLong

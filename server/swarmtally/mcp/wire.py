@@ -15,7 +15,7 @@ import structlog
 from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST, ErrorData, JSONRPCError, jsonrpc_message_adapter
 
-from swarmtally.mcp.lines import LineTooLong
+from swarmtally.mcp.lines import LineTooLong, request_id
 from swarmtally.mcp.pipes import BACKLOG_BYTES, LineReader, LineWriter
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ class _Stream:
 
 class Incoming(_Stream):
     """Messages read from `lines`. What is none comes as the error that says why; the server drops it. A request that
-    is too long is refused through `outgoing`."""
+    is too long, or none that can be read, is refused through `outgoing`, for its client waits for an answer."""
 
     def __init__(self, lines: LineReader, outgoing: "Outgoing") -> None:
         self._lines = lines
@@ -50,10 +50,14 @@ class Incoming(_Stream):
 
     async def __anext__(self) -> SessionMessage | Exception:
         while isinstance(line := await anext(self._lines), LineTooLong):
-            await self._refuse(line)
+            told = (
+                f"The request has {line.length:,} bytes and was not read; send at most {line.most:,} bytes in a line."
+            )
+            await self._refuse(line.request_id, told, reason="size", bytes=line.length, at_most_bytes=line.most)
         try:
             return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
         except ValueError as error:
+            await self._refuse(request_id(line, line), _unread(error), reason="content", characters=len(line))
             return error
 
     async def receive(self) -> SessionMessage | Exception:
@@ -67,18 +71,23 @@ class Incoming(_Stream):
         except StopAsyncIteration:
             raise anyio.EndOfStream from None
 
-    async def _refuse(self, line: LineTooLong) -> None:
+    async def _refuse(self, request: int | str | None, told: str, **about: str | int) -> None:
         # Nothing of the line is logged: it may hold a secret.
-        request = line.request_id
         if request is None:
-            log.warning("stdio.line_dropped", reason="size", bytes=line.length, at_most_bytes=line.most)
+            log.warning("stdio.line_dropped", **about)
             return
-        log.info("stdio.refused", reason="size", bytes=line.length, at_most_bytes=line.most)
-        told = f"The request has {line.length:,} bytes and was not read; send at most {line.most:,} bytes in a line."
+        log.info("stdio.refused", **about)
         error = ErrorData(code=INVALID_REQUEST, message=told)
         # A client that has gone is nobody to tell.
         with suppress(anyio.ClosedResourceError):
             await self._outgoing.send(SessionMessage(JSONRPCError(jsonrpc="2.0", id=request, error=error)))
+
+
+def _unread(error: ValueError) -> str:
+    """Why a request could not be read, without anything of it."""
+    if "recursion limit" in str(error):
+        return "The request is nested too deep and was not read; send flatter values, or JSON as a text."
+    return "The request was not read: it is no message of JSON-RPC 2.0; send one, in one line."
 
 
 class Outgoing(_Stream):

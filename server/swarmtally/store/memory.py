@@ -3,21 +3,18 @@
 An entry past its `expires_ns` is hidden from every function here at once, and removed by a later `store`.
 """
 
-import base64
-import binascii
 import hashlib
-import itertools
 import json
 import re
 import unicodedata
-import zlib
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from swarmtally.domain.errors import InvalidInput, VersionConflict
-from swarmtally.domain.memory import COUNT_LIMIT, MemoryEntry, MemoryHit, MemoryPage, MemoryStats
+from swarmtally.domain.errors import VersionConflict
+from swarmtally.domain.memory import COUNT_LIMIT, PAGE_BYTES, MemoryEntry, MemoryHit, MemoryPage, MemoryStats
 from swarmtally.store import swarms
 from swarmtally.store.connection import Connection, Row, as_json
+from swarmtally.store.cursors import Place, decode, encode
 
 SNIPPET_LIMIT = 200
 """The longest snippet, in characters."""
@@ -26,7 +23,7 @@ Mode = Literal["list", "glob", "text"]
 
 # Each store removes more than it adds, so what has expired goes; few enough that no store waits for it.
 _PURGE = 10
-_CURSOR_LIMIT = 1_000_000
+_HIT_BYTES = 150  # what an answer says of an entry besides its texts
 _LIVE = "(expires_ns IS NULL OR expires_ns > :now)"
 # The same, for a walk through an index of keys alone: what has expired is removed soon, so there is little of it.
 _UNEXPIRED = "memory.memory_id NOT IN (SELECT memory_id FROM memory WHERE expires_ns <= :now)"
@@ -79,16 +76,6 @@ class Query:
         longest = max(parts, key=len, default="")
         # A set without an end matches nothing.
         return "" if "[" in longest else longest
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """How far the pages have come: what the first page saw, and either the last key or the entries already shown."""
-
-    snapshot: int
-    total: int | None
-    after: tuple[str, str] = ("", "")
-    shown: tuple[int, ...] = ()
 
 
 _PURGE_EXPIRED = """
@@ -200,7 +187,7 @@ async def stats(tx: Connection, project: str, now_ns: int) -> MemoryStats:
 
 
 async def search(tx: Connection, query: Query, limit: int, cursor: str | None, now_ns: int) -> MemoryPage:
-    """One page of the entries that match.
+    """One page of the entries that match: `limit` of them, fewer where they take more than `PAGE_BYTES`.
 
     `glob` (and `list`, which matches every key) is in order of key and namespace; `text` has every word of the
     pattern as the beginning of a word of key, value or tags, best first (bm25). Where more than `COUNT_LIMIT` match,
@@ -214,7 +201,7 @@ async def search(tx: Connection, query: Query, limit: int, cursor: str | None, n
     Raises:
         InvalidInput: the cursor is none of this search's.
     """
-    place = _decode(cursor, query) if cursor is not None else None
+    place = decode(cursor, query.digest) if cursor is not None else None
     if query.mode == "text":
         return await _text_page(tx, query, limit, place, now_ns)
     return await _glob_page(tx, query, limit, place, now_ns)
@@ -248,7 +235,7 @@ ORDER BY memory.key, memory.namespace LIMIT :limit
 """
 
 
-async def _glob_page(tx: Connection, query: Query, limit: int, place: _Place | None, now_ns: int) -> MemoryPage:
+async def _glob_page(tx: Connection, query: Query, limit: int, place: Place | None, now_ns: int) -> MemoryPage:
     pattern = query.pattern if query.mode == "glob" else "*"
     prefix = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
     parameters: dict[str, Any] = {
@@ -264,7 +251,7 @@ async def _glob_page(tx: Connection, query: Query, limit: int, place: _Place | N
     if place is None:
         newest = await _newest(tx)
         found = await tx.rows(query.sql(_GLOB_FIRST), {**parameters, "most": COUNT_LIMIT + 1})
-        place = _Place(newest, _total(found))
+        place = Place(newest, _total(found))
     else:
         after_key, after_namespace = place.after
         after = {"after_key": after_key, "after_namespace": after_namespace}
@@ -272,8 +259,8 @@ async def _glob_page(tx: Connection, query: Query, limit: int, place: _Place | N
             query.sql(_GLOB_PAGE),
             {**parameters, **after, "low": max(prefix, after_key), "snapshot": place.snapshot},
         )
-    page = found[:limit]
-    following = replace(place, after=(page[-1]["key"], page[-1]["namespace"])) if len(found) > limit else None
+    page = _that_fit(found[:limit])
+    following = replace(place, after=(page[-1]["key"], page[-1]["namespace"])) if len(found) > len(page) else None
     return _page(query, page, place.total, following)
 
 
@@ -317,7 +304,7 @@ ORDER BY page.score, page.id
 """
 
 
-async def _text_page(tx: Connection, query: Query, limit: int, place: _Place | None, now_ns: int) -> MemoryPage:
+async def _text_page(tx: Connection, query: Query, limit: int, place: Place | None, now_ns: int) -> MemoryPage:
     match = _match(query.pattern)
     if match is None:
         return MemoryPage((), 0, None, query.mode)
@@ -337,10 +324,10 @@ async def _text_page(tx: Connection, query: Query, limit: int, place: _Place | N
         },
     )
     if place is None:
-        place = _Place(snapshot, _total(found))
-    page = found[:limit]
+        place = Place(snapshot, _total(found))
+    page = _that_fit(found[:limit])
     shown = (*place.shown, *(row["memory_id"] for row in page))
-    following = replace(place, shown=shown) if len(found) > limit and len(shown) < COUNT_LIMIT else None
+    following = replace(place, shown=shown) if len(found) > len(page) and len(shown) < COUNT_LIMIT else None
     return _page(query, page, place.total, following)
 
 
@@ -357,7 +344,18 @@ def _total(found: list[Row]) -> int | None:
     return count if count <= COUNT_LIMIT else None
 
 
-def _page(query: Query, rows: list[Row], total: int | None, following: _Place | None) -> MemoryPage:
+def _that_fit(rows: list[Row]) -> list[Row]:
+    """As many of the first `rows` as one page takes, at least one."""
+    taken = 0
+    for at, row in enumerate(rows):
+        said = row["namespace"], row["key"], row["snippet"][:SNIPPET_LIMIT], row["tags"]
+        taken += _HIT_BYTES + sum(len(json.dumps(text, ensure_ascii=False).encode()) for text in said)
+        if at and taken > PAGE_BYTES:
+            return rows[:at]
+    return rows
+
+
+def _page(query: Query, rows: list[Row], total: int | None, following: Place | None) -> MemoryPage:
     hits = tuple(
         MemoryHit(
             namespace=row["namespace"],
@@ -369,7 +367,7 @@ def _page(query: Query, rows: list[Row], total: int | None, following: _Place | 
         )
         for row in rows
     )
-    return MemoryPage(hits, total, None if following is None else _encode(following, query), query.mode)
+    return MemoryPage(hits, total, None if following is None else encode(following, query.digest), query.mode)
 
 
 def _successor(prefix: str) -> str | None:
@@ -393,32 +391,6 @@ def _in_a_word(character: str) -> bool:
     """Whether the tokenizer (unicode61) indexes it."""
     category = unicodedata.category(character)
     return category[0] in "LN" or category == "Co"
-
-
-def _encode(place: _Place, query: Query) -> str:
-    shown = sorted(place.shown)
-    steps = [later - earlier for earlier, later in itertools.pairwise([0, *shown])]
-    text = json.dumps([query.digest, place.snapshot, place.total, *place.after, steps], separators=(",", ":"))
-    return base64.urlsafe_b64encode(zlib.compress(text.encode(), 9)).decode().rstrip("=")
-
-
-def _decode(cursor: str, query: Query) -> _Place:
-    refused = InvalidInput(
-        "cursor belongs to no page of this search; pass next_cursor as it was given, or leave it out"
-    )
-    try:
-        packed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        digest, snapshot, total, key, namespace, steps = json.loads(
-            zlib.decompressobj().decompress(packed, _CURSOR_LIMIT)
-        )
-        numbers = [snapshot, *([] if total is None else [total]), *steps]
-        f"{key}{namespace}".encode()
-    except (binascii.Error, zlib.error, ValueError, TypeError, RecursionError):
-        raise refused from None
-    known = isinstance(key, str) and isinstance(namespace, str) and all(type(number) is int for number in numbers)
-    if not known or digest != query.digest or not all(0 <= number < 2**62 for number in numbers):
-        raise refused
-    return _Place(snapshot, total, (key, namespace), tuple(itertools.accumulate(steps)))
 
 
 async def _conflict(
