@@ -54,6 +54,10 @@ def show(view: BaseModel, console: Console | None = None) -> None:
         _show_fields(view, console)
 
 
+_BY_FIGURE = ("n", "basis", "reasons")
+"""Fields that say something of others, by their names."""
+
+
 def _show_fields(view: BaseModel, console: Console) -> None:
     tables: list[Table | Text] = []
     pairs: list[tuple[str, Any]] = []
@@ -65,8 +69,8 @@ def _show_fields(view: BaseModel, console: Console) -> None:
             tables += _blocks(name, value) if _nested(value) else [_table(name, value)]
         elif isinstance(value, BaseModel):
             pairs += ((f"{name}.{inner}", found) for inner, found in _items(value))
-        elif name == "reasons":
-            pairs += ((f"{name}.{figure}", why) for figure, why in value.items())
+        elif name in _BY_FIGURE:
+            pairs += ((f"{name}.{figure}", found) for figure, found in value.items())
         else:
             pairs.append((name, value))
     if pairs:
