@@ -1,4 +1,4 @@
-"""A run that is being deleted is gone for everybody from the first step on, so that nobody goes on with a part of it."""
+"""A run that is being deleted is gone for everybody from the first step on: nobody goes on with a part of it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
