@@ -17,12 +17,14 @@ DEEP: list[Any] = []
 for _ in range(90):
     DEEP = [DEEP]
 
+TASK = {"id": "a", "role": "coder"}
+
 ODD: tuple[Any, ...] = (
     *(None, True, 0, -1, 1.5, 2**63, -(2**63) - 1, 1e308, -1e308),
     *("", " ", "\0", "x" * 30_000, "漢" * 300, "..", "/", "*", "[a-", '"', "9" * 400, "1e999d", "-5s", "a/b"),
     *("9999-12-31T23:59:59-14:00", "0001-01-01/9999-12-31", "2026-01-01T00:00:00Z/2025-01-01T00:00:00Z"),
-    *([], [None], [""], [[]], ["x"] * 5_000, [{}], DEEP, [{"id": "a", "depends_on": ["a"]}], [{"id": "a"}] * 2),
-    *([{"id": "a", "estimated_s": 1e308}], [{"id": "a", "estimated_s": -1}], [{"id": "a", "priority": 2**63}]),
+    *([], [None], [""], [[]], ["x"] * 5_000, [{}], DEEP, [TASK | {"depends_on": ["a"]}], [TASK] * 2),
+    *([TASK | {"estimated_s": 1e308}], [TASK | {"estimated_s": 1e-300}], [TASK | {"priority": 2**63}], [TASK] * 10_000),
     *({}, {"": ""}, {"a": 1}, {"../x": "y"}, {"a\0b": "c"}, {"CON": "x"}, {"x" * 5_000: "y"}, {"a": "x" * 2_000_000}),
     *({"input_tokens": -1}, {"input_tokens": 2**63, "output_tokens": 1}, {"input_tokens": 1, "cache_read_tokens": 5}),
 )
@@ -32,7 +34,7 @@ BELONGS: dict[str, dict[str, Any]] = {
     "swarm_scale": {"target_size": 2},
     "memory_usage": {"action": "store", "key": "k", "value": "v"},
     "memory_search": {"pattern": "*"},
-    "load_balance": {"tasks": [{"id": "a"}]},
+    "load_balance": {"tasks": [{"id": "a", "role": "coder"}]},
     "sparc_run": {"mode": "coder", "task": "x", "wait_s": 0},
     "sparc_batch": {"modes": ["coder"], "tasks": ["x"], "wait_s": 0},
     "sparc_concurrent": {"mode": "coder", "tasks": ["x"], "wait_s": 0},
@@ -76,6 +78,7 @@ class Watched:
 async def test_odd_arguments_are_refused_in_one_line_and_change_nothing(tmp_path: Path, tool: Tool) -> None:
     async with in_memory(tmp_path) as client:
         await call(client, "swarm_init")
+        await call(client, "agent_spawn", type="coder", count=2)
         with closing(sqlite3.connect(f"file:{tmp_path / 'swarm.db'}?mode=ro", uri=True)) as database:
             watched = Watched(database)
             for arguments in odd(tool):
