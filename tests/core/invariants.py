@@ -48,6 +48,12 @@ ALWAYS = {
         " (SELECT COUNT(*) FROM dependency JOIN task AS other ON other.task_id = dependency.depends_on"
         "  WHERE dependency.task_id = task.task_id AND other.finished_ns IS NULL)"
     ),
+    "an agent counts the attempts in which it ended a task, also those kept no longer": (
+        "SELECT agent_id, tasks_succeeded, tasks_failed FROM agent WHERE (tasks_succeeded, tasks_failed) <>"
+        " (SELECT COALESCE(SUM(status = 'succeeded'), 0), COALESCE(SUM(status = 'failed' AND final), 0)"
+        "  FROM attempt WHERE attempt.agent_id = agent.agent_id)"
+        " AND NOT EXISTS (SELECT 1 FROM forgotten WHERE what = 'runs')"
+    ),
     "a succeeded task has one result and one attempt that made it": (
         "SELECT task_id FROM task WHERE (status = 'succeeded') <>"
         " (SELECT COUNT(*) FROM artefact WHERE artefact.task_id = task.task_id) OR (status = 'succeeded') <>"

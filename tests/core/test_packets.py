@@ -13,6 +13,7 @@ from swarmtally.domain.swarm import Strategy
 from swarmtally.domain.usage import TokenUsage
 from tests.core.harness import CHOICE, task
 from tests.core.hosted import Hosted, failed, hosted, made, packets_over
+from tests.core.invariants import broken
 
 
 @pytest.fixture
@@ -74,6 +75,38 @@ async def test_a_late_report_counts_also_when_others_have_claimed_other_packets_
     assert await host.status(run_id) == {"a": "succeeded", "b": "running"}
     assert await busy(host) == [again.task.task_id]
     assert await host.one("SELECT attempts FROM task WHERE key = 'a'") == 1
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["idle since", "busy with another task"])
+@pytest.mark.parametrize("good", [True, False], ids=["done", "failed"])
+async def test_an_agent_counts_what_its_client_reported_late(host: Hosted, good: bool, elsewhere: bool) -> None:
+    await host.init(max_agents=1)
+    await host.start(task("a"), task("b", priority=-1))
+    a = await host.claim_one()
+    host.clock.pass_minutes(16)
+    await host.start(task("c", priority=9))
+    c = await host.claim_one()
+    if not elsewhere:
+        await host.report(c)
+    await host.report(a, made("late") if good else failed())
+    assert await host.database.read(broken) == {}
+    counted = await host.one("SELECT tasks_succeeded || ' ' || tasks_failed FROM agent")
+    assert counted == f"{good + (not elsewhere)} {1 - good}"
+    assert await busy(host) == ([c.task.task_id] if elsewhere else [])
+
+
+async def test_who_reports_late_what_another_has_finished_counts_nowhere(host: Hosted) -> None:
+    run_id = await host.start(task("a"))
+    await host.init(max_agents=2)
+    old = await host.claim_one()
+    host.clock.pass_minutes(16)
+    await host.finish(run_id)
+    before = await host.contents()
+    with pytest.raises(PacketRefused):
+        await host.report(old, made("late"))
+    assert await host.contents() == before
+    assert await host.one("SELECT SUM(tasks_succeeded) FROM agent") == 1
+    assert await host.database.read(broken) == {}
 
 
 async def test_a_late_report_is_refused_when_the_packet_was_claimed_again(host: Hosted) -> None:

@@ -18,6 +18,7 @@ from swarmtally.domain.task import NewTask
 from swarmtally.domain.usage import TokenUsage
 from tests.core.harness import KeyPacker
 from tests.core.hosted import Hosted, failed, hosted, made
+from tests.core.invariants import broken
 
 KEYS = [f"k{number}" for number in range(5)]
 FINAL = ("succeeded", "failed", "cancelled")
@@ -293,6 +294,7 @@ class PacketMachine(RuleBasedStateMachine):
         assert self.do(self.host.one(f"SELECT COUNT(*) FROM event WHERE kind IN {kinds}")) == model.endings
         (swarm,) = self.do(rows("SELECT agents, max_agents, (SELECT COUNT(*) FROM agent) AS n FROM swarm"))
         assert swarm["agents"] == swarm["n"] <= swarm["max_agents"]
+        assert self.do(self.host.database.read(broken)) == {}
 
 
 TestPackets = PacketMachine.TestCase

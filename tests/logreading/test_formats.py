@@ -169,3 +169,9 @@ def test_a_list_that_a_message_begins_with_is_part_of_it() -> None:
 def test_a_component_may_begin_with_a_number() -> None:
     assert head("[10.30 16:49:06] 360AP.exe - host.org:80 open")[2:4] == ("360AP.exe", "host.org:80 open")
     assert head("2026-11-23 09:08:07 INFO 3 files: gone")[3] == "3 files: gone"
+
+
+@pytest.mark.parametrize("stamp", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "0000-01-01T00:00:00Z"])
+def test_a_time_that_no_calendar_has_is_unknown(stamp: str) -> None:
+    assert head(f"{stamp} ERROR lost").time_ns is None
+    assert head("9998-12-31T23:59:59-14:00 ERROR lost").time_ns is not None

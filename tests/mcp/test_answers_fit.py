@@ -5,6 +5,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from mcp import Client
 from tests.mcp.conftest import answered, in_memory, text_of, told
 from tests.mcp.test_host_work import call
@@ -31,6 +33,23 @@ async def test_an_answer_names_no_more_new_agents_than_fit(tmp_path: Path) -> No
         talkers = ["x" * 199 + str(number) for number in range(10)]
         wordy = await measured(client, "agent_spawn", type="x" * 200, capabilities=talkers, count=100)
         assert wordy["spawned"] == 100
+
+
+@pytest.mark.parametrize("strategy", ["balanced", "specialized"])
+async def test_scaling_names_the_most_common_roles_that_fit(tmp_path: Path, strategy: str) -> None:
+    async with in_memory(tmp_path) as client:
+        await call(client, "swarm_init", max_agents=500, strategy=strategy)
+        for number in range(300):
+            await call(client, "agent_spawn", type=f"{number:03}" + "漢" * 197, count=1 + (number == 299))
+        fixed = await measured(client, "swarm_scale", target_size=301)
+        roles = list(fixed["roles"].items())
+        assert (roles[0][0][:3], roles[0][1]) == ("299", 2)
+        assert 10 < len(roles) < 300
+        assert fixed["reasons"]["roles"] == f"the {len(roles)} most common of 300 roles fit"
+        adaptive = await measured(client, "swarm_scale", target_size=301, strategy="adaptive")
+        assert adaptive["roles"] == fixed["roles"]
+        assert "roles" in adaptive["reasons"]
+        assert len(adaptive["needs"]) > 5 or strategy == "balanced"
 
 
 async def test_the_pages_of_a_search_fit_and_lead_to_every_entry(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Swarms and their agents."""
 
+import json
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
@@ -23,10 +25,20 @@ from swarmtally.domain.swarm import (
     Strategy,
     Topology,
 )
+from swarmtally.domain.text import one_line
 from swarmtally_tools.definition import Tool, View, that_fit, tool
 
 AGENTS_BYTES = 50_000
 """The most that the new agents of one answer take: in a mesh each names a hundred others."""
+
+NEEDS_BYTES = 25_000
+"""The most that the needs of one answer take; a role's name alone may take 600."""
+
+ROLES_BYTES = 10_000
+"""The same of its roles."""
+
+NEEDED_CHARACTERS = 2_000
+"""How much is said of why needs are not known."""
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
 
@@ -241,7 +253,7 @@ class ScaledView(View):
     leaving: int
     """Agents that leave when their task is done."""
     roles: dict[str, int]
-    """How many of each role, leaving ones too."""
+    """How many of each role, leaving ones too; the most common ones, as many as fit."""
     max_agents: int
     """The most it may hold."""
     note: str | None
@@ -258,7 +270,8 @@ class ScaledView(View):
     n: dict[str, int]
     """Runs that best rests on."""
     needs: list[NeedView]
-    """What it follows from: one for the swarm, or one for each role of a specialized one; at most 100."""
+    """What it follows from: one for the swarm, or one for each role of a specialized one; at most 100 and as
+    many as fit."""
     as_of: str | None
     """When the load was measured, UTC; null for fixed."""
     reasons: dict[str, str]
@@ -295,6 +308,8 @@ async def swarm_scale(
 def _scaled_view(target: int, scaled: Scaled) -> ScaledView:
     raised = scaled.swarm.max_agents > scaled.max_agents_before
     unmeasured = "strategy fixed measures nothing"
+    roles = _most_common(scaled.roles)
+    reasons = dict.fromkeys(("size_before", "needed", "utilisation", "at_once", "best", "as_of"), unmeasured)
     return ScaledView(
         swarm_id=scaled.swarm.swarm_id,
         strategy=ScaleStrategy.FIXED,
@@ -305,7 +320,7 @@ def _scaled_view(target: int, scaled: Scaled) -> ScaledView:
         kept=scaled.kept,
         left=scaled.left,
         leaving=scaled.leaving,
-        roles=scaled.roles,
+        roles=roles,
         max_agents=scaled.swarm.max_agents,
         note=f"max_agents was raised from {scaled.max_agents_before} to {scaled.swarm.max_agents}" if raised else None,
         needed=None,
@@ -315,8 +330,26 @@ def _scaled_view(target: int, scaled: Scaled) -> ScaledView:
         n={},
         needs=[],
         as_of=None,
-        reasons=dict.fromkeys(("size_before", "needed", "utilisation", "at_once", "best", "as_of"), unmeasured),
+        reasons=reasons | _left_out(roles, scaled.roles),
     )
+
+
+def _most_common(roles: Mapping[str, int]) -> dict[str, int]:
+    """As many of the most common roles, those of one number by name, as fit."""
+    room = ROLES_BYTES
+    shown = {}
+    for role, count in sorted(roles.items(), key=lambda item: (-item[1], item[0])):
+        room -= len(json.dumps({role: count}, ensure_ascii=False).encode())
+        if room < 0:
+            break
+        shown[role] = count
+    return shown
+
+
+def _left_out(shown: Mapping[str, int], roles: Mapping[str, int]) -> dict[str, str]:
+    if len(shown) == len(roles):
+        return {}
+    return {"roles": f"the {len(shown)} most common of {len(roles)} roles fit"}
 
 
 def _adapted_view(target: int, adapted: Adapted) -> ScaledView:
@@ -337,9 +370,9 @@ def _adapted_view(target: int, adapted: Adapted) -> ScaledView:
             "at_once": adapted.at_once,
             "best": adapted.experience.best if adapted.experience else None,
             "n": {"best": adapted.experience.rows} if adapted.experience and adapted.experience.rows else {},
-            "needs": [_need_view(each) for each in adapted.sized[:LISTED]],
+            "needs": that_fit([_need_view(each) for each in adapted.sized[:LISTED]], NEEDS_BYTES),
             "as_of": iso(adapted.as_of_ns),
-            "reasons": _reasons(target, adapted),
+            "reasons": _reasons(target, adapted) | _left_out(view.roles, adapted.scaled.roles),
         }
     )
 
@@ -370,7 +403,8 @@ def _reasons(target: int, adapted: Adapted) -> dict[str, str]:
     if adapted.needed is None:
         unknown = [each.need for each in adapted.sized if each.need.needed is None]
         whose = [f"{need.load.role}: {need.reason}" if need.load.role else str(need.reason) for need in unknown]
-        reasons["needed"] = "; ".join(whose[:LISTED]) or "the swarm has no agents and no load yet"
+        told = one_line("; ".join(whose[:LISTED]), NEEDED_CHARACTERS)
+        reasons["needed"] = told or "the swarm has no agents and no load yet"
         reasons["size"] = _size_unknown(adapted)
     if adapted.at_once is None:
         reasons["at_once"] = "no run of the last 15 min, or one whose backend has no limit or has not been used yet"

@@ -25,7 +25,7 @@ from swarmtally.domain.run import HOST, Lease, Run
 from swarmtally.domain.task import Artefact, Claim, Expansion, Outcome, Task
 from swarmtally.domain.text import one_line
 from swarmtally.domain.usage import TokenUsage
-from swarmtally.store import artefacts, messages, packets, runs, swarms, usage
+from swarmtally.store import agents, artefacts, messages, packets, runs, swarms, usage
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 from swarmtally.store.packets import Leased, Outstanding
@@ -316,6 +316,7 @@ class Packets:
         found = await self._open_packet(tx, task.task_id, lease)
         if found.status == "expired":
             await packets.revive(tx, task.task_id, found.number)
+            await agents.credit(tx, found.agent_id, int(report.error is None), int(report.error is not None))
         outcome = Outcome(
             claim=Claim(task, found.agent_id, found.number, found.epoch),
             started_ns=found.claimed_ns,

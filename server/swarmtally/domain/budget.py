@@ -1,6 +1,5 @@
 """What a run may spend, what its calls have spent, and what is held for those whose spending is not known."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +36,8 @@ class Budget:
         """
         if tokens is not None and not 1 <= tokens <= TOKENS_LIMIT:
             raise InvalidInput(f"budget_tokens is {tokens}; it must be 1 to {TOKENS_LIMIT}, or left out for no limit")
-        if usd is not None and not (math.isfinite(usd) and 1 <= round(usd * NANO) <= USD_LIMIT * NANO):
+        # Looked at before it is multiplied: the largest numbers would be infinite then.
+        if usd is not None and not (0 < usd <= USD_LIMIT and round(usd * NANO)):
             raise InvalidInput(
                 f"budget_usd is {usd}; it must be more than 0 and at most {USD_LIMIT}, or left out for no limit"
             )

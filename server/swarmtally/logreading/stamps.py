@@ -117,7 +117,9 @@ class Stamps:
 
     def _years(self, year: str | None, short: str | None) -> Iterator[int]:
         if year:
-            yield int(year)
+            # With a zone, what lies in the calendar's first or last year may lie outside of it.
+            if 1 < int(year) < 9999:
+                yield int(year)
         elif short:
             yield 2000 + int(short)
         elif self._now is not None:

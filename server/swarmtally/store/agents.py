@@ -145,6 +145,15 @@ async def release(tx: Connection, results: Sequence[tuple[str, str, int, int]], 
     await _record_left(tx, rows, now_ns)
 
 
+async def credit(tx: Connection, agent_id: str, succeeded: int, failed: int) -> None:
+    """Count a task's end for an agent that was freed of the task before it was reported, and may do another one now."""
+    await tx.rows(
+        "UPDATE agent SET tasks_succeeded = tasks_succeeded + :succeeded, tasks_failed = tasks_failed + :failed"
+        " WHERE agent_id = :agent_id",
+        {"agent_id": agent_id, "succeeded": succeeded, "failed": failed},
+    )
+
+
 async def release_from(tx: Connection, task_ids: Sequence[str], now_ns: int) -> None:
     """Free whoever works on `task_ids`, without a result."""
     rows = await tx.rows(

@@ -11,6 +11,9 @@ from swarmtally.store.connection import Connection, Row, as_json
 STEP = 500
 """The most rows one step takes: a few milliseconds."""
 
+GONE = ""
+"""The project of runs that are being deleted, which takes many steps. No user's has this name."""
+
 
 async def delete_messages(tx: Connection, before_ns: int) -> int:
     """Delete messages sent before `before_ns`."""
@@ -50,17 +53,12 @@ async def forget_message_latencies(tx: Connection, before_ns: int) -> int:
 
 
 async def delete_run_parts(tx: Connection, before_ns: int) -> int:
-    """Delete from the run that ended first, before `before_ns`: some of its tasks with all that hangs on them, and
-    itself once it has none."""
-    run = await tx.row(
-        "SELECT run_id, project, swarm_id, kind, finished_ns AS at_ns FROM run"
-        " WHERE project IN (SELECT project FROM project) AND finished_ns < :before ORDER BY finished_ns LIMIT 1",
-        {"before": before_ns},
-    )
+    """Delete from the run that ended first, before `before_ns`, or that is being deleted already: some of its tasks
+    with all that hangs on them, and itself once it has none."""
+    run = await tx.row("SELECT run_id FROM run WHERE project = :gone LIMIT 1", {"gone": GONE})
+    run = run or await _take_away(tx, before_ns)
     if run is None:
         return 0
-    if run["kind"] != RunKind.CALIBRATION:
-        await _note(tx, "runs", [run])
     tasks = await tx.rows(
         "SELECT task_id FROM task WHERE run_id = :run_id LIMIT :step", {"run_id": run["run_id"], "step": STEP // 10}
     )
@@ -80,6 +78,25 @@ async def delete_run_parts(tx: Connection, before_ns: int) -> int:
             return len(gone)
     await tx.rows("DELETE FROM run WHERE run_id = :run_id", {"run_id": run["run_id"]})
     return 1
+
+
+async def _take_away(tx: Connection, before_ns: int) -> Row | None:
+    """Take the run that ended first, before `before_ns`, from its project: nobody is to see, or retry, a part of it."""
+    run = await tx.row(
+        "SELECT run_id, project, swarm_id, kind, finished_ns AS at_ns FROM run"
+        " WHERE project IN (SELECT project FROM project) AND finished_ns < :before ORDER BY finished_ns LIMIT 1",
+        {"before": before_ns},
+    )
+    if run is None:
+        return None
+    if run["kind"] != RunKind.CALIBRATION:
+        await _note(tx, "runs", [run])
+    await tx.rows(
+        "INSERT INTO project (project, created_ns) VALUES (:gone, :at) ON CONFLICT DO NOTHING",
+        {"gone": GONE, "at": run["at_ns"]},
+    )
+    await tx.rows("UPDATE run SET project = :gone WHERE run_id = :run_id", {"gone": GONE, "run_id": run["run_id"]})
+    return run
 
 
 async def delete_events(tx: Connection, before_ns: int) -> int:
