@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from swarmtally.domain.task import NewTask
     from swarmtally.expectations import Expectations
     from swarmtally.insight.balancing import Balance, Wanted
+    from swarmtally.predicting import Predicting
     from swarmtally.preparing import Prepared
     from swarmtally.reading import LogReading
     from swarmtally.sparc.modes import ModeCatalog
@@ -71,7 +72,7 @@ class App:
         self._books: Bookkeeper | None = None
         self._keeping_books = False
         self._assessing: Assessing | None = None
-        self._training: Training | None = None
+        self._predicting: Predicting | None = None
 
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""
@@ -144,24 +145,30 @@ class App:
         return self._packets
 
     def training(self) -> "Training":
-        """Who trains and asks the project's models."""
-        if self._training is None:
-            from swarmtally.training import Training
+        """Who trains the project's models."""
+        from swarmtally.training import Training
 
-            self._training = Training(self.database, self.clock, self.settings.project, self.books().close)
-        return self._training
+        return Training(self.database, self.clock, self.settings.project, self.books().close)
+
+    def predicting(self) -> "Predicting":
+        """Who asks them; one, which keeps what it has read."""
+        if self._predicting is None:
+            from swarmtally.predicting import Predicting
+
+            self._predicting = Predicting(self.database, self.clock, self.settings.project, self.books().close)
+        return self._predicting
 
     async def experience(self) -> "Experience":
         """What the project's history says of how many agents pay."""
         from swarmtally.experience import experience
 
-        return await experience(self.training())
+        return await experience(self.predicting())
 
     def _expectations(self) -> "Expectations":
         """Who says how long tasks are expected to take."""
         from swarmtally.expectations import Expectations
 
-        return Expectations(self.database, self.clock, self.settings.project, self.training())
+        return Expectations(self.database, self.clock, self.settings.project, self.predicting())
 
     def assessing(self) -> "Assessing":
         """Who measures the quality of code."""
@@ -316,7 +323,7 @@ class App:
         new = replace(ready.new, shape=shape, shape_reason=why)
         plan = await self._expectations().of_run(ready.plan, new, swarm, ready.info)
         run_id = await runs.start(new, plan, swarm, ready.roles)
-        self._group.start_soon(self.training().foresee, run_id)
+        self._group.start_soon(self.predicting().foresee, run_id)
         return Started(run_id, swarm, made, ready.info is None, ready.note)
 
     async def dry_run(self, request: SparcRequest) -> "DryRun":
@@ -391,7 +398,7 @@ class App:
         info = None if choice.name == HOST else (await self.open_backend(choice)).info
         plan = await self._expectations().of_run(queue, new, swarm, info)
         run_id = await runs.start(new, plan, swarm, [task.role for task in queue])
-        self._group.start_soon(self.training().foresee, run_id)
+        self._group.start_soon(self.predicting().foresee, run_id)
         return Started(run_id, swarm, made_swarm=False, host_driven=choice.name == HOST)
 
     def patience(self, wait_s: float) -> float | None:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import get_args
 
 from swarmtally.learning import answers, given, predict, recommending, sections
+from swarmtally.predicting import FORESEEN, SCORED
 from swarmtally.store import models
-from swarmtally.training import DEFAULT_MODEL, FORESEEN, ROWS_LIMIT, SCORED
+from swarmtally.training import DEFAULT_MODEL
+from swarmtally.training_rows import ROWS_LIMIT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "learning.md").read_text(encoding="utf-8")
 

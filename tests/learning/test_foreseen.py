@@ -9,16 +9,17 @@ from structlog.typing import EventDict
 from swarmtally.core.bookkeeping import Bookkeeper
 from swarmtally.domain.retention import Retention
 from swarmtally.learning.sections import learn, to_document
+from swarmtally.predicting import Predicting
 from swarmtally.store import models
 from swarmtally.store.models import StoredModel
-from swarmtally.training import DEFAULT_MODEL, Training
+from swarmtally.training import DEFAULT_MODEL
 from tests.core.harness import task
 from tests.core.hosted import Hosted, hosted
 from tests.learning.worlds import world
 
 
-def training(work: Hosted) -> Training:
-    return Training(work.database, work.clock, "test", Bookkeeper(work.database, work.clock, Retention()).close)
+def predicting(work: Hosted) -> Predicting:
+    return Predicting(work.database, work.clock, "test", Bookkeeper(work.database, work.clock, Retention()).close)
 
 
 async def keep(work: Hosted, document: str) -> None:
@@ -27,7 +28,7 @@ async def keep(work: Hosted, document: str) -> None:
 
 
 async def foreseen(work: Hosted, run_id: str) -> list[tuple[str, str]]:
-    await training(work).foresee(run_id)
+    await predicting(work).foresee(run_id)
     rows = await work.rows("SELECT task_id, target FROM prediction ORDER BY task_id, target")
     return [(row["task_id"], row["target"]) for row in rows]
 

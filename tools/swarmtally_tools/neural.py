@@ -12,7 +12,8 @@ from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.text import checked_name
 from swarmtally.learning.answers import Insufficient
 from swarmtally.learning.sections import Section
-from swarmtally.training import DEFAULT_MODEL, Predicted, Trained, TrainRequest
+from swarmtally.predicting import Predicted
+from swarmtally.training import DEFAULT_MODEL, Trained, TrainRequest
 from swarmtally_tools.definition import Tool, View, tool
 from swarmtally_tools.neural_views import (
     AgentsView,
@@ -256,7 +257,7 @@ async def neural_predict(
 ) -> PredictedView:
     """Expected duration, tokens, cost and success with intervals, n and skill; recommended agents, topology, strategy
     and concurrency within a budget, or the runs to make. Says what it understood and ignored."""
-    return _predicted_view(app, await app.training().predict(input, checked_name("model_id", model_id)))
+    return _predicted_view(app, await app.predicting().predict(input, checked_name("model_id", model_id)))
 
 
 def _predicted_view(app: App, predicted: Predicted) -> PredictedView:
