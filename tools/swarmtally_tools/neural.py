@@ -11,6 +11,7 @@ from swarmtally.domain.clock import iso
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.text import checked_name
 from swarmtally.learning.answers import Insufficient
+from swarmtally.learning.predict import Predictor
 from swarmtally.learning.sections import Section
 from swarmtally.predicting import Predicted
 from swarmtally.training import DEFAULT_MODEL, Trained, TrainRequest
@@ -165,6 +166,13 @@ def _training_reasons(trained: Trained, epochs: int | None) -> Iterator[tuple[st
         )
     if trained.again:
         yield "accepted", "these rows had been given to this model before, so they were not added again"
+    before = next((one.before for one in trained.sections if isinstance(one.before, Predictor)), None)
+    if before is not None and before.skill is not None:
+        skill, low, high = (significant(each) for each in (before.skill.value, before.skill.low, before.skill.high))
+        told = (
+            "of own tasks with the size of their prompts; asked without it, which nobody knows before a start, another"
+        )
+        yield "duration_s", f"{told} model answers, whose skill is {skill} ({low} to {high})"
     skills = (each for one in trained.sections for each in one.targets.values() if not isinstance(each, Insufficient))
     if any(each.skill is None for each in skills):
         yield "skill", NO_SKILL
