@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import fields
 from functools import partial
+from operator import attrgetter
 from typing import TypeAlias
 
 from swarmtally.domain.timeframe import Timeframe
@@ -116,10 +117,11 @@ def _page(rows: Iterable[TrainingRow]) -> _Page:
 
 
 _OBSERVED = tuple(field.name for field in fields(Observation))
+_SEEN = attrgetter(*_OBSERVED)
 
 
 def _own_row(seen: Observation) -> TrainingRow:
-    return TrainingRow(source="own", **{name: getattr(seen, name) for name in _OBSERVED})
+    return TrainingRow(source="own", **dict(zip(_OBSERVED, _SEEN(seen), strict=True)))
 
 
 def given_rows(kept: Sequence[GivenRow], before: int = 0) -> tuple[TrainingRow, ...]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from swarmtally.learning.rows import TrainingRow
@@ -99,7 +100,10 @@ def encoded(row: TrainingRow) -> bytes:
 
 def as_list(row: TrainingRow) -> list[Any]:
     """The values of a row, in the order of its fields."""
-    return [getattr(row, name) for name in TrainingRow.__dataclass_fields__]
+    return list(_FIELDS(row))
+
+
+_FIELDS = attrgetter(*TrainingRow.__dataclass_fields__)
 
 
 def _values(document: Document) -> Iterator[tuple[int, Any]]:
