@@ -89,7 +89,7 @@ def test_help_lists_every_command(shell: Shell) -> None:
 def test_the_help_of_a_tool_says_its_arguments(shell: Shell) -> None:
     text = " ".join(shell("mcp", "swarm_init", "--help").out.split())
     assert "--topology star|hierarchical|ring|mesh|adaptive Who may speak to whom [default: star]" in text
-    assert "--max-agents NUMBER Most agents [at least 1, at most 10000, default: 8]" in text
+    assert "--max-agents NUMBER Most agents; else 8, adaptive: what pays [at least 1, at most 10000]" in text
 
 
 def test_the_levels_are_those_of_the_logs() -> None:

@@ -26,6 +26,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "error_analysis": {"logs": ["2026-11-23T03:10:00Z ERROR a connection was refused"], "lines": True},
     "quality_assess": {"criteria": ["documentation"]},
     "load_balance": {"tasks": [{"id": "t1", "role": "coder", "estimated_s": 5}]},
+    "neural_train": {"patternType": "coordination"},
+    "neural_patterns": {"operation": "parallel_execution"},
+    "neural_predict": {"input": "project_complexity: high, team_size: 5", "modelId": "performance-predictor"},
 }
 
 STEPS = ("swarm_scale", "work_claim", "work_report", "run_control")
@@ -51,7 +54,7 @@ async def test_the_tools_that_need_another_s_answer_do_their_work(tmp_path: Path
         await call("swarm_init", max_agents=2)
         assert (await call("swarm_scale", targetSize=3))["max_agents"] == 3
         idle = await call("swarm_scale", targetSize=3, strategy="adaptive")
-        assert (idle["size"], idle["needed"], list(idle["reasons"])) == (3, None, ["needed", "size", "at_once"])
+        assert (idle["size"], idle["needed"], list(idle["reasons"])) == (3, None, ["needed", "size", "at_once", "best"])
         run = await call("sparc_batch", modes=["coder"], tasks=["A", "B", "C", "D"])
         assert (run["status"], len(run["packets"]), run["backend"]["name"]) == ("waiting_for_host", 3, "host")
         packet = run["packets"][0]
