@@ -1,4 +1,5 @@
-"""Run the benchmarks: `python -m benchmarks [--smoke] [NAME ...]`. `--smoke` makes each short, to see that it runs."""
+"""Run the benchmarks: `python -m benchmarks [--smoke] [--seed N] [NAME ...]`. `--smoke` makes each short, to see that
+it runs; `--seed` repeats one of generated worlds with others of them."""
 
 import argparse
 import platform
@@ -70,20 +71,28 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
 }
 
 
+SEEDED: dict[str, Callable[[bool, int], list[str]]] = {"learning_worlds": learning_worlds.run}
+"""Those that take a seed."""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--seed", type=int, help=f"of {', '.join(SEEDED)}; 0 is the usual one")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     options = parser.parse_args()
     keep_what_was_imported()  # as a server does
     unknown = [name for name in options.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    if options.seed is not None and (not options.names or set(options.names) - SEEDED.keys()):
+        parser.error(f"--seed is for {', '.join(SEEDED)}: name it")
     print(f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.machine()}, ", end="")
     print(f"{'short runs' if options.smoke else 'full runs'}; medians")
     for name in options.names or BENCHMARKS:
         print(f"\n{name}: {sys.modules[BENCHMARKS[name].__module__].__doc__}".rstrip())
-        for line in BENCHMARKS[name](options.smoke):
+        lines = BENCHMARKS[name](options.smoke) if options.seed is None else SEEDED[name](options.smoke, options.seed)
+        for line in lines:
             print(f"  {line}")
     return 0
 

@@ -26,9 +26,11 @@ from swarmtally.domain.timeframe import Timeframe
 from swarmtally.expectations import Expectations
 from swarmtally.learning.predict import Predictor
 from swarmtally.learning.sections import learn, to_document
+from swarmtally.predicting import Predicting
 from swarmtally.store import models
 from swarmtally.store.models import StoredModel
-from swarmtally.training import DEFAULT_MODEL, Training, training_rows
+from swarmtally.training import DEFAULT_MODEL
+from swarmtally.training_rows import training_rows
 
 LIMIT = 1.02
 """Makespan with learning / without, at most: the mean over a world's new runs."""
@@ -255,7 +257,7 @@ async def _trained(stage: Stage) -> tuple[int, str]:
     return own.rows, learned.kind if isinstance(learned, Predictor) else "no model"
 
 
-class _Untaught(Training):
+class _Untaught(Predicting):
     """Has no model."""
 
     async def model(self) -> tuple[()]:
@@ -274,7 +276,7 @@ async def _expected(stage: Stage, made: Made) -> dict[str, list[NewTask]]:
     new = NewRun(RunKind.BATCH, "t", (), None, CHOICE)
     clock = stage.database.clock
     found = {NOTHING: made.plan}
-    for name, kind in ((MEDIANS, _Untaught), (MODEL, Training)):
+    for name, kind in ((MEDIANS, _Untaught), (MODEL, Predicting)):
         expectations = Expectations(stage.database, clock, "p", kind(stage.database, clock, "p", _nothing_to_close))
         found[name] = list(await expectations.of_run(made.plan, new, swarm, stage.backend.info))
     true = zip(made.plan, made.instance.duration, strict=True)

@@ -43,7 +43,8 @@ class Judged:
     """Later rows by what they were answered: "told" or why not."""
 
 
-def run(smoke: bool) -> list[str]:
+def run(smoke: bool, seed: int = 0) -> list[str]:
+    """One line for each world, then those of all of them and of training; `seed` makes other histories of them."""
     apart = [replace(world, name=f"{world.name}, anywhere", anywhere=True) for world in TOGETHER]
     worlds = [world for world in (*WORLDS, *TOGETHER, *apart, *RUNS, *OUTCOMES) if not smoke or world.n <= SMOKE_ROWS]
     lines, outside, claims, idle = [], [], 0, 0
@@ -52,7 +53,9 @@ def run(smoke: bool) -> list[str]:
         alike = world.target == "success" or world.tasks_of_run > 1 or world.anywhere or world.n < FEW
         wanted = LATER_SHARED if alike else LATER_ROWS
         histories = 1 if smoke else -(-wanted // later)
-        found = [_judged(world, later, seed=(number, turn)) for turn in range(histories)]
+        found = [
+            _judged(world, later, seed=(number, turn, seed) if seed else (number, turn)) for turn in range(histories)
+        ]
         told = [inside for one in found for inside in one.inside]
         coverage = mean(told) if told else None
         if coverage is not None and not LOW <= coverage <= HIGH:
@@ -70,7 +73,7 @@ def run(smoke: bool) -> list[str]:
     return [*lines, _training(5_000 if smoke else MANY_ROWS)]
 
 
-def _judged(world: World, later: int, seed: tuple[int, int]) -> Judged:
+def _judged(world: World, later: int, seed: tuple[int, ...]) -> Judged:
     rows, truth = rows_of(world, np.random.default_rng(seed), later)
     predictor = train(rows[: world.n], world.target)
     assert isinstance(predictor, Predictor)

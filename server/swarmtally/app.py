@@ -16,13 +16,14 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from swarmtally.analysis import Analysis
+from swarmtally.backing import Backing
 from swarmtally.core.memory import Memory
 from swarmtally.core.swarms import Swarms
 from swarmtally.domain.clock import Clock, SystemClock
-from swarmtally.domain.errors import InvalidInput, NoBackend, SwarmError
+from swarmtally.domain.errors import InvalidInput, SwarmError
 from swarmtally.domain.ids import NewId, id_factory
 from swarmtally.domain.retry import RetryPolicy
-from swarmtally.domain.run import HOST, BackendChoice, NewRun, RunKind
+from swarmtally.domain.run import HOST, NewRun, RunKind
 from swarmtally.domain.swarm import Swarm
 from swarmtally.domain.topology import Shape
 from swarmtally.requests import SparcRequest, Started
@@ -34,13 +35,12 @@ if TYPE_CHECKING:
     from swarmtally.core.bookkeeping import Bookkeeper
     from swarmtally.core.dryrun import DryRun
     from swarmtally.core.packets import Packets
-    from swarmtally.core.ports import Backend
     from swarmtally.core.runs import Runs
     from swarmtally.core.sizing import Experience
-    from swarmtally.domain.health import Finding
     from swarmtally.domain.task import NewTask
     from swarmtally.expectations import Expectations
     from swarmtally.insight.balancing import Balance, Wanted
+    from swarmtally.predicting import Predicting
     from swarmtally.preparing import Prepared
     from swarmtally.reading import LogReading
     from swarmtally.sparc.modes import ModeCatalog
@@ -59,19 +59,18 @@ class App:
         self.clock = clock
         self.swarms = Swarms(database, clock, new_id, settings.project)
         self.memory = Memory(database, clock)
-        self.analysis = Analysis(database, clock, settings.project, self.books, self.reach_backend)
+        self.backing = Backing(settings)
+        self.analysis = Analysis(database, clock, settings.project, self.books, self.backing.reach)
         self._new_id = new_id
         self._retry = retry
         self._group = group
         self._runs: Runs | None = None
         self._packets: Packets | None = None
         self._catalog: ModeCatalog | None = None
-        self._backends: dict[BackendChoice, Backend] = {}
-        self._opening = anyio.Lock()
         self._books: Bookkeeper | None = None
         self._keeping_books = False
         self._assessing: Assessing | None = None
-        self._training: Training | None = None
+        self._predicting: Predicting | None = None
 
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""
@@ -117,7 +116,7 @@ class App:
                 self.settings.project,
                 this_process,
                 scheduler,
-                self.open_backend,
+                self.backing.open,
             )
         return self._runs
 
@@ -144,24 +143,30 @@ class App:
         return self._packets
 
     def training(self) -> "Training":
-        """Who trains and asks the project's models."""
-        if self._training is None:
-            from swarmtally.training import Training
+        """Who trains the project's models."""
+        from swarmtally.training import Training
 
-            self._training = Training(self.database, self.clock, self.settings.project, self.books().close)
-        return self._training
+        return Training(self.database, self.clock, self.settings.project, self.books().close)
+
+    def predicting(self) -> "Predicting":
+        """Who asks them; one, which keeps what it has read."""
+        if self._predicting is None:
+            from swarmtally.predicting import Predicting
+
+            self._predicting = Predicting(self.database, self.clock, self.settings.project, self.books().close)
+        return self._predicting
 
     async def experience(self) -> "Experience":
         """What the project's history says of how many agents pay."""
         from swarmtally.experience import experience
 
-        return await experience(self.training())
+        return await experience(self.predicting())
 
     def _expectations(self) -> "Expectations":
         """Who says how long tasks are expected to take."""
         from swarmtally.expectations import Expectations
 
-        return Expectations(self.database, self.clock, self.settings.project, self.training())
+        return Expectations(self.database, self.clock, self.settings.project, self.predicting())
 
     def assessing(self) -> "Assessing":
         """Who measures the quality of code."""
@@ -208,7 +213,7 @@ class App:
 
         catalog = await self.catalog()
         swarm, made = await self.swarms.find_or_make(None)
-        choice = await anyio.to_thread.run_sync(self.choose, self.settings.model or swarm.model)
+        choice = await anyio.to_thread.run_sync(self.backing.choose, self.settings.model or swarm.model)
         if choice.name == HOST:
             raise InvalidInput("the client does the work, whose calls are not ours to time; name a model with --model")
         new = NewRun(
@@ -224,81 +229,12 @@ class App:
         Raises:
             SwarmError: this process has no model to execute runs with.
         """
-        choice = await anyio.to_thread.run_sync(self.choose, None)
+        choice = await anyio.to_thread.run_sync(self.backing.choose, None)
         await (await self.runs()).keep_adopting(choice)
 
     async def pause_held(self, why: str) -> list[str]:
         """Pause the runs that this process executes; returns their ids."""
         return [] if self._runs is None else await self._runs.pause_held(why)
-
-    def after_cancel(self, choice: BackendChoice) -> str:
-        """How long the slots of a backend stay busy when its calls are cancelled."""
-        from swarmtally.backends.choice import after_cancel
-
-        return after_cancel(choice)
-
-    def choose(self, model: str | None) -> BackendChoice:
-        """Which backend does the work, and why; `model` when a call or a swarm names one. Reads the file system.
-
-        Raises:
-            NoBackend, ModelMissing, InvalidInput: nothing can do it; the text names the remedy.
-        """
-        from swarmtally.backends.choice import choose
-        from swarmtally.backends.own import choose_own
-
-        settings = self.settings
-        own = choose_own(settings.backends, model or settings.model)
-        if own is not None:
-            return own
-        return choose(
-            settings.front,
-            model=model or settings.model,
-            # The process's own server is not where a call goes that names the client itself.
-            base_url=None if model == HOST else settings.base_url,
-            max_output_tokens=settings.max_output_tokens,
-            max_parallel=settings.max_parallel,
-            environ=settings.environ,
-            data_dir=settings.data_dir,
-        )
-
-    async def open_backend(self, choice: BackendChoice) -> "Backend":
-        """The opened backend of a choice; runs with the same choice share it."""
-        from swarmtally.backends.choice import open_backend
-        from swarmtally.backends.own import OWN, find_own
-
-        if choice.name == OWN:
-            return find_own(self.settings.backends, choice)
-        async with self._opening:
-            if choice not in self._backends:
-                self._backends[choice] = await open_backend(
-                    choice, environ=self.settings.environ, data_dir=self.settings.data_dir
-                )
-            return self._backends[choice]
-
-    async def reach_backend(self) -> "Finding":
-        """Whether the backend that this process would use is there; no call that costs tokens is made.
-
-        Raises:
-            SwarmError: it cannot be used at all.
-        """
-        from swarmtally.backends.reach import reach
-        from swarmtally.domain.health import Finding, Status
-
-        try:
-            choice = await anyio.to_thread.run_sync(self.choose, None)
-        except NoBackend as error:
-            # Memory and swarms work without one.
-            return Finding.of(error, Status.DEGRADED)
-        return await reach(choice, environ=self.settings.environ, data_dir=self.settings.data_dir)
-
-    async def check_backend(self, choice: BackendChoice) -> None:
-        """Open a provider's model, which takes no call; the embedded one, whose file is there, is not loaded for this.
-
-        Raises:
-            SwarmError: it cannot be opened: its provider is unknown, its SDK or its key is missing.
-        """
-        if choice.name == "model":
-            await self.open_backend(choice)
 
     async def start(self, request: SparcRequest) -> Started:
         """Plan a run, write it and begin to execute it.
@@ -316,7 +252,7 @@ class App:
         new = replace(ready.new, shape=shape, shape_reason=why)
         plan = await self._expectations().of_run(ready.plan, new, swarm, ready.info)
         run_id = await runs.start(new, plan, swarm, ready.roles)
-        self._group.start_soon(self.training().foresee, run_id)
+        self._group.start_soon(self.predicting().foresee, run_id)
         return Started(run_id, swarm, made, ready.info is None, ready.note)
 
     async def dry_run(self, request: SparcRequest) -> "DryRun":
@@ -347,8 +283,8 @@ class App:
         if out_dir is not None:
             roots = await anyio.to_thread.run_sync(allowed_roots, settings.project_root, settings.allow)
             out_dir = str(await anyio.to_thread.run_sync(resolve_out_dir, out_dir, roots))
-        choice = await anyio.to_thread.run_sync(self.choose, request.model or (swarm.model if swarm else None))
-        info = None if choice.name == HOST else (await self.open_backend(choice)).info
+        choice = await anyio.to_thread.run_sync(self.backing.choose, request.model or (swarm.model if swarm else None))
+        info = None if choice.name == HOST else (await self.backing.open(choice)).info
         return await prepare(request, modes, tasks, choice, info, out_dir)
 
     async def plan_queue(self, queue: Sequence["QueuedTask"]) -> "tuple[NewTask, ...]":
@@ -369,7 +305,7 @@ class App:
         """
         swarm = await self.swarms.find(swarm_id)
         try:
-            choice = await anyio.to_thread.run_sync(self.choose, swarm.model)
+            choice = await anyio.to_thread.run_sync(self.backing.choose, swarm.model)
         except SwarmError:
             choice = None  # a plan needs nobody who does the work
         expected = await self._expectations().of_queue(wanted, swarm, choice)
@@ -385,24 +321,19 @@ class App:
         from swarmtally.sparc.queue import queue_title
 
         runs = await self.runs()
-        choice = await anyio.to_thread.run_sync(self.choose, swarm.model)
+        choice = await anyio.to_thread.run_sync(self.backing.choose, swarm.model)
         shape, why = initial_shape(swarm.topology, RunKind.QUEUE, len(queue))
         new = NewRun(RunKind.QUEUE, queue_title(queue), (), None, choice, shape, why)
-        info = None if choice.name == HOST else (await self.open_backend(choice)).info
+        info = None if choice.name == HOST else (await self.backing.open(choice)).info
         plan = await self._expectations().of_run(queue, new, swarm, info)
         run_id = await runs.start(new, plan, swarm, [task.role for task in queue])
-        self._group.start_soon(self.training().foresee, run_id)
+        self._group.start_soon(self.predicting().foresee, run_id)
         return Started(run_id, swarm, made_swarm=False, host_driven=choice.name == HOST)
 
     def patience(self, wait_s: float) -> float | None:
         """How long a call waits for a run: as asked over MCP, where the server goes on with it; to its end in the
         shell, whose process is the one that executes it."""
         return None if self.settings.front == "shell" else wait_s
-
-    async def close_backends(self) -> None:
-        for backend in self._backends.values():
-            await backend.aclose()
-        self._backends.clear()
 
 
 @asynccontextmanager
@@ -435,6 +366,6 @@ async def open_app(
             # Only now: the calls under way have been cancelled, which the embedded model needs to end in order.
             if app is not None:
                 with anyio.CancelScope(shield=True):
-                    await app.close_backends()
+                    await app.backing.close()
         if failure is not None:
             raise failure

@@ -17,12 +17,12 @@ from swarmtally.domain.swarm import Swarm
 from swarmtally.domain.task import Expansion, NewTask, Task
 from swarmtally.domain.topology import Shape
 from swarmtally.insight.durations import MODEL, ROLE, Estimate, History
+from swarmtally.predicting import Predicting
 from swarmtally.sparc.plan import initial_shape
 from swarmtally.store import agents, durations, models, runs
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 from swarmtally.store.observations import TEXT_LIMIT
-from swarmtally.training import Training
 
 if TYPE_CHECKING:
     from swarmtally.insight.balancing import Wanted
@@ -50,7 +50,7 @@ class Expectations:
     database: Database
     clock: Clock
     project: str
-    training: Training
+    predicting: Predicting
 
     async def of_run(
         self, plan: Sequence[NewTask], new: NewRun, swarm: Swarm, info: BackendInfo | None
@@ -96,7 +96,7 @@ class Expectations:
         if shared is None:
             return {}
         settings = [{**shared, "mode": task.mode, "text": (task.text or "")[:TEXT_LIMIT]} for task in asked]
-        found = await self.training.task_durations(settings)
+        found = await self.predicting.task_durations(settings)
         return {
             task.id: Estimate(_ns(one.expected.value), one.n, MODEL)
             for task, one in zip(asked, found, strict=True)
@@ -110,14 +110,14 @@ class Expectations:
         if shared is None:
             return {}
         own = [{"mode": task.mode, "text": task.text[:TEXT_LIMIT]} for task in asked]
-        found = await self.training.durations_beside(shared, own)
+        found = await self.predicting.durations_beside(shared, own)
         return {task.key: _ns(seconds) for task, seconds in zip(asked, found, strict=True) if seconds is not None}
 
     async def _shared(self, settings: Callable[[], Awaitable[Settings]]) -> Settings | None:
         """What is known of what all tasks share; None where there is no model to ask. Never raises: plans and runs can
         do without."""
         try:
-            if not await self.training.model():
+            if not await self.predicting.model():
                 return None
             return {name: value for name, value in (await settings()).items() if value is not None}
         except SwarmError as error:

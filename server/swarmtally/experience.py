@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from swarmtally.core.sizing import Experience
 from swarmtally.domain.swarm import DEFAULT_MAX_AGENTS
-from swarmtally.training import DEFAULT_MODEL, Training
+from swarmtally.predicting import Predicting
+from swarmtally.training import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from swarmtally.learning.curve import Curve
@@ -19,9 +20,9 @@ UNKNOWN = Experience(
 )
 
 
-async def experience(training: Training) -> Experience:
+async def experience(predicting: Predicting) -> Experience:
     """By the own runs that the project's default model was trained on; given rows are of other machines."""
-    found = await training.enough_agents()
+    found = await predicting.enough_agents()
     return UNKNOWN if found is None else of_curve(found[0])
 
 

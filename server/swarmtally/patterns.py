@@ -9,7 +9,7 @@ import anyio.to_thread
 from swarmtally.domain.timeframe import Timeframe
 from swarmtally.store import models
 from swarmtally.store.database import Database
-from swarmtally.training import given_rows, training_rows
+from swarmtally.training_rows import given_rows, training_rows
 
 if TYPE_CHECKING:
     from swarmtally.learning.patterns import Operation, Patterns

@@ -1,76 +1,30 @@
-"""Learning for one project: rows from its history and rows given, models trained in a process of their own, predictions
-that are kept and compared with what happened.
+"""Training for one project: rows from its history and rows given, and models made of them in a process of their own.
 
 Models are `swarmtally.learning`'s, which is imported only where it is used.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import anyio
 import anyio.to_thread
-import structlog
 
 from swarmtally.domain.clock import Clock
-from swarmtally.domain.errors import InvalidInput, NotFound, SwarmError
-from swarmtally.domain.timeframe import Timeframe
-from swarmtally.learning.rows import TrainingRow
-from swarmtally.store import models, observations
+from swarmtally.store import models
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
-from swarmtally.store.models import Coverage, GivenRow, NewPrediction, StoredModel
-from swarmtally.store.observations import Memory, Observation, Price
+from swarmtally.store.models import StoredModel
+from swarmtally.training_rows import PagedRows, kept_row
 
 if TYPE_CHECKING:
-    from swarmtally.learning.answers import Prediction
-    from swarmtally.learning.curve import Curve
     from swarmtally.learning.given import Document, Given
-    from swarmtally.learning.recommending import Advice
-    from swarmtally.learning.rows import Source
     from swarmtally.learning.sections import Section
-    from swarmtally.learning.understanding import Reading
-
-log = structlog.get_logger(__name__)
-
-ROWS_LIMIT = 100_000
-"""The most own tasks, own runs and given rows that a model is trained on, the newest of each."""
 
 DEFAULT_MODEL = "performance-predictor"
 """The model that runs are predicted with when they start."""
 
-FORESEEN = 50
-"""The most tasks of a run that predictions are kept of, the first."""
-
-SCORED = 50
-"""Coverage is told of so many predictions, the newest."""
-
 SEED = 0
-
-
-async def training_rows(
-    database: Database, project: str, timeframe: Timeframe, limit: int = ROWS_LIMIT
-) -> tuple[TrainingRow, ...]:
-    """The project's own tasks and runs that ended in the timeframe: at most `limit` of each, the newest, oldest first.
-
-    Runs must have been measured (`Bookkeeper.close`).
-    """
-
-    async def unit(tx: Connection) -> tuple[TrainingRow, ...]:
-        tasks = await observations.of_tasks(tx, project, timeframe, limit)
-        runs = await observations.of_runs(tx, project, timeframe, limit)
-        # Here and not on the event loop: a unit runs in its connection's thread.
-        return tuple(sorted(map(_own_row, (*tasks, *runs)), key=lambda row: row.at_ns))
-
-    return await database.read(unit)
-
-
-_OBSERVED = tuple(field.name for field in fields(Observation))
-
-
-def _own_row(seen: Observation) -> TrainingRow:
-    return TrainingRow(source="own", **{name: getattr(seen, name) for name in _OBSERVED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +48,8 @@ class Trained:
     """The same rows had been given before, so they were not added."""
 
 
-@dataclass(frozen=True, slots=True)
-class Predicted:
-    """What a model says to a question, and what else is known about it."""
-
-    model: StoredModel
-    reading: "Reading"
-    advice: "Advice"
-    price: Price | None
-    memory: Memory | None
-    coverage: Coverage
-    stored: int
-    """Figures that were kept, to be compared with what happens."""
-    as_of_ns: int
-
-
 class Training:
-    """Trains and asks the models of one project. The newest default model is parsed once and kept.
+    """Trains the models of one project.
 
     Args:
         close_books: has all that ended measured.
@@ -121,78 +60,6 @@ class Training:
         self._clock = clock
         self._project = project
         self._close_books = close_books
-        self._parsed: tuple[tuple[int, int] | None, Sequence[Section]] = (None, ())
-        self._parsing = anyio.Lock()
-
-    async def model(self) -> "Sequence[Section]":
-        """The newest version of the default model; none where there is no such model, or it cannot be read, which is
-        logged once. One small read where nothing changed.
-
-        Raises:
-            StoreError: the database cannot be read.
-        """
-        async with self._parsing:
-            version = await self._database.read(lambda tx: models.newest_version(tx, self._project, DEFAULT_MODEL))
-            if version != self._parsed[0]:
-                self._parsed = version, await self._read()
-            return self._parsed[1]
-
-    async def _read(self) -> "Sequence[Section]":
-        found = await self._database.read(lambda tx: models.newest(tx, self._project, DEFAULT_MODEL))
-        if found is None:
-            return ()
-        try:
-            return await anyio.to_thread.run_sync(_sections, found)
-        except (SwarmError, ValueError) as error:
-            log.warning("model.unreadable", model_id=found.model_id, version=found.version, error=str(error))
-            return ()
-
-    async def task_durations(self, tasks: Sequence[Mapping[str, Any]]) -> "list[Prediction | None]":
-        """How long tasks take, in seconds, as the project's own tasks taught the default model.
-
-        Args:
-            tasks: what is known of each: settings by the names of `swarmtally.learning.rows.FACTORS`, and `text`.
-
-        Returns None for those of which it refuses to say, or has no skill, and where there is no model. Never raises
-        what the caller could do without.
-        """
-        nothing: list[Prediction | None] = [None] * len(tasks)
-        try:
-            sections = await self.model()
-            if not sections or not tasks:
-                return nothing
-            return await anyio.to_thread.run_sync(_durations, sections, tasks)
-        except (SwarmError, ValueError) as error:
-            log.warning("expectation.failed", error=str(error))
-            return nothing
-
-    async def durations_beside(
-        self, shared: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]
-    ) -> "list[float | None]":
-        """How long tasks of one run take beside each other, in seconds, for their order alone: see
-        `swarmtally.learning.expecting.durations_beside`. None as in `task_durations`; never raises either."""
-        nothing: list[float | None] = [None] * len(tasks)
-        try:
-            sections = await self.model()
-            if not sections or not tasks:
-                return nothing
-            return await anyio.to_thread.run_sync(_beside, sections, shared, tasks)
-        except (SwarmError, ValueError) as error:
-            log.warning("expectation.failed", error=str(error))
-            return nothing
-
-    async def enough_agents(self) -> "tuple[Curve, Source] | None":
-        """How throughput grew with the agents of the project's own runs (given rows may be another machine's): the
-        curve that rests on most rows, which may only say why it does not tell; None where there is no model. Never
-        raises what the caller could do without."""
-        try:
-            sections = await self.model()
-        except SwarmError as error:
-            log.warning("expectation.failed", error=str(error))
-            return None
-        own = (curve for section in sections if section.source == "own" for curve in section.curves.values())
-        found = max(own, key=lambda curve: curve.rows, default=None)
-        return None if found is None else (found, "own")
 
     async def train(self, request: TrainRequest) -> Trained:
         """Train the next version of a model, in a process of its own that ends when this is cancelled.
@@ -200,24 +67,19 @@ class Training:
         Raises:
             TrainingBroken: the process that trained it was ended.
         """
-        from swarmtally.learning.given import digest
-        from swarmtally.learning.sections import PATTERNS, from_document
+        from swarmtally.learning.sections import PATTERNS
         from swarmtally.training_process import train_in_process
 
         given, added = await self._give(request)
-        await self._score()
+        await self._close_books()
+        await self._database.write(lambda tx: models.score(tx, self._project, self._clock.now_ns()))
         now_ns = self._clock.now_ns()
-        levels = PATTERNS[request.pattern]
-        own = await training_rows(self._database, self._project, Timeframe(0, now_ns))
-        kept = await self._database.read(lambda tx: models.given(tx, self._project, request.model_id, ROWS_LIMIT))
-        rows = await anyio.to_thread.run_sync(lambda: _of_levels((*own, *given_rows(kept)), levels))
-        rows_sha256 = await anyio.to_thread.run_sync(digest, rows)
-        text = await train_in_process(rows, request.pattern, SEED)
-        document = await anyio.to_thread.run_sync(json.loads, text)
-        model = StoredModel(request.model_id, 0, now_ns, request.pattern, SEED, rows_sha256, text)
-        await self._database.write(lambda tx: models.keep(tx, self._project, model))
-        found = await self._find(request.model_id)
-        return Trained(found, tuple(from_document(document)), given, given is not None and not added)
+        rows = PagedRows(self._database, self._project, request.model_id, PATTERNS[request.pattern], now_ns)
+        text = await train_in_process(rows.pages(), request.pattern, SEED)
+        sections = await anyio.to_thread.run_sync(_learned, text)
+        model = StoredModel(request.model_id, 0, now_ns, request.pattern, SEED, rows.sha256(), text)
+        version = await self._database.write(lambda tx: models.keep(tx, self._project, model))
+        return Trained(replace(model, version=version), sections, given, given is not None and not added)
 
     async def _give(self, request: TrainRequest) -> "tuple[Given | None, bool]":
         """Keep the rows that came with a call; returns what became of them, and whether they were new."""
@@ -226,7 +88,7 @@ class Training:
         from swarmtally.learning.given import read
 
         given = await anyio.to_thread.run_sync(read, request.data)
-        rows = await anyio.to_thread.run_sync(lambda: [_kept_row(line, row) for line, row in given.rows])
+        rows = await anyio.to_thread.run_sync(lambda: [kept_row(line, row) for line, row in given.rows])
         if not rows:
             return given, True
 
@@ -235,180 +97,8 @@ class Training:
 
         return given, await self._database.write(unit)
 
-    async def predict(self, question: str | Mapping[str, Any], model_id: str) -> Predicted:
-        """What the newest version of a model says to a question. Where that names a run or a task that has not ended,
-        what is said of it is kept and compared with what happens.
 
-        Raises:
-            NotFound: there is no such model, run or task.
-        """
-        from swarmtally.learning.recommending import advise
-        from swarmtally.learning.understanding import understand
-
-        await self._score()
-        model = await self._find(model_id)
-        sections = await anyio.to_thread.run_sync(_sections, model)
-        reading = await self._about(understand(question, _names(sections)))
-        now_ns = self._clock.now_ns()
-
-        async def unit(tx: Connection) -> tuple[Price | None, Memory | None, Coverage]:
-            everything = Timeframe(0, now_ns)
-            return (
-                await observations.price(tx, self._project, reading.settings.get("model"), everything),
-                await observations.memory(tx, self._project),
-                await models.coverage(tx, self._project, model_id, "duration_s", SCORED),
-            )
-
-        price, memory, coverage = await self._database.read(unit)
-        per_token = price.cost_nanousd / 1e9 / price.tokens if price else None
-        advice = await anyio.to_thread.run_sync(advise, sections, reading, per_token)
-        run_id = reading.settings.get("run_id")
-        stored = 0
-        if run_id is not None:
-            stored = await self._keep(model, _figures(advice, run_id, reading.settings.get("task_id", "")))
-        return Predicted(model, reading, advice, price, memory, coverage, stored, now_ns)
-
-    async def foresee(self, run_id: str) -> None:
-        """Keep what the default model says of a run that was started, and of its first tasks, as far as it can tell.
-        Never raises what the run could do without."""
-        try:
-            model = await self._database.read(lambda tx: models.newest(tx, self._project, DEFAULT_MODEL))
-            if model is None:
-                return
-            sections = await anyio.to_thread.run_sync(_sections, model)
-            task_ids = await self._database.read(lambda tx: models.first_tasks(tx, run_id, FORESEEN))
-            subjects = [await self._subject(run_id, task_id) for task_id in (None, *task_ids)]
-            found = await anyio.to_thread.run_sync(_foreseen, sections, run_id, (None, *task_ids), subjects)
-            await self._keep(model, found)
-        except (SwarmError, ValueError) as error:
-            log.warning("prediction.failed", run_id=run_id, error=str(error))
-
-    async def _keep(self, model: StoredModel, figures: Sequence[NewPrediction]) -> int:
-        now_ns = self._clock.now_ns()
-        if not figures:
-            return 0
-        return await self._database.write(lambda tx: models.predict(tx, self._project, model, figures, now_ns))
-
-    async def _about(self, reading: "Reading") -> "Reading":
-        """The question with what is known of the run or task it names."""
-        from swarmtally.learning.understanding import with_subject
-
-        run_id, task_id = reading.settings.get("run_id"), reading.settings.get("task_id")
-        if run_id is None and task_id is None:
-            return reading
-        if run_id is None:
-            run_id = await self._database.read(lambda tx: models.run_of(tx, self._project, str(task_id)))
-        return with_subject(reading, str(run_id), await self._subject(str(run_id), task_id))
-
-    async def _subject(self, run_id: str, task_id: str | None) -> dict[str, Any]:
-        found = await self._database.read(lambda tx: models.subject(tx, self._project, run_id, task_id))
-        if found is None:
-            raise NotFound(f"project {self._project} has no {task_id or run_id}; runs are listed by run_status")
-        return found
-
-    async def _find(self, model_id: str) -> StoredModel:
-        async def unit(tx: Connection) -> tuple[StoredModel | None, list[str]]:
-            return await models.newest(tx, self._project, model_id), await models.names(tx, self._project)
-
-        found, known = await self._database.read(unit)
-        if found is None:
-            have = f"it has {', '.join(known[:10])}" if known else "it has none"
-            raise NotFound(
-                f"project {self._project} has no model {model_id!r} ({have}); train it with neural_train"
-                f" --model-id {model_id}"
-            )
-        return found
-
-    async def _score(self) -> None:
-        """Compare predictions with what happened."""
-        await self._close_books()
-        await self._database.write(lambda tx: models.score(tx, self._project, self._clock.now_ns()))
-
-
-def given_rows(kept: Sequence[GivenRow]) -> tuple[TrainingRow, ...]:
-    """Rows that were kept, in the order they were given; that is the place of those that do not say when they ended."""
-    return tuple(map(_given_row, enumerate(kept, 1)))
-
-
-def _of_levels(rows: Iterable[TrainingRow], levels: Sequence[str]) -> tuple[TrainingRow, ...]:
-    return tuple(row for row in rows if row.level in levels)
-
-
-def _kept_row(line: int, row: TrainingRow) -> GivenRow:
-    named = {name: getattr(row, name) for name in GivenRow._fields if name not in ("line", "at_ns")}
-    # A row that does not say when it ended has its line in place of that.
-    return GivenRow(line=line, at_ns=None if row.at_ns == line else row.at_ns, **named)
-
-
-def _given_row(placed: tuple[int, GivenRow]) -> TrainingRow:
-    place, row = placed
-    named = {name: getattr(row, name) for name in GivenRow._fields if name not in ("line", "at_ns")}
-    return TrainingRow(source="given", at_ns=place if row.at_ns is None else row.at_ns, **named)
-
-
-def _sections(model: StoredModel) -> "list[Section]":
+def _learned(text: str) -> "tuple[Section, ...]":
     from swarmtally.learning.sections import from_document
 
-    try:
-        return from_document(json.loads(model.document))
-    except ValueError as error:
-        raise InvalidInput(
-            f"model {model.model_id} version {model.version} cannot be read ({error}); train it again with neural_train"
-        ) from None
-
-
-def _durations(sections: "Sequence[Section]", tasks: Sequence[Mapping[str, Any]]) -> "list[Prediction | None]":
-    from swarmtally.learning.expecting import expected_durations, own_tasks
-
-    predictor = own_tasks(sections)
-    return [None] * len(tasks) if predictor is None else expected_durations(predictor, tasks)
-
-
-def _beside(
-    sections: "Sequence[Section]", shared: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]
-) -> "list[float | None]":
-    from swarmtally.learning.expecting import durations_beside, own_tasks
-
-    predictor = own_tasks(sections)
-    return [None] * len(tasks) if predictor is None else durations_beside(predictor, shared, tasks)
-
-
-def _names(sections: "Sequence[Section]") -> dict[str, frozenset[str]]:
-    """The names that were seen, by factor."""
-    found: dict[str, frozenset[str]] = {}
-    for section in sections:
-        for factor, names in section.categories.items():
-            found[factor] = found.get(factor, frozenset()) | frozenset(names)
-    return found
-
-
-def _foreseen(
-    sections: "Sequence[Section]", run_id: str, task_ids: Sequence[str | None], subjects: Sequence[Mapping[str, Any]]
-) -> list[NewPrediction]:
-    from swarmtally.learning.recommending import expect
-    from swarmtally.learning.understanding import Reading
-
-    found = []
-    for task_id, subject in zip(task_ids, subjects, strict=True):
-        known = {name: value for name, value in subject.items() if value is not None}
-        found += _kept_figures(expect(sections, Reading(known, {}, ())), run_id, task_id or "")
-    return found
-
-
-def _figures(advice: "Advice", run_id: str, task_id: str) -> list[NewPrediction]:
-    return _kept_figures(advice.expected, run_id, task_id)
-
-
-def _kept_figures(expected: Mapping[Any, Any], run_id: str, task_id: str) -> list[NewPrediction]:
-    from swarmtally.learning.answers import Prediction
-
-    return [
-        NewPrediction(run_id, task_id, target, *_bounds(each.answer))
-        for target, each in expected.items()
-        if isinstance(each.answer, Prediction)
-    ]
-
-
-def _bounds(answer: Any) -> tuple[float, float, float, float]:
-    made = answer.expected
-    return made.value, made.low, made.high, made.level
+    return tuple(from_document(json.loads(text)))

@@ -4,53 +4,57 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterable
 
 import anyio
 from anyio.abc import Process
 
 from swarmtally.core import progress
-from swarmtally.domain.errors import TrainingBroken
+from swarmtally.domain.errors import StoreError, TrainingBroken
 from swarmtally.learning import child
-from swarmtally.learning.given import as_list
-from swarmtally.learning.rows import TrainingRow
 
 _RESULT = b'{"model":'
-_AT_ONCE = 100
-"""Rows that are written down at once: less than a millisecond of the event loop."""
 
 
-async def train_in_process(rows: Sequence[TrainingRow], pattern: str, seed: int) -> str:
-    """The JSON of a model of `rows`; who listens to progress is told of each part that is done.
+async def train_in_process(pages: AsyncIterable[bytes], pattern: str, seed: int) -> str:
+    """The JSON of a model of rows; who listens to progress is told of each part that is done.
+
+    Args:
+        pages: lines of JSON, each a list of rows, as the child reads them.
 
     Raises:
         TrainingBroken: the process ended without one.
+        StoreError: the rows could not be read.
     """
     # -P: nothing in the folder we happen to be in is taken for a module of ours.
     command = [sys.executable, "-P", "-m", child.MODULE, "--pattern", pattern, "--seed", str(seed)]
+    unread: list[StoreError] = []
     async with await anyio.open_process(command, stdin=subprocess.PIPE, stderr=None) as process:
         async with anyio.create_task_group() as group:
-            group.start_soon(_give, process, rows)
+            group.start_soon(_give, process, pages, unread)
             last = await _hear(process)
             group.cancel_scope.cancel()
         await process.wait()
+    if unread:
+        raise unread[0]
     if last is None:
         raise TrainingBroken(process.returncode)
     return last[len(_RESULT) : -1].decode()
 
 
-async def _give(process: Process, rows: Sequence[TrainingRow]) -> None:
+async def _give(process: Process, pages: AsyncIterable[bytes], unread: list[StoreError]) -> None:
     assert process.stdin is not None
-    # It may have been killed before it had all.
-    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-        for line in _lines(rows):
-            await process.stdin.send(line)
-        await process.stdin.aclose()
-
-
-def _lines(rows: Sequence[TrainingRow]) -> Iterator[bytes]:
-    for begin in range(0, len(rows), _AT_ONCE):
-        yield json.dumps([as_list(row) for row in rows[begin : begin + _AT_ONCE]]).encode() + b"\n"
+    try:
+        # It may have been killed before it had all.
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async for page in pages:
+                await process.stdin.send(page)
+            await process.stdin.aclose()
+    except StoreError as error:
+        # Not raised here, where the task group would wrap it; and nothing is learned from some of the rows.
+        unread.append(error)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
 
 async def _hear(process: Process) -> bytes | None:

@@ -21,9 +21,11 @@ from swarmtally.domain.topology import Shape
 from swarmtally.expectations import Expectations
 from swarmtally.learning.rows import FACTORS, TrainingRow
 from swarmtally.learning.sections import Section, untaught
+from swarmtally.predicting import Predicting
 from swarmtally.store import models
 from swarmtally.store.models import StoredModel
-from swarmtally.training import DEFAULT_MODEL, Training, training_rows
+from swarmtally.training import DEFAULT_MODEL
+from swarmtally.training_rows import training_rows
 from tests.core.harness import CHOICE, ScriptedBackend, Swarmed, swarmed, task
 from tests.learning.histories import by_text, document
 
@@ -69,7 +71,7 @@ async def test_what_was_expected_and_the_order_made_of_it_are_recorded(tmp_path:
 def expectations(swarm: Swarmed, project: str = "test") -> Expectations:
     database = swarm.database
     books = Bookkeeper(database, database.clock, Retention())
-    return Expectations(database, database.clock, project, Training(database, database.clock, project, books.close))
+    return Expectations(database, database.clock, project, Predicting(database, database.clock, project, books.close))
 
 
 async def asked(swarm: Swarmed, plan: Sequence[NewTask], project: str = "test") -> list[int | None]:
@@ -130,7 +132,7 @@ async def test_a_model_without_skill_is_not_asked(tmp_path: Path) -> None:
 
 
 async def test_a_model_is_asked_with_what_the_rows_of_such_tasks_say(tmp_path: Path) -> None:
-    class Asked(Training):
+    class Asked(Predicting):
         async def model(self) -> Sequence[Section]:
             return [untaught("task")]
 
@@ -144,8 +146,8 @@ async def test_a_model_is_asked_with_what_the_rows_of_such_tasks_say(tmp_path: P
     async with swarmed(tmp_path, ScriptedBackend(max_parallel=1)) as swarm:
         plan = [task("a", text="one"), task("b", text="w" * 3_000)]
         books = Bookkeeper(swarm.database, swarm.database.clock, Retention())
-        training = Asked(swarm.database, swarm.database.clock, "test", books.close)
-        expectation = Expectations(swarm.database, swarm.database.clock, "test", training)
+        predicting = Asked(swarm.database, swarm.database.clock, "test", books.close)
+        expectation = Expectations(swarm.database, swarm.database.clock, "test", predicting)
         new = NewRun(RunKind.BATCH, "t", (), None, CHOICE, Shape.STAR)
         home, _ = await swarm.swarms.find_or_make(None)
         run_id = await swarm.runs.start(new, plan, home, ["coder"])

@@ -1,14 +1,35 @@
 """docs/learning.md says what the code does."""
 
+import json
 import re
+import shlex
 from pathlib import Path
 from typing import get_args
 
-from swarmtally.learning import answers, given, predict, recommending, sections
-from swarmtally.store import models
-from swarmtally.training import DEFAULT_MODEL, FORESEEN, ROWS_LIMIT, SCORED
+import pytest
 
-PAGE = (Path(__file__).parents[2] / "docs" / "learning.md").read_text(encoding="utf-8")
+from swarmtally.learning import answers, given, predict, recommending, sections
+from swarmtally.predicting import FORESEEN, SCORED
+from swarmtally.store import models
+from swarmtally.training import DEFAULT_MODEL
+from swarmtally.training_rows import ROWS_LIMIT
+from tests.cli.conftest import Shell, place, shell
+from tests.learning.worlds import as_given, world
+
+__all__ = ["place", "shell"]
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+PAGE = (DOCS / "learning.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["learning.md", "patterns.md"])
+def test_its_examples_run(page: str, shell: Shell) -> None:
+    Path("performance-logs.json").write_text(json.dumps(as_given(world(40))), encoding="utf-8")
+    for line in re.findall(r"^swarmtally (.+)$", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE):
+        done = shell(*shlex.split(line, comments=True))
+        assert (done.status, done.err) == (0, ""), line
+        assert isinstance(done.document, dict)
 
 
 def test_every_name_that_a_given_row_may_have_is_in_the_table() -> None:
@@ -34,7 +55,7 @@ def test_its_limits_are_those_of_the_code() -> None:
 
 
 def test_every_refusal_and_pattern_is_told() -> None:
-    refusals = PAGE[PAGE.index("| `what` | when |") :]
+    refusals = PAGE[PAGE.index("| `what` | when |") : PAGE.index("## Predictions are compared")]
     assert set(re.findall(r"^\| `(\w+)` \| ", refusals, re.MULTILINE)) == {"what", *get_args(answers.Missing)}
     for name in (*sections.PATTERNS, *recommending.CHOSEN):
         assert name in PAGE.lower()

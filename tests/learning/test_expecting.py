@@ -17,9 +17,10 @@ from swarmtally.learning.expecting import durations_beside, expected_durations, 
 from swarmtally.learning.predict import Predictor, predict, train
 from swarmtally.learning.rows import TrainingRow
 from swarmtally.learning.sections import Section, from_document, learn, to_document
+from swarmtally.predicting import Predicting
 from swarmtally.store import models
 from swarmtally.store.models import StoredModel
-from swarmtally.training import DEFAULT_MODEL, Training
+from swarmtally.training import DEFAULT_MODEL
 from tests.core.hosted import Hosted, hosted
 from tests.learning.histories import history
 from tests.learning.worlds import world
@@ -100,8 +101,8 @@ def test_only_own_tasks_of_a_model_with_skill_are_asked(taught: Predictor) -> No
     assert found.skill == some
 
 
-def _training(work: Hosted) -> Training:
-    return Training(work.database, work.clock, "test", Bookkeeper(work.database, work.clock, Retention()).close)
+def _predicting(work: Hosted) -> Predicting:
+    return Predicting(work.database, work.clock, "test", Bookkeeper(work.database, work.clock, Retention()).close)
 
 
 async def _keep(work: Hosted, document: str) -> None:
@@ -117,56 +118,56 @@ async def _document(rows: Sequence[TrainingRow]) -> str:
 async def test_the_newest_model_is_read_once_and_tells_of_tasks(tmp_path: Path) -> None:
     document = await _document(history(200))
     async with hosted(tmp_path) as work:
-        training = _training(work)
-        assert await training.model() == ()
-        assert await training.task_durations(ASKED) == [None] * len(ASKED), "without a model"
+        predicting = _predicting(work)
+        assert await predicting.model() == ()
+        assert await predicting.task_durations(ASKED) == [None] * len(ASKED), "without a model"
         await _keep(work, document)
-        found = await training.model()
+        found = await predicting.model()
         assert found == await anyio.to_thread.run_sync(lambda: from_document(json.loads(document)))
-        assert await training.model() is found, "nothing changed"
-        told = await training.task_durations(ASKED)
+        assert await predicting.model() is found, "nothing changed"
+        told = await predicting.task_durations(ASKED)
         assert told[0] is not None
         assert told[6:8] == [None, None]
-        assert await training.task_durations([]) == []
+        assert await predicting.task_durations([]) == []
         await _keep(work, document)
-        assert await training.model() is not found, "a newer version"
+        assert await predicting.model() is not found, "a newer version"
 
 
 async def test_a_model_that_cannot_be_read_is_logged_once_and_expects_nothing(
     tmp_path: Path, logged: list[EventDict]
 ) -> None:
     async with hosted(tmp_path) as work:
-        training = _training(work)
+        predicting = _predicting(work)
         for document in ('{"format": 99}', "no json"):
             await _keep(work, document)
             for _ in range(2):
-                assert await training.model() == ()
-                assert await training.task_durations(ASKED) == [None] * len(ASKED)
-                assert await training.enough_agents() is None
+                assert await predicting.model() == ()
+                assert await predicting.task_durations(ASKED) == [None] * len(ASKED)
+                assert await predicting.enough_agents() is None
         assert [entry["event"] for entry in logged] == ["model.unreadable"] * 2
 
 
 async def test_a_question_that_means_nothing_expects_nothing(tmp_path: Path, logged: list[EventDict]) -> None:
     document = await _document(history(60))
     async with hosted(tmp_path) as work:
-        training = _training(work)
+        predicting = _predicting(work)
         await _keep(work, document)
-        assert await training.task_durations([{"mode": 7}]) == [None]
+        assert await predicting.task_durations([{"mode": 7}]) == [None]
         assert [entry["event"] for entry in logged] == ["expectation.failed"]
 
 
 async def test_how_many_agents_pay_is_told_of_own_runs_only(tmp_path: Path) -> None:
     given, own = await _document(world(60)), await _document(world(60, source="own"))
     async with hosted(tmp_path) as work:
-        training = _training(work)
-        assert await training.enough_agents() is None
+        predicting = _predicting(work)
+        assert await predicting.enough_agents() is None
         await _keep(work, given)
-        found = await training.enough_agents()
+        found = await predicting.enough_agents()
         assert found is not None
         assert (found[0].rows, found[0].enough) == (0, None)
         assert found[0].runs_to_make
         await _keep(work, own)
-        found = await training.enough_agents()
+        found = await predicting.enough_agents()
         assert found is not None
         assert (found[0].rows, found[1]) == (51, "own"), "those that did not fail"
         assert found[0].enough is not None

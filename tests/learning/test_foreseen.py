@@ -8,17 +8,20 @@ from structlog.typing import EventDict
 
 from swarmtally.core.bookkeeping import Bookkeeper
 from swarmtally.domain.retention import Retention
+from swarmtally.learning.answers import Prediction
 from swarmtally.learning.sections import learn, to_document
+from swarmtally.predicting import Predicting
 from swarmtally.store import models
 from swarmtally.store.models import StoredModel
-from swarmtally.training import DEFAULT_MODEL, Training
+from swarmtally.training import DEFAULT_MODEL
 from tests.core.harness import task
 from tests.core.hosted import Hosted, hosted
+from tests.learning import histories
 from tests.learning.worlds import world
 
 
-def training(work: Hosted) -> Training:
-    return Training(work.database, work.clock, "test", Bookkeeper(work.database, work.clock, Retention()).close)
+def predicting(work: Hosted) -> Predicting:
+    return Predicting(work.database, work.clock, "test", Bookkeeper(work.database, work.clock, Retention()).close)
 
 
 async def keep(work: Hosted, document: str) -> None:
@@ -27,7 +30,7 @@ async def keep(work: Hosted, document: str) -> None:
 
 
 async def foreseen(work: Hosted, run_id: str) -> list[tuple[str, str]]:
-    await training(work).foresee(run_id)
+    await predicting(work).foresee(run_id)
     rows = await work.rows("SELECT task_id, target FROM prediction ORDER BY task_id, target")
     return [(row["task_id"], row["target"]) for row in rows]
 
@@ -45,6 +48,30 @@ async def test_a_run_and_its_tasks_are_foreseen_as_far_as_the_model_can_tell(tmp
         task_ids = await work.database.read(lambda tx: models.first_tasks(tx, run_id, 4))
         targets = ("duration_s", "success", "tokens")
         assert await foreseen(work, run_id) == [(of, target) for of in ("", *sorted(task_ids)) for target in targets]
+
+
+async def test_what_is_foreseen_of_tasks_was_learned_without_the_size_of_prompts_that_nobody_knows_yet(
+    tmp_path: Path,
+) -> None:
+    document = await anyio.to_thread.run_sync(histories.document, histories.by_prompt())
+    async with hosted(tmp_path) as work:
+        await work.init()
+        await keep(work, document)
+        run_id = await work.start(*(task(f"t{words}", text="word " * words) for words in (5, 12, 40)))
+        await foreseen(work, run_id)
+        rows = await work.rows(
+            "SELECT task_id, value, low, high, text FROM prediction JOIN task USING (task_id)"
+            " WHERE target = 'duration_s'"
+        )
+        assert len(rows) == 3
+        for row in rows:
+            assert row["low"] < len(row["text"].split()) < row["high"] < 2 * row["low"]
+        task_id = await work.one("SELECT MIN(task_id) FROM task")
+        asked = await predicting(work).predict({"task_id": task_id}, DEFAULT_MODEL)
+        (kept,) = (row["value"] for row in rows if row["task_id"] == task_id)
+        told = asked.advice.expected["duration_s"].answer
+        assert isinstance(told, Prediction)
+        assert told.expected.value == kept
 
 
 async def test_a_model_that_cannot_be_read_is_logged_and_stops_nothing(tmp_path: Path, logged: list[EventDict]) -> None:

@@ -30,7 +30,14 @@ async def give(database: Database, batch: str, *rows: GivenRow, model_id: str = 
 
 
 async def kept(database: Database, model_id: str = "m", limit: int = 100) -> list[GivenRow]:
-    return await database.read(lambda tx: models.given(tx, "p", model_id, limit))
+    """A page at a time."""
+    begin = await database.read(lambda tx: models.first_given(tx, "p", model_id, 7, limit))
+    found: list[GivenRow] = []
+    while True:
+        page, begin = await database.read(lambda tx, at=begin: models.given_after(tx, "p", model_id, 7, at, 2))
+        if not page:
+            return found
+        found += page
 
 
 async def test_given_rows_come_back_as_they_were_given_and_each_model_has_its_own(database: Database) -> None:

@@ -10,7 +10,7 @@ from swarmtally.domain.usage import TokenUsage
 from swarmtally.learning.rows import TrainingRow
 from swarmtally.store import observations
 from swarmtally.store.database import Database
-from swarmtally.training import training_rows
+from swarmtally.training_rows import training_rows
 from tests.core.harness import task
 from tests.core.hosted import Hosted, failed, hosted, made
 from tests.insight.history import NOW_NS, History, database_of

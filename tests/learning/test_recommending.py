@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from swarmtally.learning.answers import Insufficient, Prediction
+from swarmtally.learning.predict import Predictor, predict
 from swarmtally.learning.recommending import Advice, advise
 from swarmtally.learning.rows import TrainingRow
 from swarmtally.learning.sections import Section, from_document, learn, to_document
 from swarmtally.learning.understanding import understand
+from tests.learning.histories import by_prompt
 from tests.learning.worlds import speed_up, world
 
 
@@ -61,6 +63,20 @@ def test_what_is_asked_for_is_kept_and_what_was_never_tried_is_not_recommended()
     assert advice.choices["strategy"].value is None
     assert advice.choices["strategy"].reason == "no strategy is known; nothing can be compared"
     assert advice.choices["strategy"].runs_to_make == ("make at least 3 runs with another strategy",)
+
+
+def test_how_long_a_task_takes_is_told_by_what_was_learned_of_its_prompt_only_where_that_is_named() -> None:
+    (section,) = learn(by_prompt(), "prediction", 0, lambda section: None)
+    text = "word " * 30
+    unknown = asked({"level": "task", "text": text}, sections=(section,)).expected["duration_s"]
+    assert unknown.learned is section.before
+    assert isinstance(unknown.answer, Prediction)
+    assert unknown.answer.expected.low < 30 < unknown.answer.expected.high
+    assert "prompt_bytes" not in dict(unknown.answer.assumed)
+    named = asked({"level": "task", "text": text, "prompt_bytes": 6_000}, sections=(section,)).expected["duration_s"]
+    assert named.learned is section.targets["duration_s"]
+    guessed = predict(named.learned, {"text": text}) if isinstance(named.learned, Predictor) else None
+    assert not isinstance(guessed, Prediction) or not guessed.expected.low < 30 < guessed.expected.high, "what differs"
 
 
 def test_a_budget_that_nothing_fits_recommends_nothing() -> None:

@@ -1,14 +1,23 @@
 """The process that trains ends with the call that asked for it, and its end without a model is told."""
 
+from collections.abc import AsyncIterator
+
 import anyio
 import anyio.to_thread
 import psutil
 import pytest
 
-from swarmtally.domain.errors import TrainingBroken
+from swarmtally.domain.errors import DatabaseBusy, TrainingBroken
 from swarmtally.learning import child
+from swarmtally.learning.given import encoded
 from swarmtally.training_process import train_in_process
 from tests.learning.worlds import world
+
+
+async def pages(*more: Exception) -> AsyncIterator[bytes]:
+    yield b"[" + b",".join(map(encoded, world(500))) + b"]\n"
+    for error in more:
+        raise error
 
 
 def trainers() -> list[psutil.Process]:
@@ -24,7 +33,7 @@ async def begun() -> psutil.Process:
 
 async def test_a_cancelled_training_leaves_no_process_behind() -> None:
     async with anyio.create_task_group() as group:
-        group.start_soon(train_in_process, world(500), "coordination", 0)
+        group.start_soon(train_in_process, pages(), "coordination", 0)
         process = await begun()
         group.cancel_scope.cancel()
     assert not process.is_running()
@@ -33,8 +42,14 @@ async def test_a_cancelled_training_leaves_no_process_behind() -> None:
 async def test_a_process_that_was_killed_is_told() -> None:
     async def train() -> None:
         with pytest.raises(TrainingBroken, match="ended with status -9 before it was done; nothing was kept"):
-            await train_in_process(world(500), "coordination", 0)
+            await train_in_process(pages(), "coordination", 0)
 
     async with anyio.create_task_group() as group:
         group.start_soon(train)
         (await begun()).kill()
+
+
+async def test_rows_that_cannot_be_read_end_the_process_and_are_told_as_they_are() -> None:
+    with pytest.raises(DatabaseBusy):
+        await train_in_process(pages(DatabaseBusy("swarm.db", 30)), "coordination", 0)
+    assert not await anyio.to_thread.run_sync(trainers)

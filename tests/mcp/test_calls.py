@@ -30,6 +30,9 @@ CALLS: dict[str, dict[str, Any]] = {
     "neural_patterns": {"operation": "parallel_execution"},
     "neural_predict": {"input": "team_size: 5"},
     "load_balance": {"tasks": [{"id": "t1", "role": "coder", "estimated_s": 5}]},
+    "neural_train": {"patternType": "coordination"},
+    "neural_patterns": {"operation": "parallel_execution"},
+    "neural_predict": {"input": "project_complexity: high, team_size: 5", "modelId": "performance-predictor"},
 }
 
 STEPS = ("swarm_scale", "work_claim", "work_report", "run_control")

@@ -11,8 +11,10 @@ from swarmtally.domain.clock import iso
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.text import checked_name
 from swarmtally.learning.answers import Insufficient
+from swarmtally.learning.predict import Predictor
 from swarmtally.learning.sections import Section
-from swarmtally.training import DEFAULT_MODEL, Predicted, Trained, TrainRequest
+from swarmtally.predicting import Predicted
+from swarmtally.training import DEFAULT_MODEL, Trained, TrainRequest
 from swarmtally_tools.definition import Tool, View, tool
 from swarmtally_tools.neural_views import (
     AgentsView,
@@ -164,6 +166,13 @@ def _training_reasons(trained: Trained, epochs: int | None) -> Iterator[tuple[st
         )
     if trained.again:
         yield "accepted", "these rows had been given to this model before, so they were not added again"
+    before = next((one.before for one in trained.sections if isinstance(one.before, Predictor)), None)
+    if before is not None and before.skill is not None:
+        skill, low, high = (significant(each) for each in (before.skill.value, before.skill.low, before.skill.high))
+        told = (
+            "of own tasks with the size of their prompts; asked without it, which nobody knows before a start, another"
+        )
+        yield "duration_s", f"{told} model answers, whose skill is {skill} ({low} to {high})"
     skills = (each for one in trained.sections for each in one.targets.values() if not isinstance(each, Insufficient))
     if any(each.skill is None for each in skills):
         yield "skill", NO_SKILL
@@ -256,7 +265,7 @@ async def neural_predict(
 ) -> PredictedView:
     """Expected duration, tokens, cost and success with intervals, n and skill; recommended agents, topology, strategy
     and concurrency within a budget, or the runs to make. Says what it understood and ignored."""
-    return _predicted_view(app, await app.training().predict(input, checked_name("model_id", model_id)))
+    return _predicted_view(app, await app.predicting().predict(input, checked_name("model_id", model_id)))
 
 
 def _predicted_view(app: App, predicted: Predicted) -> PredictedView:

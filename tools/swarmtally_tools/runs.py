@@ -131,7 +131,7 @@ async def run_control(
         case RunAction.CANCEL:
             before = await runs.show(run_id)
             changed = await runs.cancel(run_id)
-            slots = app.after_cancel(before.run.backend) if task_counts(before.counts).running else None
+            slots = app.backing.after_cancel(before.run.backend) if task_counts(before.counts).running else None
         case RunAction.PAUSE:
             await runs.pause(run_id)
         case RunAction.RESUME:

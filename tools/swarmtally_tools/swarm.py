@@ -117,7 +117,7 @@ async def swarm_init(
     needs a role. Returns its id, the database, and which backend will do the work and why."""
     backend, reason = None, ""
     try:
-        choice = await anyio.to_thread.run_sync(app.choose, model)
+        choice = await anyio.to_thread.run_sync(app.backing.choose, model)
     except SwarmError as error:
         if model is not None:
             raise
@@ -152,7 +152,7 @@ def _why(known: Experience) -> str:
 async def _openable(app: App, choice: BackendChoice) -> tuple[str | None, str]:
     """The model of a choice and why it is the one; None and why not where it cannot be opened now."""
     try:
-        await app.check_backend(choice)
+        await app.backing.check(choice)
     except SwarmError as error:
         return None, str(error)
     return choice.model, choice.reason

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from swarmtally.learning.rows import TrainingRow
@@ -88,13 +89,21 @@ def digest(rows: Iterable[TrainingRow]) -> str:
     """sha256 of rows in their order."""
     made = hashlib.sha256()
     for row in rows:
-        made.update(json.dumps(as_list(row), ensure_ascii=False).encode(errors="surrogatepass"))
+        made.update(encoded(row))
     return made.hexdigest()
+
+
+def encoded(row: TrainingRow) -> bytes:
+    """The JSON of `as_list`, on one line: what the digest is of, and the process that trains reads."""
+    return json.dumps(as_list(row), ensure_ascii=False).encode(errors="surrogatepass")
 
 
 def as_list(row: TrainingRow) -> list[Any]:
     """The values of a row, in the order of its fields."""
-    return [getattr(row, name) for name in TrainingRow.__dataclass_fields__]
+    return list(_FIELDS(row))
+
+
+_FIELDS = attrgetter(*TrainingRow.__dataclass_fields__)
 
 
 def _values(document: Document) -> Iterator[tuple[int, Any]]:

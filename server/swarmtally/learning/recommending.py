@@ -135,10 +135,18 @@ def _size(section: Section, word: str, query: dict[str, Any], meant: dict[str, s
 
 
 def _expected(section: Section, target: Target, query: Mapping[str, Any]) -> Expected:
-    learned = section.targets[target]
+    learned = _learned(section, target, query)
     if isinstance(learned, Insufficient):
         return Expected(learned, learned)
     return Expected(predict(learned, query), learned)
+
+
+def _learned(section: Section, target: Target, query: Mapping[str, Any]) -> Predictor | Insufficient:
+    """What was learned of a target. Who learned with the sizes of prompts leaves to them what texts and modes tell as
+    well: where a size is not known, the one answers that learned without."""
+    if target == "duration_s" and section.before is not None and "prompt_bytes" not in query:
+        return section.before
+    return section.targets[target]
 
 
 def _advice(section: Section, reading: Reading, usd_per_token: float | None) -> Advice:

@@ -64,14 +64,28 @@ async def give(tx: Connection, project: str, model_id: str, batch: str, rows: Se
     return True
 
 
-async def given(tx: Connection, project: str, model_id: str, limit: int) -> list[GivenRow]:
-    """The rows given for a model, in the order they were given; of more than `limit` the last."""
-    rows = await tx.rows(
-        f"SELECT {_COLUMNS} FROM given_row WHERE project = :project AND model_id = :model_id"
-        " ORDER BY given_id DESC LIMIT :limit",
-        {"project": project, "model_id": model_id, "limit": limit},
+async def first_given(tx: Connection, project: str, model_id: str, until_ns: int, limit: int) -> int:
+    """Where the rows given for a model until then begin, for `given_after`: with the first, or of more than `limit`
+    with the first of the last."""
+    row = await tx.row(
+        "SELECT MIN(given_id) AS first FROM (SELECT given_id FROM given_row WHERE project = :project"
+        " AND model_id = :model_id AND given_ns <= :until ORDER BY given_id DESC LIMIT :limit)",
+        {"project": project, "model_id": model_id, "until": until_ns, "limit": limit},
     )
-    return _given_rows(rows)
+    return (row["first"] or 0) if row else 0
+
+
+async def given_after(
+    tx: Connection, project: str, model_id: str, until_ns: int, begin: int, size: int
+) -> tuple[list[GivenRow], int]:
+    """The next `size` rows given for a model until then, in the order they were given, and where those after them
+    begin."""
+    rows = await tx.rows(
+        f"SELECT given_id, {_COLUMNS} FROM given_row WHERE project = :project AND model_id = :model_id"
+        " AND given_ns <= :until AND given_id >= :begin ORDER BY given_id LIMIT :size",
+        {"project": project, "model_id": model_id, "until": until_ns, "begin": begin, "size": size},
+    )
+    return _given_rows(rows), rows[-1]["given_id"] + 1 if rows else begin
 
 
 async def given_to_any(tx: Connection, project: str, timeframe: Timeframe, limit: int) -> list[GivenRow]:
@@ -84,11 +98,11 @@ async def given_to_any(tx: Connection, project: str, timeframe: Timeframe, limit
         " GROUP BY batch, line ORDER BY MIN(given_id) DESC LIMIT :limit",
         {"project": project, "since": timeframe.since_ns, "until": timeframe.until_ns, "limit": limit},
     )
-    return _given_rows(rows)
+    return _given_rows(rows[::-1])
 
 
-def _given_rows(newest_first: Sequence[Row]) -> list[GivenRow]:
-    found = [GivenRow._make(row[name] for name in GivenRow._fields) for row in reversed(newest_first)]
+def _given_rows(rows: Sequence[Row]) -> list[GivenRow]:
+    found = [GivenRow._make(row[name] for name in GivenRow._fields) for row in rows]
     return [row._replace(success=None if row.success is None else bool(row.success)) for row in found]
 
 
