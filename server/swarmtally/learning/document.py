@@ -12,7 +12,7 @@ from swarmtally.domain.errors import InvalidInput
 from swarmtally.learning.answers import Interval
 from swarmtally.learning.features import COUNTS, KINDS, Column, Encoding
 from swarmtally.learning.learners import Kind
-from swarmtally.learning.models import Linear, Medians, Odds, Rates, Trees
+from swarmtally.learning.models import Linear, Medians, Odds, Rates, Sums, Trees
 from swarmtally.learning.predictor import Predictor
 from swarmtally.learning.ranges import Range, Scope
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, FACTORS, Level, Target
@@ -148,7 +148,7 @@ def _column(found: Mapping[str, Any]) -> Column:
         raise ValueError("a column without spread")
     if column.kind == "count":
         _one_of(tuple(COUNTS), column.of)
-    if column.kind in ("log", "amount"):
+    if column.kind in ("log", "amount", "share"):
         _one_of(AMOUNTS, column.factor)
     return column
 
@@ -168,6 +168,15 @@ def _linear(found: Mapping[str, Any]) -> Linear:
     encoding, weights = _encoding(found["encoding"]), _numbers(found["weights"])
     _same(len(weights), len(encoding.columns))
     return Linear(encoding, _number(found["intercept"]), weights)
+
+
+def _sums(found: Mapping[str, Any]) -> Sums:
+    encoding, weights = _encoding(found["encoding"]), _numbers(found["weights"])
+    _same(len(weights), len(encoding.columns))
+    least = _number(found["least"])
+    if least <= 0:
+        raise ValueError("a sum of nothing")
+    return Sums(encoding, _number(found["scale"]), least, _number(found["intercept"]), weights)
 
 
 def _odds(found: Mapping[str, Any]) -> Odds:
@@ -213,9 +222,10 @@ def _same(*lengths: int) -> None:
         raise ValueError("parts of different lengths")
 
 
-_MODELS: dict[Kind, Callable[[Mapping[str, Any]], Medians | Linear | Trees | Odds | Rates]] = {
+_MODELS: dict[Kind, Callable[[Mapping[str, Any]], Medians | Linear | Sums | Trees | Odds | Rates]] = {
     "group_median": _medians,
     "ridge": _linear,
+    "sums": _sums,
     "boosted_trees": _trees,
     "group_rate": _rates,
     "logistic": _odds,

@@ -9,7 +9,7 @@ import numpy as np
 
 from swarmtally.learning.answers import LEVEL, Insufficient, Interval, Prediction
 from swarmtally.learning.document import from_json, to_json
-from swarmtally.learning.features import encode
+from swarmtally.learning.features import encode, encode_parts
 from swarmtally.learning.later import (
     BRIER,
     LOG_ERROR,
@@ -29,9 +29,10 @@ from swarmtally.learning.learners import (
     MediansLearner,
     RatesLearner,
     RidgeLearner,
+    SumsLearner,
     TreesLearner,
 )
-from swarmtally.learning.models import Linear, Medians, Odds, Rates, Trees
+from swarmtally.learning.models import Linear, Medians, Odds, Rates, Sums, Trees
 from swarmtally.learning.predictor import Predictor
 from swarmtally.learning.ranges import Range, apart, beyond, checked, scope_of, stand_ins
 from swarmtally.learning.rows import Target, TrainingRow, known
@@ -46,7 +47,13 @@ LEAST_RUNS = 3
 """Whose rows are learned from: one to learn from first, and later ones to be tested on."""
 
 LEAST_RIDGE = 50
-"""Fewer are told by shrunken medians."""
+"""Fewer are told by shrunken medians, or by a sum of parts where that loses less on later rows."""
+
+PARTS = (0.0001, 1.0)
+"""Penalties of the parts of a sum: next to none, so that a law without noise is found, or enough for rows with much."""
+
+ROUNDING = 0.001
+"""Half an interval's width in the logarithm, at least: of a law without noise what is left is the penalty's."""
 
 LEAST_TREES = 1_000
 MANY = 20_000
@@ -98,7 +105,7 @@ def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predict
     scope = scope_of(found)
     encoding, design = encode(found, scope)
     values = np.array([_learned(row, target) for row in found])
-    material = Material(found, encoding, design, values, seed)
+    material = Material(found, encoding, design, values, seed, *encode_parts(found, scope))
     bare = Predictor(
         target,
         "group_rate",
@@ -113,7 +120,7 @@ def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predict
         scope,
         RatesLearner().learn(material, len(found)),
         (0.0, 0.0),
-        support_of(encoding, design),
+        support_of(encoding, design, alone=len(found) < LEAST_RIDGE),
     )
     with threadpool_limits(1):
         return _of_success(bare, material) if target == "success" else _of_amount(bare, material)
@@ -140,7 +147,10 @@ def _of_amount(bare: Predictor, material: Material) -> Predictor:
     seen = judged(material, _learners(bare.n, material.design.shape[1]), LOG_ERROR)
     coverage, coverage_n = coverage_of(seen)
     model = seen.chosen.learn(material, bare.n)
-    assert isinstance(model, Medians | Linear | Trees)
+    assert isinstance(model, Medians | Linear | Sums | Trees)
+    below, above = offsets(seen.residuals, seen.runs)
+    if isinstance(model, Sums):
+        below, above = min(below, -ROUNDING), max(above, ROUNDING)
     return replace(
         bare,
         kind=seen.chosen.kind,
@@ -148,17 +158,23 @@ def _of_amount(bare: Predictor, material: Material) -> Predictor:
         coverage=coverage,
         coverage_n=coverage_n,
         model=model,
-        offsets=offsets(seen.residuals, seen.runs),
+        offsets=(below, above),
+        support=support_of(material.encoding, material.design, isinstance(model, Medians) and bare.n < LEAST_RIDGE),
     )
 
 
 def _learners(n: int, columns: int) -> Learners:
-    if n < LEAST_RIDGE or not columns:
+    if not columns:
         return (MediansLearner(),)
+    if n < LEAST_RIDGE:
+        return (MediansLearner(), *(SumsLearner(penalty, None) for penalty in PARTS))
     memories = (None, max(20, n // 5), max(20, n // 20))
     penalties = (1.0, 20.0) if n < MANY else (10.0,)
     ridges = [RidgeLearner(penalty, memory) for memory in memories for penalty in penalties]
-    return (*ridges, *(TreesLearner(memory) for memory in memories[:2])) if n >= LEAST_TREES else ridges
+    sums = [SumsLearner(penalty, memory) for memory in memories[:2] for penalty in PARTS]
+    return (
+        (*ridges, *sums, *(TreesLearner(memory) for memory in memories[:2])) if n >= LEAST_TREES else [*ridges, *sums]
+    )
 
 
 def _of_success(bare: Predictor, material: Material) -> Predictor:
