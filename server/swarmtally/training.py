@@ -6,7 +6,7 @@ Models are `swarmtally.learning`'s, which is imported only where it is used.
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -215,9 +215,11 @@ class Training:
         text = await train_in_process(rows, request.pattern, SEED)
         document = await anyio.to_thread.run_sync(json.loads, text)
         model = StoredModel(request.model_id, 0, now_ns, request.pattern, SEED, rows_sha256, text)
-        await self._database.write(lambda tx: models.keep(tx, self._project, model))
-        found = await self._find(request.model_id)
-        return Trained(found, tuple(from_document(document)), given, given is not None and not added)
+        # And not the newest one: another process may have trained it meanwhile.
+        version = await self._database.write(lambda tx: models.keep(tx, self._project, model))
+        return Trained(
+            replace(model, version=version), tuple(from_document(document)), given, given is not None and not added
+        )
 
     async def _give(self, request: TrainRequest) -> "tuple[Given | None, bool]":
         """Keep the rows that came with a call; returns what became of them, and whether they were new."""
@@ -351,7 +353,7 @@ def _sections(model: StoredModel) -> "list[Section]":
 
     try:
         return from_document(json.loads(model.document))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(
             f"model {model.model_id} version {model.version} cannot be read ({error}); train it again with neural_train"
         ) from None
