@@ -121,7 +121,9 @@ def test_fewer_than_thirty_rows_are_too_few(n: int) -> None:
 
 def test_rows_whose_target_is_unknown_do_not_count() -> None:
     rows = [replace(row, tokens=None) if row.at_ns > 20 else row for row in history(60)]
-    assert refused(train(rows, "tokens")).reason == "20 tasks have a known tokens; at least 30 are needed"
+    assert refused(train(rows, "tokens")).reason == (
+        "tokens is known of 20 of 60 tasks; at least 30 are needed (input and output tokens both, or their sum)"
+    )
 
 
 def test_one_setting_of_a_factor_tells_nothing_of_another() -> None:

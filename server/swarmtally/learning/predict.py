@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from swarmtally.domain.errors import InvalidInput
 from swarmtally.learning.answers import LEVEL, Insufficient, Interval, Prediction
 from swarmtally.learning.document import from_json, to_json
 from swarmtally.learning.features import encode, encode_parts
@@ -72,6 +73,9 @@ PENALTIES = (2.0, 5.0, 12.0)
 WIDEST = 4.0
 """Upper bound / lower bound, at most."""
 
+MOST_LOG = 700.0
+"""Logarithms of numbers that can be written down."""
+
 MOST_MORE = 10_000
 """More runs than that are not asked for."""
 
@@ -128,7 +132,9 @@ def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predict
 
 def _too_few(found: Sequence[TrainingRow], rows: Sequence[TrainingRow], target: Target) -> Insufficient:
     level = rows[0].level if rows else "task"
-    told = f"{len(found)} {level}s have a known {target}; at least {LEAST_ROWS} are needed"
+    told = f"{target} is known of {len(found)} of {len(rows)} {level}s; at least {LEAST_ROWS} are needed"
+    if target == "tokens" and len(rows) >= LEAST_ROWS:
+        told += " (input and output tokens both, or their sum)"
     return Insufficient("rows", told, (f"make at least {LEAST_ROWS - len(found)} more runs",))
 
 
@@ -251,9 +257,15 @@ def _expected(predictor: Predictor, row: TrainingRow, leverage: float) -> Interv
 
 
 def amount(predictor: Predictor, middle: float, leverage: float) -> Interval:
-    """Seconds or tokens of the logarithm that the model predicts."""
+    """Seconds or tokens of the logarithm that the model predicts.
+
+    Raises:
+        InvalidInput: they are beyond all numbers, as no model says that was trained.
+    """
     wider = predictor.support.wider(leverage)
     below, above = (wider * each for each in predictor.offsets)
+    if not -MOST_LOG < middle + below <= middle + above < MOST_LOG:
+        raise InvalidInput("this model was damaged (it tells no number); train it again with neural_train")
     return Interval(exp(middle), exp(middle + below), exp(middle + above))
 
 
