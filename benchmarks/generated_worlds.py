@@ -164,6 +164,10 @@ def _bent_by_size(columns: Columns) -> Floats:
     return _bent(columns) + 0.35 * np.log(columns["prompt_bytes"] / 4_000)
 
 
+def _sum_of_parts(columns: Columns) -> Floats:
+    return np.asarray(np.log(2 + columns["prompt_bytes"] / 800 + 9 / columns["agents"]), dtype=np.float64)
+
+
 USELESS = _useless(8)
 """Factors beside the usual ones that have no effect."""
 
@@ -269,3 +273,10 @@ OUTCOMES = (
     World("success, runs share luck", 400, _odds, target="success", skill=None, tasks_of_run=10, luck=0.8),
 )
 """Of success, whose intervals hold a probability."""
+
+SUMS = (
+    World("a sum of parts, 40 rows", 40, _sum_of_parts, gaussian(0.1), skill=None),
+    World("a sum of parts", 300, _sum_of_parts, gaussian(0.1)),
+    World("a sum of parts, useless factors", 300, _sum_of_parts, settings=USELESS),
+)
+"""Of seconds that add up in place of factors that multiply."""

@@ -10,7 +10,7 @@ from statistics import mean, median
 
 import numpy as np
 
-from benchmarks.generated_worlds import OUTCOMES, RUNS, TOGETHER, USELESS, WORLDS, World, rows_of
+from benchmarks.generated_worlds import OUTCOMES, RUNS, SUMS, TOGETHER, USELESS, WORLDS, World, rows_of
 from swarmtally.learning.later import chances
 from swarmtally.learning.predict import Insufficient, Prediction, Predictor, amount, predict, train
 from swarmtally.learning.rows import TrainingRow
@@ -46,7 +46,9 @@ class Judged:
 def run(smoke: bool, seed: int = 0) -> list[str]:
     """One line for each world, then those of all of them and of training; `seed` makes other histories of them."""
     apart = [replace(world, name=f"{world.name}, anywhere", anywhere=True) for world in TOGETHER]
-    worlds = [world for world in (*WORLDS, *TOGETHER, *apart, *RUNS, *OUTCOMES) if not smoke or world.n <= SMOKE_ROWS]
+    worlds = [
+        world for world in (*WORLDS, *TOGETHER, *apart, *RUNS, *OUTCOMES, *SUMS) if not smoke or world.n <= SMOKE_ROWS
+    ]
     lines, outside, claims, idle = [], [], 0, 0
     for number, world in enumerate(worlds):
         later = max(20, world.n // 10)

@@ -61,3 +61,27 @@ def by_prompt(n: int = 120) -> list[TrainingRow]:
 def document(rows: Sequence[TrainingRow]) -> str:
     """A model of tasks, as it is stored."""
     return json.dumps(to_document(learn(rows, "prediction", 0, lambda section: None)))
+
+
+def seconds_of_parts(prompt_tokens: int, agents: int) -> float:
+    return 3 + 0.01 * (prompt_tokens - 400) + 9 / agents
+
+
+def parts(n: int) -> list[TrainingRow]:
+    """Rows without noise in the order of a plan, mode by mode, agents by agents, with growing prompts (the shape of the
+    seed document's performance-logs.json): seconds are a sum of what a call, each token and shared work take."""
+    plan = [(mode, agents) for mode in MODES for agents in (1, 2, 4, 8) for _ in range(-(-n // 12))]
+    return [
+        TrainingRow(
+            at_ns=place + 1,
+            source="given",
+            level="task",
+            duration_s=seconds_of_parts(400 + 40 * place, agents),
+            success=place % 9 != 0,
+            mode=mode,
+            topology="mesh",
+            agents=agents,
+            prompt_bytes=4 * (400 + 40 * place),
+        )
+        for place, (mode, agents) in enumerate(plan[:n])
+    ]

@@ -17,16 +17,16 @@ from swarmtally.learning.predict import Predictor, from_json, predict, to_json, 
 from swarmtally.learning.ranges import scope_of
 from swarmtally.learning.rows import Target
 from swarmtally.learning.support import support_of
-from tests.learning.histories import history
+from tests.learning.histories import history, parts
 
 
 @cache
 def trained(kind: Kind) -> Predictor:
     if kind == "boosted_trees":
         return with_trees()
-    n = {"group_median": 40, "ridge": 80, "group_rate": 40, "logistic": 300}[kind]
+    n = {"group_median": 40, "ridge": 80, "sums": 48, "group_rate": 40, "logistic": 300}[kind]
     target: Target = "success" if kind in ("group_rate", "logistic") else "duration_s"
-    found = train(history(n), target)
+    found = train(parts(n) if kind == "sums" else history(n), target)
     assert isinstance(found, Predictor)
     assert found.kind == kind
     return found
@@ -46,7 +46,7 @@ def with_trees() -> Predictor:
     return Predictor("duration_s", "boosted_trees", "task", 300, 1, 300, 0, *judged, scope, model, (-0.2, 0.2), support)
 
 
-KINDS: tuple[Kind, ...] = ("group_median", "ridge", "boosted_trees", "group_rate", "logistic")
+KINDS: tuple[Kind, ...] = ("group_median", "ridge", "sums", "boosted_trees", "group_rate", "logistic")
 
 
 @pytest.mark.parametrize("kind", KINDS)

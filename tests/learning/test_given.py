@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmtally.learning import given as giving
-from swarmtally.learning.given import read
+from swarmtally.learning.features import COUNTS
+from swarmtally.learning.given import LONGEST_S, SHORTEST_S, read
 from swarmtally.learning.rows import TrainingRow
+from swarmtally.learning.sections import learn
 
 SEED = {"mode": "coder", "agents": 4, "topology": "mesh", "prompt_tokens": 440, "duration_s": 5.65, "success": True}
 
@@ -56,7 +58,7 @@ def test_a_refused_row_has_its_line_and_reason_and_the_others_are_taken() -> Non
     ("said", "reason"),
     [
         ({"agents": 4}, "it has no duration_s"),
-        ({"duration_s": 0}, "duration_s is 0; it takes a number above 0, at most 31536000"),
+        ({"duration_s": 0}, "duration_s is 0; it takes a number above 0 (from 1e-09 on), at most 31536000"),
         ({"duration_s": True}, "duration_s is True;"),
         ({"duration_s": float("nan")}, "duration_s is nan;"),
         ({"duration_s": 10**400}, "duration_s is 1000"),
@@ -135,3 +137,26 @@ def test_whatever_is_given_each_row_is_taken_or_refused_and_never_both(rows: lis
 def test_no_text_breaks_the_reader(text: str) -> None:
     found = read(text)
     assert len(found.rows) + len(found.refused) <= text.count("\n") + 1 + text.count(",")
+
+
+@given(st.text(max_size=200) | st.text("a1 0(){}<>=_;\n\t\u00a0\x1c", max_size=40))
+def test_of_a_text_only_what_is_counted_is_kept(text: str) -> None:
+    kept = only({"duration_s": 1, "text": text}).text
+    assert [count(kept) for count in COUNTS.values()] == [count(text) for count in COUNTS.values()]
+    assert not set(kept) - set("x0{}()[]<>=_;") - {each for each in kept if each.isspace()}
+
+
+def test_no_secret_in_a_text_is_kept() -> None:
+    kept = only({"duration_s": 1, "text": "Use password=hunter2;\nsk-ant-0123456789 (live)"}).text
+    assert kept == "x x=x0;\nx0000000000 (x)"
+
+
+@pytest.mark.parametrize("shortest", [{"duration_s": 5e-324}, {"duration_s": 1e-10}, {"duration_ms": 1e-7}])
+def test_a_duration_that_nothing_can_take_is_refused(shortest: dict[str, float]) -> None:
+    """It broke every training of that model from then on: a throughput without end."""
+    assert f"{next(iter(shortest))} is" in why(shortest)
+
+
+def test_the_shortest_and_longest_durations_can_be_learned_from() -> None:
+    shapes = [{"duration_s": (SHORTEST_S, LONGEST_S, 1.0)[n % 3], "agents": 1 + n % 5} for n in range(60)]
+    assert learn([row for _, row in read(shapes).rows], "optimization", 0, lambda section: None)

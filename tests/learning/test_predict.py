@@ -12,7 +12,9 @@ import pytest
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.learning.predict import Insufficient, Prediction, Predictor, can_vary, predict, to_json, train
 from swarmtally.learning.rows import Target, TrainingRow
-from tests.learning.histories import history, truth_s, with_durations
+from tests.learning.histories import history, parts, seconds_of_parts, truth_s, with_durations
+
+FEWEST = {"group_median", "sums"}
 
 
 def trained(rows: list[TrainingRow], target: Target = "duration_s") -> Predictor:
@@ -68,9 +70,39 @@ def test_an_answer_tells_how_many_rows_were_alike_and_what_was_assumed(taught: P
     assert dict(found.assumed) == {"topology": "star", "agents": str(usual)}
 
 
-@pytest.mark.parametrize(("n", "kind"), [(30, "group_median"), (49, "group_median"), (50, "ridge"), (1_000, "ridge")])
-def test_how_many_rows_there_are_decides_what_learns(n: int, kind: str) -> None:
-    assert trained(history(n)).kind == kind
+@pytest.mark.parametrize(
+    ("n", "kinds"), [(30, FEWEST), (40, FEWEST), (49, FEWEST), (50, {"ridge"}), (1_000, {"ridge"})]
+)
+def test_how_many_rows_there_are_decides_what_learns(n: int, kinds: set[str]) -> None:
+    """Of a product of factors."""
+    assert trained(history(n)).kind in kinds
+
+
+@pytest.mark.parametrize("n", [36, 48, 60])
+def test_rows_that_a_sum_of_parts_explains_are_explained_by_it(n: int) -> None:
+    taught = trained(parts(n))
+    assert taught.kind == "sums"
+    assert taught.skill is not None
+    assert taught.skill.low > 0.5
+    row = parts(n)[-6]
+    for agents in (row.agents, 5, 8):
+        found = predict(taught, {"mode": row.mode, "agents": agents, "prompt_bytes": row.prompt_bytes})
+        assert isinstance(found, Prediction), (agents, found)
+        assert found.expected.value == pytest.approx(seconds_of_parts((row.prompt_bytes or 0) // 4, agents or 0), 0.001)
+
+
+@pytest.mark.parametrize("n", [40, 60])
+def test_noise_about_a_sum_of_parts_is_told_by_intervals(n: int) -> None:
+    random = np.random.default_rng(3)
+    inside = 0
+    for _ in range(20):
+        rows = with_durations(parts(n), lambda row: row.duration_s * exp(random.normal(0, 0.1)))
+        taught = trained([rows[place] for place in random.permutation(n)])
+        for row in parts(n):
+            value, reach = float(taught.model.of([row])[0]), taught.offsets
+            found = exp(value + reach[0]), exp(value + reach[1])
+            inside += found[0] <= row.duration_s * exp(random.normal(0, 0.1)) <= found[1]
+    assert 0.85 <= inside / 20 / n <= 0.96
 
 
 def test_trees_are_taken_where_they_win_on_later_rows() -> None:
@@ -89,7 +121,9 @@ def test_fewer_than_thirty_rows_are_too_few(n: int) -> None:
 
 def test_rows_whose_target_is_unknown_do_not_count() -> None:
     rows = [replace(row, tokens=None) if row.at_ns > 20 else row for row in history(60)]
-    assert refused(train(rows, "tokens")).reason == "20 tasks have a known tokens; at least 30 are needed"
+    assert refused(train(rows, "tokens")).reason == (
+        "tokens is known of 20 of 60 tasks; at least 30 are needed (input and output tokens both, or their sum)"
+    )
 
 
 def test_one_setting_of_a_factor_tells_nothing_of_another() -> None:

@@ -76,3 +76,30 @@ def test_no_question_breaks_the_reader(question: Any) -> None:
     found = understood(question)
     assert found.settings.keys() == found.said.keys()
     assert all(reason for _, reason in found.ignored)
+
+
+@pytest.mark.parametrize(
+    ("question", "settings"),
+    [
+        ("mode: tester, agents: 2, prompt_bytes: 7,200", {"mode": "tester", "agents": 2, "prompt_bytes": 7_200}),
+        ("mode=coder agents=4", {"mode": "coder", "agents": 4}),
+        ({"agents": "5", "prompt_tokens": "1,000"}, {"agents": 5, "prompt_bytes": 4_000}),
+        ({"run_id": "7", "model": "4"}, {"run_id": "7", "model": "4"}),
+        ("model: 4", {"model": "4"}),
+        ("agents: 3, please", {"agents": 3, "text": "please"}),
+        ("a shop, agents: 3, with carts", {"agents": 3, "text": "a shop, with carts"}),
+        ("1,200 agents", {"agents": 1_200, "text": "1,200 agents"}),
+        ("within 5,000 tokens", {"budget_tokens": 5_000, "text": "within 5,000 tokens"}),
+        ("about 2.5 agents", {"text": "about 2.5 agents"}),
+        ("-5 agents", {"text": "-5 agents"}),
+        ("3-5 agents", {"text": "3-5 agents"}),
+    ],
+)
+def test_a_setting_is_neither_lost_nor_made_of_another_number(question: Any, settings: dict[str, Any]) -> None:
+    assert understood(question).settings == settings
+
+
+def test_a_phrase_that_contradicts_another_is_told() -> None:
+    found = understood("5 agents or 8 agents")
+    assert found.settings["agents"] == 5
+    assert found.ignored == (("8 agents", "agents was said before: 5 agents"),)

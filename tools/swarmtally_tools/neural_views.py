@@ -36,7 +36,7 @@ class LearnedView(View):
     target: str
     """duration_s, tokens (input and output) or success (probability)."""
     kind: str | None
-    """group_median, ridge, boosted_trees, group_rate or logistic; null: nothing was learned."""
+    """group_median, ridge, sums, boosted_trees, group_rate or logistic; null: nothing was learned."""
     n: int
     """Rows it was learned from."""
     skill: IntervalView | None

@@ -12,7 +12,7 @@ from swarmtally.domain.errors import InvalidInput
 from swarmtally.learning.answers import Interval
 from swarmtally.learning.features import COUNTS, KINDS, Column, Encoding
 from swarmtally.learning.learners import Kind
-from swarmtally.learning.models import Linear, Medians, Odds, Rates, Trees
+from swarmtally.learning.models import Linear, Medians, Odds, Rates, Sums, Trees
 from swarmtally.learning.predictor import Predictor
 from swarmtally.learning.ranges import Range, Scope
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, FACTORS, Level, Target
@@ -49,18 +49,18 @@ def from_json(document: Any) -> Predictor:
 
 
 def _predictor(document: Document) -> Predictor:
-    kind = _one_of(get_args(Kind), document["kind"])
+    kind = one_of(get_args(Kind), document["kind"])
     return Predictor(
-        target=_one_of(get_args(Target), document["target"]),
+        target=one_of(get_args(Target), document["target"]),
         kind=kind,
-        level=_one_of(get_args(Level), document["level"]),
-        n=_whole(document["n"]),
-        trained_from_ns=_whole(document["trained_from_ns"]),
-        trained_until_ns=_whole(document["trained_until_ns"]),
-        seed=_whole(document["seed"]),
+        level=one_of(get_args(Level), document["level"]),
+        n=whole(document["n"]),
+        trained_from_ns=whole(document["trained_from_ns"]),
+        trained_until_ns=whole(document["trained_until_ns"]),
+        seed=whole(document["seed"]),
         skill=None if document["skill"] is None else _interval(document["skill"]),
-        coverage=None if document["coverage"] is None else _number(document["coverage"]),
-        coverage_n=_whole(document["coverage_n"]),
+        coverage=None if document["coverage"] is None else number(document["coverage"]),
+        coverage_n=whole(document["coverage_n"]),
         scope=_scope(document["scope"]),
         model=_MODELS[kind](document["model"]),
         offsets=_pair(document["offsets"]),
@@ -68,46 +68,47 @@ def _predictor(document: Document) -> Predictor:
     )
 
 
-def _one_of(known: tuple[T, ...], value: Any) -> T:
+def one_of(known: tuple[T, ...], value: Any) -> T:
+    """`value`, which is one of `known`; these raise ValueError where it is not what it should be."""
     if value not in known:
         raise ValueError(f"{value!r} is none of {', '.join(map(str, known))}")
     return known[known.index(value)]
 
 
-def _number(value: Any) -> float:
+def number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         raise ValueError(f"{value!r} is no number")
     return float(value)
 
 
-def _whole(value: Any) -> int:
+def whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(f"{value!r} is no whole number")
     return value
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")
     return value
 
 
 def _numbers(values: Any) -> tuple[float, ...]:
-    return tuple(map(_number, values))
+    return tuple(map(number, values))
 
 
 def _pair(values: Any) -> tuple[float, float]:
     first, second = values
-    return _number(first), _number(second)
+    return number(first), number(second)
 
 
 def _interval(found: Mapping[str, Any]) -> Interval:
-    return Interval(*(_number(found[name]) for name in ("value", "low", "high", "level")))
+    return Interval(*(number(found[name]) for name in ("value", "low", "high", "level")))
 
 
 def _scope(found: Mapping[str, Any]) -> Scope:
     ranges = tuple(map(_range, found["ranges"]))
-    combinations = tuple((tuple(map(_setting, marks)), _whole(n)) for marks, n in found["combinations"])
+    combinations = tuple((tuple(map(_setting, marks)), whole(n)) for marks, n in found["combinations"])
     if any(len(marks) != len(FACTORS) for marks, _ in combinations):
         raise ValueError("a combination without all factors")
     return Scope(ranges, combinations)
@@ -117,20 +118,20 @@ def _support(found: Mapping[str, Any]) -> Support:
     encoding, inverse = _encoding(found["encoding"]), _numbers(found["inverse"])
     size = len(encoding.columns) + 1
     _same(len(inverse), size * (size + 1) // 2)
-    limit, usual = _number(found["limit"]), _number(found["usual"])
+    limit, usual = number(found["limit"]), number(found["usual"])
     if min(limit, usual) < 0:
         raise ValueError("a leverage below 0")
     return Support(encoding, inverse, limit, usual)
 
 
 def _range(found: Mapping[str, Any]) -> Range:
-    names = tuple((_text(name), _whole(n)) for name, n in found["names"])
-    amounts = (_whole(found[name]) for name in ("low", "high", "usual"))
-    return Range(_one_of(FACTORS, found["factor"]), _whole(found["n"]), names, *amounts)
+    names = tuple((text(name), whole(n)) for name, n in found["names"])
+    amounts = (whole(found[name]) for name in ("low", "high", "usual"))
+    return Range(one_of(FACTORS, found["factor"]), whole(found["n"]), names, *amounts)
 
 
 def _setting(value: Any) -> str | int | None:
-    return value if value is None or isinstance(value, str) else _whole(value)
+    return value if value is None or isinstance(value, str) else whole(value)
 
 
 def _encoding(found: Mapping[str, Any]) -> Encoding:
@@ -139,35 +140,44 @@ def _encoding(found: Mapping[str, Any]) -> Encoding:
 
 def _column(found: Mapping[str, Any]) -> Column:
     column = Column(
-        _one_of((*FACTORS, "text"), found["factor"]),
-        _one_of(tuple(KINDS), found["kind"]),
-        _text(found["of"]),
-        *(_number(found[name]) for name in ("fill", "centre", "spread", "low", "high")),
+        one_of((*FACTORS, "text"), found["factor"]),
+        one_of(tuple(KINDS), found["kind"]),
+        text(found["of"]),
+        *(number(found[name]) for name in ("fill", "centre", "spread", "low", "high")),
     )
     if column.spread <= 0:
         raise ValueError("a column without spread")
     if column.kind == "count":
-        _one_of(tuple(COUNTS), column.of)
-    if column.kind in ("log", "amount"):
-        _one_of(AMOUNTS, column.factor)
+        one_of(tuple(COUNTS), column.of)
+    if column.kind in ("log", "amount", "share"):
+        one_of(AMOUNTS, column.factor)
     return column
 
 
 def _medians(found: Mapping[str, Any]) -> Medians:
     names = {
-        _one_of(CATEGORIES, factor): {_text(name): _number(effect) for name, effect in effects.items()}
+        one_of(CATEGORIES, factor): {text(name): number(effect) for name, effect in effects.items()}
         for factor, effects in found["names"].items()
     }
-    amounts = {_one_of(AMOUNTS, factor): tuple(map(_pair, points)) for factor, points in found["amounts"].items()}
+    amounts = {one_of(AMOUNTS, factor): tuple(map(_pair, points)) for factor, points in found["amounts"].items()}
     if not all(amounts.values()):
         raise ValueError("an amount without effects")
-    return Medians(_number(found["overall"]), names, amounts)
+    return Medians(number(found["overall"]), names, amounts)
 
 
 def _linear(found: Mapping[str, Any]) -> Linear:
     encoding, weights = _encoding(found["encoding"]), _numbers(found["weights"])
     _same(len(weights), len(encoding.columns))
-    return Linear(encoding, _number(found["intercept"]), weights)
+    return Linear(encoding, number(found["intercept"]), weights)
+
+
+def _sums(found: Mapping[str, Any]) -> Sums:
+    encoding, weights = _encoding(found["encoding"]), _numbers(found["weights"])
+    _same(len(weights), len(encoding.columns))
+    least = number(found["least"])
+    if least <= 0:
+        raise ValueError("a sum of nothing")
+    return Sums(encoding, number(found["scale"]), least, number(found["intercept"]), weights)
 
 
 def _odds(found: Mapping[str, Any]) -> Odds:
@@ -178,8 +188,8 @@ def _odds(found: Mapping[str, Any]) -> Odds:
 
 
 def _rates(found: Mapping[str, Any]) -> Rates:
-    modes = {_text(mode): (_whole(one), _whole(other)) for mode, (one, other) in found["modes"].items()}
-    succeeded, failed = _whole(found["succeeded"]), _whole(found["failed"])
+    modes = {text(mode): (whole(one), whole(other)) for mode, (one, other) in found["modes"].items()}
+    succeeded, failed = whole(found["succeeded"]), whole(found["failed"])
     if min(succeeded, failed, *(each for pair in modes.values() for each in pair)) < 0:
         raise ValueError("fewer than no rows")
     return Rates(succeeded, failed, modes)
@@ -188,12 +198,12 @@ def _rates(found: Mapping[str, Any]) -> Rates:
 def _trees(found: Mapping[str, Any]) -> Trees:
     trees = Trees(
         _encoding(found["encoding"]),
-        _number(found["base"]),
-        tuple(map(_whole, found["roots"])),
-        tuple(map(_whole, found["column"])),
+        number(found["base"]),
+        tuple(map(whole, found["roots"])),
+        tuple(map(whole, found["column"])),
         _numbers(found["threshold"]),
-        tuple(map(_whole, found["left"])),
-        tuple(map(_whole, found["right"])),
+        tuple(map(whole, found["left"])),
+        tuple(map(whole, found["right"])),
         _numbers(found["value"]),
     )
     nodes = len(trees.column)
@@ -213,9 +223,10 @@ def _same(*lengths: int) -> None:
         raise ValueError("parts of different lengths")
 
 
-_MODELS: dict[Kind, Callable[[Mapping[str, Any]], Medians | Linear | Trees | Odds | Rates]] = {
+_MODELS: dict[Kind, Callable[[Mapping[str, Any]], Medians | Linear | Sums | Trees | Odds | Rates]] = {
     "group_median": _medians,
     "ridge": _linear,
+    "sums": _sums,
     "boosted_trees": _trees,
     "group_rate": _rates,
     "logistic": _odds,

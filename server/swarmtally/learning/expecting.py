@@ -5,7 +5,7 @@ from math import log2
 from typing import Any
 
 from swarmtally.learning.answers import Insufficient, Prediction
-from swarmtally.learning.models import Linear, Medians, Trees
+from swarmtally.learning.models import Linear, Medians, Sums, Trees
 from swarmtally.learning.predict import WIDEST, amount, not_together
 from swarmtally.learning.predictor import Predictor
 from swarmtally.learning.ranges import Scope, beyond, checked, stand_ins
@@ -73,7 +73,7 @@ def _covered(predictor: Predictor, queries: Sequence[Mapping[str, Any]]) -> list
         TrainingRow(0, "given", predictor.level, 1.0, **{**stood, **settings})
         for (_, settings), stood in zip(asked, assumed, strict=True)
     ]
-    assert isinstance(predictor.model, Medians | Linear | Trees), "a model of seconds"
+    assert isinstance(predictor.model, Medians | Linear | Sums | Trees), "a model of seconds"
     middles, leverages = predictor.model.of(rows).tolist(), predictor.support.leverage(rows).tolist()
     for (place, settings), stood, middle, leverage in zip(asked, assumed, middles, leverages, strict=True):
         made = amount(predictor, middle, leverage)

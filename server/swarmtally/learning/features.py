@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, log, log1p
+from math import ceil, exp, log, log1p
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -41,7 +41,7 @@ class Column:
 
     factor: str
     kind: str
-    """is | unknown | log | amount | count | waves"""
+    """is | unknown | log | amount | share | count | waves | turns"""
     of: str = ""
     """is: the name; count: what is counted."""
     fill: float = 0.0
@@ -66,8 +66,26 @@ class Encoding:
 
 def encode(rows: Sequence[TrainingRow], scope: Scope) -> tuple[Encoding, Floats]:
     """The columns in which `rows` differ, and their matrix; standardised over all of them: no target is looked at."""
+    return _differing(rows, _columns(rows, scope))
+
+
+def encode_parts(rows: Sequence[TrainingRow], scope: Scope) -> tuple[Encoding, Floats]:
+    """The same for a sum of parts: amounts as they are, and what is shared by so many as a share of it."""
+    return _differing(rows, [each for column in _columns(rows, scope) for each in _part(column)])
+
+
+def _part(column: Column) -> list[Column]:
+    shared = column.factor in ("agents", "concurrency")
+    if column.kind == "log":
+        return [
+            replace(column, kind="share" if shared else "amount", fill=exp(-column.fill if shared else column.fill))
+        ]
+    return [replace(column, kind="turns", fill=1.0)] if column.kind == "waves" else [column]
+
+
+def _differing(rows: Sequence[TrainingRow], candidates: Sequence[Column]) -> tuple[Encoding, Floats]:
     columns, made = [], []
-    for column in _columns(rows, scope):
+    for column in candidates:
         numbers = _numbers(column, rows)
         spread, low, high = float(numbers.std()), float(numbers.min()), float(numbers.max())
         if spread > NARROWEST:
@@ -121,19 +139,28 @@ def _amount(column: Column, rows: Sequence[TrainingRow]) -> list[float]:
     return [value or column.fill for value in map(attrgetter(column.factor), rows)]
 
 
+def _share(column: Column, rows: Sequence[TrainingRow]) -> list[float]:
+    return [1 / value if value else column.fill for value in map(attrgetter(column.factor), rows)]
+
+
 def _count(column: Column, rows: Sequence[TrainingRow]) -> list[float]:
     count = COUNTS[column.of]
     return [log1p(count(row.text[:MOST_TEXT])) if row.text else column.fill for row in rows]
 
 
 def _waves(column: Column, rows: Sequence[TrainingRow]) -> list[float]:
+    return [log(turns) if (turns := _in_turn(row)) else column.fill for row in rows]
+
+
+def _turns(column: Column, rows: Sequence[TrainingRow]) -> list[float]:
+    return [_in_turn(row) or column.fill for row in rows]
+
+
+def _in_turn(row: TrainingRow) -> int | None:
     """How many tasks an agent has in turn, where all are alike."""
-    return [_turns(row) if row.tasks and row.agents else column.fill for row in rows]
-
-
-def _turns(row: TrainingRow) -> float:
-    agents = row.agents or 1
-    return log(ceil((row.tasks or 1) / min(agents, row.concurrency or agents)))
+    if not row.tasks or not row.agents:
+        return None
+    return ceil(row.tasks / min(row.agents, row.concurrency or row.agents))
 
 
 _KINDS: dict[str, Callable[[Column, Sequence[TrainingRow]], Sequence[float]]] = {
@@ -141,8 +168,10 @@ _KINDS: dict[str, Callable[[Column, Sequence[TrainingRow]], Sequence[float]]] = 
     "unknown": _unknown,
     "log": _log,
     "amount": _amount,
+    "share": _share,
     "count": _count,
     "waves": _waves,
+    "turns": _turns,
 }
 
 KINDS = frozenset(_KINDS)

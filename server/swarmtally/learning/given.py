@@ -6,6 +6,7 @@ Each row is taken or refused by itself, with its place and the reason.
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ WORD_LIMIT = 200
 TEXT_LIMIT = 2_000
 """What is kept of a row's text, in characters, as of the project's own tasks."""
 
+SHORTEST_S = 1e-9
+"""The shortest duration, in seconds: shorter ones would be an infinite throughput."""
+
 LONGEST_S = 31_536_000
 """The longest duration, in seconds: a year."""
 
@@ -31,6 +35,10 @@ BYTES_PER_TOKEN = 4
 """Prompt sizes given in tokens are counted so."""
 
 _MOST = 10**15
+
+_DIGIT = re.compile("[0-9]")
+_UNCOUNTED = re.compile(r"[^\s0{}()\[\]<>=_;]+")
+"""What `swarmtally.learning.features.COUNTS` does not count by itself."""
 
 _NS_PER_US = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -225,7 +233,13 @@ def _word(name: str, value: Any) -> str:
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise RowRefused(f"{name} is {_kind(value)}; it takes a text")
-    return _writable(value[:TEXT_LIMIT])
+    return _outline(value[:TEXT_LIMIT])
+
+
+def _outline(text: str) -> str:
+    """`text` with an x for each stretch of what is not counted and a 0 for each digit: all that is learned from it is
+    how many words, digits, signs and lines it has, so nothing that somebody wrote need be kept."""
+    return _UNCOUNTED.sub("x", _DIGIT.sub("0", text))
 
 
 def _writable(text: str) -> str:
@@ -246,9 +260,12 @@ def _success(name: str, value: Any) -> bool:
 
 
 def _seconds(name: str, value: Any) -> float:
-    longest = LONGEST_S * (1_000 if name == "duration_ms" else 1)
-    if not _is_number(value) or not 0 < value <= longest:
-        raise RowRefused(f"{name} is {_shown(value)}; it takes a number above 0, at most {longest}")
+    unit = 1_000 if name == "duration_ms" else 1
+    shortest, longest = SHORTEST_S * unit, LONGEST_S * unit
+    if not _is_number(value) or not shortest <= value <= longest:
+        raise RowRefused(
+            f"{name} is {_shown(value)}; it takes a number above 0 (from {shortest:g} on), at most {longest}"
+        )
     return float(value)
 
 

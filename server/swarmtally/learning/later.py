@@ -39,7 +39,13 @@ SIGNED = 100
 """From so many runs of residuals on, those below and above have intervals of their own."""
 
 FORGETTING = 0.8
-"""What a block's losses count beside the next one's, where the best learner is chosen."""
+FORGETTING_FEW = 1.0
+"""What a block's losses count beside the next one's, where the best learner is chosen; of few rows all count alike, or
+the choice would rest on the last five."""
+
+CHOSEN_FROM, TRIED = 0.6, 10
+"""Of few rows the share of the first ones after which learners are tried, and in how many blocks, before one of them
+makes the first prediction that counts."""
 
 LEAST_COVERED = 20
 """Later rows, below which their share inside intervals is not told."""
@@ -136,9 +142,10 @@ def shared_luck(material: Material, chance: Floats) -> float:
 
 def judged(material: Material, learners: Learners, yardstick: Yardstick) -> Judged:
     """Test `learners` on later rows; whoever lost least before a block predicts it, so the choice is tested too."""
-    lost = np.zeros(len(learners))
     runs = runs_of(material.rows)
-    best, places = 0, _whole(edges(len(material.target)), runs)
+    places = _whole(edges(len(material.target)), runs)
+    lost = _lost_before(places[0], material, learners, yardstick, runs)
+    best = int(np.argmin(lost))
     residuals, losses = [], []
     for start, stop in pairwise(places):
         truth = material.target[start:stop]
@@ -146,11 +153,31 @@ def judged(material: Material, learners: Learners, yardstick: Yardstick) -> Judg
         found = [yardstick.loss(truth, each) for each in predicted]
         residuals.append(truth - predicted[best])
         losses.append(found[best])
-        lost = lost * FORGETTING + [each.sum() for each in found]
+        lost = lost * _kept(len(material.target)) + [each.sum() for each in found]
         best = int(np.argmin(lost))
     usual = yardstick.loss(material.target[places[0] :], _usual(material, places, yardstick))
     starts = tuple(place - places[0] for place in places[:-1])
     return Judged(learners[best], np.concatenate(residuals), np.concatenate(losses), usual, starts, runs[places[0] :])
+
+
+def _kept(n: int) -> float:
+    return FORGETTING_FEW if n < FEW else FORGETTING
+
+
+def _lost_before(first: int, material: Material, learners: Learners, yardstick: Yardstick, runs: Ints) -> Floats:
+    """What each learner loses on the last of the first rows, learned from those before them: of few rows a choice by
+    the first blocks alone would be chance."""
+    if len(material.target) >= FEW or len(learners) < 2:
+        return np.zeros(len(learners))
+    begin = int(first * CHOSEN_FROM)
+    blocks = min(TRIED, first - begin)
+    places = _whole([begin + (first - begin) * k // blocks for k in range(blocks + 1)], runs)
+    lost = np.zeros(len(learners))
+    for start, stop in pairwise(places):
+        truth = material.target[start:stop]
+        found = [material.predicted(each.learn(material, start), start, stop) for each in learners]
+        lost = lost * _kept(len(material.target)) + [yardstick.loss(truth, each).sum() for each in found]
+    return lost
 
 
 def _usual(material: Material, places: Sequence[int], yardstick: Yardstick) -> Floats:

@@ -65,6 +65,26 @@ class Linear:
 
 
 @dataclass(frozen=True, slots=True)
+class Sums:
+    """Seconds or tokens as a sum of parts, each a weight times a standardised column."""
+
+    encoding: Encoding
+    scale: float
+    """Logarithm of the unit that the weights are in."""
+    least: float
+    """Of a sum, in that unit: what the parts add up to is more than nothing."""
+    intercept: float
+    weights: tuple[float, ...]
+
+    def of(self, rows: Sequence[TrainingRow]) -> Floats:
+        return self.of_matrix(self.encoding.matrix(rows))
+
+    def of_matrix(self, design: Floats) -> Floats:
+        sums = design @ np.array(self.weights) + self.intercept
+        return np.asarray(self.scale + np.log(np.maximum(sums, self.least)), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
 class Odds:
     """Log odds as weights of standardised columns, and what is not known about them (Laplace's approximation)."""
 

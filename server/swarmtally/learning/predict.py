@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from swarmtally.domain.errors import InvalidInput
 from swarmtally.learning.answers import LEVEL, Insufficient, Interval, Prediction
 from swarmtally.learning.document import from_json, to_json
-from swarmtally.learning.features import encode
+from swarmtally.learning.features import encode, encode_parts
 from swarmtally.learning.later import (
     BRIER,
     LOG_ERROR,
@@ -29,9 +30,10 @@ from swarmtally.learning.learners import (
     MediansLearner,
     RatesLearner,
     RidgeLearner,
+    SumsLearner,
     TreesLearner,
 )
-from swarmtally.learning.models import Linear, Medians, Odds, Rates, Trees
+from swarmtally.learning.models import Linear, Medians, Odds, Rates, Sums, Trees
 from swarmtally.learning.predictor import Predictor
 from swarmtally.learning.ranges import Range, apart, beyond, checked, scope_of, stand_ins
 from swarmtally.learning.rows import Target, TrainingRow, known
@@ -46,7 +48,13 @@ LEAST_RUNS = 3
 """Whose rows are learned from: one to learn from first, and later ones to be tested on."""
 
 LEAST_RIDGE = 50
-"""Fewer are told by shrunken medians."""
+"""Fewer are told by shrunken medians, or by a sum of parts where that loses less on later rows."""
+
+PARTS = (0.0001, 1.0)
+"""Penalties of the parts of a sum: next to none, so that a law without noise is found, or enough for rows with much."""
+
+ROUNDING = 0.001
+"""Half an interval's width in the logarithm, at least: of a law without noise what is left is the penalty's."""
 
 LEAST_TREES = 1_000
 MANY = 20_000
@@ -64,6 +72,9 @@ PENALTIES = (2.0, 5.0, 12.0)
 
 WIDEST = 4.0
 """Upper bound / lower bound, at most."""
+
+MOST_LOG = 700.0
+"""Logarithms of numbers that can be written down."""
 
 MOST_MORE = 10_000
 """More runs than that are not asked for."""
@@ -98,7 +109,7 @@ def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predict
     scope = scope_of(found)
     encoding, design = encode(found, scope)
     values = np.array([_learned(row, target) for row in found])
-    material = Material(found, encoding, design, values, seed)
+    material = Material(found, encoding, design, values, seed, *encode_parts(found, scope))
     bare = Predictor(
         target,
         "group_rate",
@@ -113,7 +124,7 @@ def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predict
         scope,
         RatesLearner().learn(material, len(found)),
         (0.0, 0.0),
-        support_of(encoding, design),
+        support_of(encoding, design, alone=len(found) < LEAST_RIDGE),
     )
     with threadpool_limits(1):
         return _of_success(bare, material) if target == "success" else _of_amount(bare, material)
@@ -121,7 +132,9 @@ def train(rows: Sequence[TrainingRow], target: Target, seed: int = 0) -> Predict
 
 def _too_few(found: Sequence[TrainingRow], rows: Sequence[TrainingRow], target: Target) -> Insufficient:
     level = rows[0].level if rows else "task"
-    told = f"{len(found)} {level}s have a known {target}; at least {LEAST_ROWS} are needed"
+    told = f"{target} is known of {len(found)} of {len(rows)} {level}s; at least {LEAST_ROWS} are needed"
+    if target == "tokens" and len(rows) >= LEAST_ROWS:
+        told += " (input and output tokens both, or their sum)"
     return Insufficient("rows", told, (f"make at least {LEAST_ROWS - len(found)} more runs",))
 
 
@@ -140,7 +153,10 @@ def _of_amount(bare: Predictor, material: Material) -> Predictor:
     seen = judged(material, _learners(bare.n, material.design.shape[1]), LOG_ERROR)
     coverage, coverage_n = coverage_of(seen)
     model = seen.chosen.learn(material, bare.n)
-    assert isinstance(model, Medians | Linear | Trees)
+    assert isinstance(model, Medians | Linear | Sums | Trees)
+    below, above = offsets(seen.residuals, seen.runs)
+    if isinstance(model, Sums):
+        below, above = min(below, -ROUNDING), max(above, ROUNDING)
     return replace(
         bare,
         kind=seen.chosen.kind,
@@ -148,17 +164,23 @@ def _of_amount(bare: Predictor, material: Material) -> Predictor:
         coverage=coverage,
         coverage_n=coverage_n,
         model=model,
-        offsets=offsets(seen.residuals, seen.runs),
+        offsets=(below, above),
+        support=support_of(material.encoding, material.design, isinstance(model, Medians) and bare.n < LEAST_RIDGE),
     )
 
 
 def _learners(n: int, columns: int) -> Learners:
-    if n < LEAST_RIDGE or not columns:
+    if not columns:
         return (MediansLearner(),)
+    if n < LEAST_RIDGE:
+        return (MediansLearner(), *(SumsLearner(penalty, None) for penalty in PARTS))
     memories = (None, max(20, n // 5), max(20, n // 20))
     penalties = (1.0, 20.0) if n < MANY else (10.0,)
     ridges = [RidgeLearner(penalty, memory) for memory in memories for penalty in penalties]
-    return (*ridges, *(TreesLearner(memory) for memory in memories[:2])) if n >= LEAST_TREES else ridges
+    sums = [SumsLearner(penalty, memory) for memory in memories[:2] for penalty in PARTS]
+    return (
+        (*ridges, *sums, *(TreesLearner(memory) for memory in memories[:2])) if n >= LEAST_TREES else [*ridges, *sums]
+    )
 
 
 def _of_success(bare: Predictor, material: Material) -> Predictor:
@@ -235,9 +257,15 @@ def _expected(predictor: Predictor, row: TrainingRow, leverage: float) -> Interv
 
 
 def amount(predictor: Predictor, middle: float, leverage: float) -> Interval:
-    """Seconds or tokens of the logarithm that the model predicts."""
+    """Seconds or tokens of the logarithm that the model predicts.
+
+    Raises:
+        InvalidInput: they are beyond all numbers, as no model says that was trained.
+    """
     wider = predictor.support.wider(leverage)
     below, above = (wider * each for each in predictor.offsets)
+    if not -MOST_LOG < middle + below <= middle + above < MOST_LOG:
+        raise InvalidInput("this model was damaged (it tells no number); train it again with neural_train")
     return Interval(exp(middle), exp(middle + below), exp(middle + above))
 
 

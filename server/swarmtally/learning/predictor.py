@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from swarmtally.learning.answers import Interval
 from swarmtally.learning.learners import Kind
-from swarmtally.learning.models import Linear, Medians, Odds, Rates, Trees
+from swarmtally.learning.models import Linear, Medians, Odds, Rates, Sums, Trees
 from swarmtally.learning.ranges import Range, Scope
 from swarmtally.learning.rows import Level, Target
 from swarmtally.learning.support import Support
@@ -29,7 +29,7 @@ class Predictor:
     single outcome lies in no interval of a probability."""
     coverage_n: int
     scope: Scope
-    model: Medians | Linear | Trees | Odds | Rates
+    model: Medians | Linear | Sums | Trees | Odds | Rates
     offsets: tuple[float, float]
     """From a prediction to its bounds, in the logarithm; (0, 0) of success."""
     support: Support

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, get_args
 
-from swarmtally.learning.answers import Insufficient
+from swarmtally.learning.answers import Insufficient, Missing
 from swarmtally.learning.curve import Curve, curves_of, read, written
+from swarmtally.learning.document import number, one_of, text, whole
 from swarmtally.learning.patterns import SOURCES
 from swarmtally.learning.predict import LEAST_ROWS, Predictor, from_json, to_json, train
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, Level, Source, Target, TrainingRow
@@ -135,7 +136,7 @@ def from_document(document: Any) -> list[Section]:
         raise ValueError(f"a model of format {found!r}; this program reads {FORMAT}")
     try:
         return [_section_of(each) for each in document["sections"]]
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"it was damaged: {error!r}") from error
 
 
@@ -164,15 +165,20 @@ def _learned_json(learned: Predictor | Insufficient) -> dict[str, Any]:
 
 def _section_of(each: Mapping[str, Any]) -> Section:
     return Section(
-        source=each["source"],
-        level=each["level"],
-        rows=each["rows"],
-        categories=each["categories"],
+        source=one_of(get_args(Source), each["source"]),
+        level=one_of(get_args(Level), each["level"]),
+        rows=whole(each["rows"]),
+        categories={
+            one_of(CATEGORIES, name): {text(value): whole(n) for value, n in seen.items()}
+            for name, seen in each["categories"].items()
+        },
         amounts={
-            name: Amounts(_three(made["quartiles"]), {int(value): n for value, n in made["seen"]})
+            one_of(AMOUNTS, name): Amounts(
+                _three(made["quartiles"]), {whole(value): whole(n) for value, n in made["seen"]}
+            )
             for name, made in each["amounts"].items()
         },
-        targets={target: _learned_of(learned) for target, learned in each["targets"].items()},
+        targets={target: _learned_of(each["targets"][target]) for target in TARGETS},
         curves={name: read(curve) for name, curve in each["curves"].items()},
         before=None if each["before"] is None else _learned_of(each["before"]),
     )
@@ -180,11 +186,11 @@ def _section_of(each: Mapping[str, Any]) -> Section:
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:
     first, middle, third = values
-    return first, middle, third
+    return number(first), number(middle), number(third)
 
 
 def _learned_of(learned: Mapping[str, Any]) -> Predictor | Insufficient:
     if "predictor" in learned:
         return from_json(learned["predictor"])
     what, reason, runs = learned["insufficient"]
-    return Insufficient(what, reason, tuple(runs))
+    return Insufficient(one_of(get_args(Missing), what), text(reason), tuple(map(text, runs)))

@@ -20,8 +20,8 @@ PENALTY = 1.0
 SHARE = 0.99
 """Of the rows, whose leverage bounds a query's. The others stand apart themselves, and would let everything in."""
 
-FEW, SHARE_OF_FEW = 50, 0.9
-"""Of fewer rows, whose medians know nothing of how settings go together."""
+SHARE_ALONE = 0.9
+"""Of rows whose medians or rates know nothing of how settings go together."""
 
 NEARLY_NONE = 1e-6
 
@@ -37,7 +37,7 @@ class Support:
     inverse: tuple[float, ...]
     """(X'X + penalty)^-1, the lower triangle row by row; the first column of X is 1, and has no penalty."""
     limit: float
-    """The leverage that `SHARE` (or `SHARE_OF_FEW`) of the rows do not pass, each beside the others."""
+    """The leverage that `SHARE` (or `SHARE_ALONE`) of the rows do not pass, each beside the others."""
     usual: float
     """The mean of their leverages."""
 
@@ -54,8 +54,8 @@ class Support:
         return sqrt((1 + leverage) / (1 + self.usual))
 
 
-def support_of(encoding: Encoding, design: Floats) -> Support:
-    """What the rows of `design` cover."""
+def support_of(encoding: Encoding, design: Floats, alone: bool = False) -> Support:
+    """What the rows of `design` cover; `alone`: for a model that takes each factor by itself."""
     columns = np.column_stack([np.ones(len(design)), design])
     squares = columns.T @ columns + np.diag([0.0, *[PENALTY] * design.shape[1]])
     inverse = np.linalg.inv(squares)
@@ -63,7 +63,7 @@ def support_of(encoding: Encoding, design: Floats) -> Support:
     # Of each row beside the others alone, as a query is beside all (Sherman and Morrison 1950).
     own = own / np.maximum(1 - own, NEARLY_NONE)
     kept = inverse[np.tril_indices(len(inverse))].tolist()
-    share = SHARE_OF_FEW if len(design) < FEW else SHARE
+    share = SHARE_ALONE if alone else SHARE
     numbers = tuple(float(f"{each:.{DIGITS}g}") for each in kept)
     return Support(encoding, numbers, float(np.quantile(own, share)), float(own.mean()))
 

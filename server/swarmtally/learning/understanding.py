@@ -37,11 +37,19 @@ COMPLEXITY: Mapping[str, int] = {
 
 _PAIR = re.compile(r"\s*[\"']?([A-Za-z][\w -]{0,40}?)[\"']?\s*[:=]\s*(.*?)\s*", re.DOTALL)
 
+_PARTS = re.compile(r"[;\n]|(?<!\d),|,(?!\d{3}(?!\d))|\s+(?=[A-Za-z_]+=)")
+"""What stands between pairs; a comma within a number does not."""
+
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+")
+
+_NUMBER = r"(?<![\w.,-])(\d{1,3}(?:,\d{3}){1,4}|\d{1,15})"
+"""A whole number and not the end of another one, a range or a decimal."""
+
 _PHRASES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("agents", re.compile(r"\b(\d{1,7})\s+(?:agents?|developers?|engineers?|people|workers?)\b", re.IGNORECASE)),
-    ("tasks", re.compile(r"\b(\d{1,7})\s+(?:tasks?|components?|features?)\b", re.IGNORECASE)),
-    ("concurrency", re.compile(r"\b(\d{1,7})\s+(?:calls? )?(?:at once|in parallel)\b", re.IGNORECASE)),
-    ("budget_tokens", re.compile(r"\b(?:budget of|at most|under|within)\s+(\d{1,15})\s+tokens\b", re.IGNORECASE)),
+    ("agents", re.compile(_NUMBER + r"\s+(?:agents?|developers?|engineers?|people|workers?)\b", re.IGNORECASE)),
+    ("tasks", re.compile(_NUMBER + r"\s+(?:tasks?|components?|features?)\b", re.IGNORECASE)),
+    ("concurrency", re.compile(_NUMBER + r"\s+(?:calls? )?(?:at once|in parallel)\b", re.IGNORECASE)),
+    ("budget_tokens", re.compile(rf"\b(?:budget of|at most|under|within)\s+{_NUMBER}\s+tokens\b", re.IGNORECASE)),
     ("budget_usd", re.compile(r"\$\s?(\d{1,7}(?:\.\d{1,9})?)")),
     ("complexity", re.compile(rf"\b({'|'.join(COMPLEXITY)})\s+(?:complexity|project|task)\b", re.IGNORECASE)),
 )
@@ -69,10 +77,12 @@ class _Notes:
     def take(self, name: str, value: Any, written: str) -> None:
         """Note a setting by the name that somebody gave it."""
         shown = written.strip()[:WORD_LIMIT]
-        meant = _NAMES.get(name.strip().lower().replace(" ", "_").replace("-", "_"))
+        meant = _meant(name)
         if meant is None:
             self.ignored.append((shown, f"nothing that is recorded is called {name.strip()[:60]}"))
             return
+        if isinstance(value, str) and meant in (*AMOUNTS, "prompt_tokens", "budget_tokens", "budget_usd"):
+            value = _number_or_text(value)
         if meant == "prompt_tokens":
             meant, value = "prompt_bytes", _times_four(value)
         try:
@@ -103,6 +113,10 @@ def understand(question: str | Mapping[str, Any], known: Mapping[str, frozenset[
     return Reading(notes.settings, notes.said, tuple(notes.ignored))
 
 
+def _meant(name: str) -> str | None:
+    return _NAMES.get(name.strip().lower().replace(" ", "_").replace("-", "_"))
+
+
 def _as_object(text: str) -> Mapping[str, Any] | None:
     if not text.lstrip().startswith("{"):
         return None
@@ -114,21 +128,24 @@ def _as_object(text: str) -> Mapping[str, Any] | None:
 
 
 def _of_text(text: str, known: Mapping[str, frozenset[str]], notes: _Notes) -> None:
-    """Pairs where every part is one; else free text."""
-    parts = [part for part in re.split(r"[,;\n]", text) if part.strip()]
+    """Pairs where every part is one; else free text, in which pairs that name a setting are still what they say."""
+    parts = [part for part in _PARTS.split(text) if part.strip()]
     pairs = [_PAIR.fullmatch(part) for part in parts]
-    if parts and all(pairs):
-        for part, pair in zip(parts, pairs, strict=True):
-            assert pair is not None, "all of them matched"
-            notes.take(pair[1], _number_or_text(pair[2]), part)
-        return
-    _of_prose(text, known, notes)
+    whole = all(pairs)
+    prose = []
+    for part, pair in zip(parts, pairs, strict=True):
+        if pair is not None and (whole or _meant(pair[1]) not in (None, "text")):
+            notes.take(pair[1], pair[2].strip("\"'"), part)
+        else:
+            prose.append(part)
+    if prose:
+        _of_prose(text if len(prose) == len(parts) else ",".join(prose), known, notes)
 
 
 def _of_prose(text: str, known: Mapping[str, frozenset[str]], notes: _Notes) -> None:
     for name, pattern in _PHRASES:
-        if found := pattern.search(text):
-            notes.take(name, _number_or_text(found[1]), found[0])
+        for found in pattern.finditer(text):
+            notes.take(name, found[1], found[0])
     words = set(re.findall(r"[a-z0-9][\w:./-]*", text.lower()))
     for name, names in known.items():
         for mentioned in sorted(each for each in names if each.lower() in words):
@@ -139,6 +156,8 @@ def _of_prose(text: str, known: Mapping[str, frozenset[str]], notes: _Notes) -> 
 
 def _number_or_text(text: str) -> Any:
     plain = text.strip().strip("\"'")
+    if _THOUSANDS.fullmatch(plain):
+        plain = plain.replace(",", "")
     for kind in (int, float):
         try:
             return kind(plain)
