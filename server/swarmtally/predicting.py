@@ -235,7 +235,7 @@ def _sections(model: StoredModel) -> "list[Section]":
 
     try:
         return from_document(json.loads(model.document))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(
             f"model {model.model_id} version {model.version} cannot be read ({error}); train it again with neural_train"
         ) from None
