@@ -49,10 +49,9 @@ def test_the_commands_of_the_seed_document(shell: Shell) -> None:
     }
     assert view["ignored"] == []
     took = view["expected"][0]
-    assert (took["target"], took["kind"], took["n"]) == ("duration_s", "group_median", 48)
+    assert (took["target"], took["kind"], took["n"]) == ("duration_s", "sums", 48)
     # Prompts grew from row to row, so each mode has its own sizes: 10.5 s was once told where the law says 18.8 s.
-    assert took["expected"] is None or took["expected"]["low"] <= 3 + 0.4 * 35 + 9 / 5 <= took["expected"]["high"]
-    assert took["expected"] or took["insufficient"]["runs_to_make"][0].startswith("make at least 2 more runs")
+    assert took["expected"]["low"] <= 3 + 0.4 * 35 + 9 / 5 <= took["expected"]["high"]
     # Nobody gave tokens, and every row is of a mesh: neither is made up.
     assert view["expected"][1]["insufficient"]["what"] == "rows"
     assert view["recommended"]["topology"]["value"] is None
@@ -84,7 +83,7 @@ def test_a_person_sees_what_was_learned_expected_and_missing(shell: Shell) -> No
     rows = json.dumps([*LOGS, {"agents": 1}])
     trained = TrainedView.model_validate(shell("mcp", "neural_train", "--training-data", rows).document)
     text = drawn(trained)
-    assert "group_median" in text
+    assert "sums" in text
     assert "training_data: 48 rows taken, 1 refused" in text
     assert "it has no duration_s" in text
     asked = shell("mcp", "neural_predict", "--input", "agents: 5, mood: \x1b[31mhigh").document
