@@ -53,6 +53,8 @@ ALWAYS = {
         " (SELECT COALESCE(SUM(status = 'succeeded'), 0), COALESCE(SUM(status = 'failed' AND final), 0)"
         "  FROM attempt WHERE attempt.agent_id = agent.agent_id)"
         " AND NOT EXISTS (SELECT 1 FROM forgotten WHERE what = 'runs')"
+        # An older version did not note which failure ended a task.
+        " AND NOT EXISTS (SELECT 1 FROM attempt WHERE status = 'failed' AND final IS NULL)"
     ),
     "a succeeded task has one result and one attempt that made it": (
         "SELECT task_id FROM task WHERE (status = 'succeeded') <>"
