@@ -1,6 +1,7 @@
 """What a trained model expects and recommends, in a world whose law is known."""
 
 import json
+import random
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -127,6 +128,48 @@ def test_where_more_might_be_quicker_still_it_recommends_what_pays_and_says_so()
     assert agents.reason is not None
     assert agents.reason.startswith("the next one hardly pays; of the best number: at least")
     assert agents.runs_to_make
+
+
+def adding(source: str, sizes: tuple[int, ...], level: str = "task") -> tuple[Section, ...]:
+    """A model of rows by a law that adds: 20 s that are nobody's, and 10 s that agents share; noise of 2 %."""
+    draw = random.Random(7)
+    rows = [
+        replace(
+            row,
+            agents=sizes[number % len(sizes)],
+            duration_s=(20 + 10 / sizes[number % len(sizes)]) * draw.lognormvariate(0, 0.02),
+            topology="mesh",
+            tasks=None,
+        )
+        for number, row in enumerate(world(120, source=source, level=level))
+    ]
+    return tuple(each for each in learn(rows, "optimization", 0, lambda section: None) if each.rows)
+
+
+def without_curves(sections: tuple[Section, ...]) -> tuple[Section, ...]:
+    return tuple(
+        replace(each, curves={name: replace(curve, enough=None, best=None) for name, curve in each.curves.items()})
+        for each in sections
+    )
+
+
+def test_where_the_curve_tells_no_number_the_expected_durations_do() -> None:
+    agents = asked({}, sections=without_curves(adding("given", (1, 2, 4, 8)))).agents
+    # Two are 1.2 times as quick as one, three 1.29 times.
+    assert agents.value == 2
+    assert agents.reason is not None
+    assert agents.reason.startswith("by the durations expected the next one hardly pays")
+
+
+@pytest.mark.parametrize("sizes", [(1, 2, 4), (2, 4, 8, 16)])
+def test_they_do_not_where_too_few_numbers_were_tried_or_not_one_alone(sizes: tuple[int, ...]) -> None:
+    assert asked({}, sections=without_curves(adding("given", sizes))).agents.value is None
+
+
+def test_own_tasks_are_not_quicker_for_more_agents() -> None:
+    sections = without_curves(adding("own", (1, 2, 4, 8)))
+    assert [(each.source, each.level) for each in sections] == [("own", "task")]
+    assert asked({}, sections=sections).agents.value is None
 
 
 def test_own_rows_answer_before_given_ones_and_are_never_mixed() -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from swarmtally.learning.answers import Insufficient, Prediction
-from swarmtally.learning.curve import Curve
+from swarmtally.learning.curve import FURTHEST, Curve
 from swarmtally.learning.patterns import PIPELINE
 from swarmtally.learning.predict import Predictor, predict
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, Target
+from swarmtally.learning.scalability import PAYS
 from swarmtally.learning.sections import TARGETS, Section, untaught
 from swarmtally.learning.understanding import COMPLEXITY, Reading
 
@@ -17,6 +18,9 @@ CHOSEN = ("topology", "strategy", "concurrency")
 
 OPTIONS = 20
 """The most settings of one factor that are compared, those seen most often."""
+
+LEAST_SIZES = 4
+"""Different numbers of agents, as for the curve."""
 
 _SAME = 1e-9
 
@@ -211,6 +215,8 @@ def _agents(section: Section, curve: Curve | None, query: Mapping[str, Any], bud
         wanted, why = curve.enough, curve.reason and f"the next one hardly pays; of the best number: {curve.reason}"
     elif curve.best is not None:
         wanted, why = round(curve.best.value), None
+    elif (found := _by_durations(section, query)) is not None:
+        wanted, why = found, f"by the durations expected the next one hardly pays; of the best number: {curve.reason}"
     else:
         return Choice(None, curve.at_least, curve.reason, curve.runs_to_make)
     for agents in range(wanted, 0, -1):
@@ -218,6 +224,25 @@ def _agents(section: Section, curve: Curve | None, query: Mapping[str, Any], bud
             reason = why if agents == wanted else f"{wanted} would pass the budget"
             return Choice(agents, curve.at_least, reason, curve.runs_to_make)
     return Choice(None, reason=f"even one agent is expected to use more than the budget of {budget:.0f} tokens")
+
+
+def _by_durations(section: Section, query: Mapping[str, Any]) -> int | None:
+    """The smallest number whose next agent no longer pays, by what is expected of each number between those that were
+    tried: where the curve does not describe the rows, and another law does. None where that is not told of all."""
+    agents = section.amounts.get("agents")
+    # Of own tasks each is one agent's: with more agents there are more of them at once, and none is quicker.
+    shared = (section.source, section.level) != ("own", "task")
+    if not shared or agents is None or len(agents.seen) < LEAST_SIZES or 1 not in agents.seen:
+        return None
+    speeds: list[float] = []
+    for tried in range(1, min(max(agents.seen), FURTHEST) + 1):
+        answer = _expected(section, "duration_s", {**query, "agents": tried}).answer
+        if isinstance(answer, Insufficient):
+            return None
+        speeds.append(1 / answer.expected.value)
+        if tried > 1 and speeds[-1] - speeds[-2] < PAYS * speeds[0]:
+            return tried - 1
+    return None
 
 
 def _choice(section: Section, factor: str, query: Mapping[str, Any], budget: float | None) -> Choice:
