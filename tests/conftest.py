@@ -1,5 +1,6 @@
 """What all tests share: warnings are errors, and blocking calls on the event loop fail the test."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,9 +24,14 @@ def blockbuster() -> Iterator[BlockBuster]:
 
 @pytest.fixture(autouse=True)
 def logged() -> Iterator[list[EventDict]]:
-    """What the test's own process logged, kept from stdout."""
+    """What the test's own process logged, kept from stdout. Commands that run in it set logging up for all of it: that
+    is taken back."""
+    handlers, level, config = list(logging.root.handlers), logging.root.level, structlog.get_config()
     with structlog.testing.capture_logs() as entries:
         yield entries
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    structlog.configure(**config)
 
 
 @pytest.fixture

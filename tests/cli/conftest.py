@@ -1,7 +1,6 @@
 """Running the shell's commands: in this process where only text counts, as real processes where more does."""
 
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from swarmtally.cli.main import run
 from tests.backends.wire import OpenAIWire
@@ -57,16 +55,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("SWARMTALLY_DB", str(tmp_path / "swarm.db"))
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def _logging_restored() -> Iterator[None]:
-    """Commands set logging up for their whole process, which here is the tests'."""
-    handlers, level, config = list(logging.root.handlers), logging.root.level, structlog.get_config()
-    yield
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-    structlog.configure(**config)
 
 
 class Shell:
