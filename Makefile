@@ -25,10 +25,12 @@ demo: .venv/.local
 # again.
 ALONE := tests/backends/test_local.py tests/e2e/test_embedded_model.py
 UNTRACED := tests/mcp/test_http_process.py
+# One more than there are processors: tests that start processes wait for them a quarter of the time.
+WORKERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 test: .venv/.dev
 	$(BIN)/swarmtally model pull smollm2
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -n auto $(addprefix --ignore=,$(ALONE) $(UNTRACED))
+	$(BIN)/python -m coverage run -m pytest -n $(WORKERS) $(addprefix --ignore=,$(ALONE) $(UNTRACED))
 	$(BIN)/python -m coverage run -m pytest $(ALONE)
 	$(BIN)/python -m pytest $(UNTRACED)
 	$(BIN)/python -m coverage combine --quiet
