@@ -177,10 +177,11 @@ def _learners(n: int, columns: int) -> Learners:
     memories = (None, max(20, n // 5), max(20, n // 20))
     penalties = (1.0, 20.0) if n < MANY else (10.0,)
     ridges = [RidgeLearner(penalty, memory) for memory in memories for penalty in penalties]
-    sums = [SumsLearner(penalty, memory) for memory in memories[:2] for penalty in PARTS]
-    return (
-        (*ridges, *sums, *(TreesLearner(memory) for memory in memories[:2])) if n >= LEAST_TREES else [*ridges, *sums]
-    )
+    # Of many rows parts are told by any penalty, trees look at the newest only, and each learner takes a second.
+    ways = [(memory, penalty) for memory in memories[:2] for penalty in PARTS] if n < MANY else [(None, PARTS[0])]
+    sums = [SumsLearner(penalty, memory) for memory, penalty in ways]
+    trees = [TreesLearner(memory) for memory in memories[: 2 if n < MANY else 1]] if n >= LEAST_TREES else []
+    return [*ridges, *sums, *trees]
 
 
 def _of_success(bare: Predictor, material: Material) -> Predictor:
