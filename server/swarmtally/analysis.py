@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
+from swarmtally.core.scoring import score_ended
 from swarmtally.domain.clock import Clock
 from swarmtally.domain.run import RunKind
 from swarmtally.domain.swarm import Swarm
-from swarmtally.store import models
 from swarmtally.store.database import Database
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Analysis:
 
         window = window_of(request.timeframe, request.as_of, self._clock.now_ns())
         await self._books().close()
-        await self._score()
+        await score_ended(self._database, self._clock, self._project)
         found = await report(
             self._database,
             self._project,
@@ -109,11 +109,6 @@ class Analysis:
             tasks=request.tasks,
         )
         return Performance(found, window.until_ns)
-
-    async def _score(self) -> None:
-        """Compare the project's predictions with what happened."""
-        if await self._database.read(lambda tx: models.unscored(tx, self._project)):
-            await self._database.write(lambda tx: models.score(tx, self._project, self._clock.now_ns()))
 
     async def tokens(self, request: TokensRequest) -> "Tokens":
         """What the project's calls used, cost and saved; see `swarmtally.insight.tokens`.

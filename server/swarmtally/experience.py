@@ -23,7 +23,7 @@ UNKNOWN = Experience(
 async def experience(predicting: Predicting) -> Experience:
     """By the own runs that the project's default model was trained on; given rows are of other machines."""
     found = await predicting.enough_agents()
-    return UNKNOWN if found is None else of_curve(found[0])
+    return UNKNOWN if found is None else of_curve(found)
 
 
 def of_curve(curve: "Curve", usual: int = DEFAULT_MAX_AGENTS) -> Experience:

@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 import structlog
 
+from swarmtally.core.scoring import score_ended
 from swarmtally.domain.clock import Clock
 from swarmtally.domain.errors import InvalidInput, NotFound, SwarmError
 from swarmtally.domain.timeframe import Timeframe
@@ -26,8 +27,8 @@ from swarmtally.training import DEFAULT_MODEL
 if TYPE_CHECKING:
     from swarmtally.learning.answers import Prediction
     from swarmtally.learning.curve import Curve
-    from swarmtally.learning.recommending import Advice
-    from swarmtally.learning.rows import Source
+    from swarmtally.learning.recommending import Advice, Expected
+    from swarmtally.learning.rows import Target
     from swarmtally.learning.sections import Section
     from swarmtally.learning.understanding import Reading
 
@@ -55,6 +56,16 @@ class Predicted:
     as_of_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """The newest default model as it was last seen: its version, itself, and what it says; no sections where it cannot
+    be read."""
+
+    version: tuple[int, int] | None
+    model: StoredModel | None
+    sections: "Sequence[Section]"
+
+
 class Predicting:
     """Asks the models of one project. The newest default model is parsed once and kept.
 
@@ -67,7 +78,7 @@ class Predicting:
         self._clock = clock
         self._project = project
         self._close_books = close_books
-        self._parsed: tuple[tuple[int, int] | None, Sequence[Section]] = (None, ())
+        self._parsed = _Parsed(None, None, ())
         self._parsing = anyio.Lock()
 
     async def model(self) -> "Sequence[Section]":
@@ -77,20 +88,21 @@ class Predicting:
         Raises:
             StoreError: the database cannot be read.
         """
+        return (await self._default()).sections
+
+    async def _default(self) -> "_Parsed":
         async with self._parsing:
             version = await self._database.read(lambda tx: models.newest_version(tx, self._project, DEFAULT_MODEL))
-            if version != self._parsed[0]:
-                self._parsed = version, await self._read()
-            return self._parsed[1]
+            if version != self._parsed.version:
+                found = await self._database.read(lambda tx: models.newest(tx, self._project, DEFAULT_MODEL))
+                self._parsed = _Parsed(version, found, await self._read(found) if found else ())
+            return self._parsed
 
-    async def _read(self) -> "Sequence[Section]":
-        found = await self._database.read(lambda tx: models.newest(tx, self._project, DEFAULT_MODEL))
-        if found is None:
-            return ()
+    async def _read(self, model: StoredModel) -> "Sequence[Section]":
         try:
-            return await anyio.to_thread.run_sync(_sections, found)
+            return await anyio.to_thread.run_sync(_sections, model)
         except (SwarmError, ValueError) as error:
-            log.warning("model.unreadable", model_id=found.model_id, version=found.version, error=str(error))
+            log.warning("model.unreadable", model_id=model.model_id, version=model.version, error=str(error))
             return ()
 
     async def task_durations(self, tasks: Sequence[Mapping[str, Any]]) -> "list[Prediction | None]":
@@ -127,7 +139,7 @@ class Predicting:
             log.warning("expectation.failed", error=str(error))
             return nothing
 
-    async def enough_agents(self) -> "tuple[Curve, Source] | None":
+    async def enough_agents(self) -> "Curve | None":
         """How throughput grew with the agents of the project's own runs (given rows may be another machine's): the
         curve that rests on most rows, which may only say why it does not tell; None where there is no model. Never
         raises what the caller could do without."""
@@ -137,8 +149,7 @@ class Predicting:
             log.warning("expectation.failed", error=str(error))
             return None
         own = (curve for section in sections if section.source == "own" for curve in section.curves.values())
-        found = max(own, key=lambda curve: curve.rows, default=None)
-        return None if found is None else (found, "own")
+        return max(own, key=lambda curve: curve.rows, default=None)
 
     async def predict(self, question: str | Mapping[str, Any], model_id: str) -> Predicted:
         """What the newest version of a model says to a question. Where that names a run or a task that has not ended,
@@ -150,7 +161,8 @@ class Predicting:
         from swarmtally.learning.recommending import advise
         from swarmtally.learning.understanding import understand
 
-        await self._score()
+        await self._close_books()
+        await score_ended(self._database, self._clock, self._project)
         model = await self._find(model_id)
         sections = await anyio.to_thread.run_sync(_sections, model)
         reading = await self._about(understand(question, _names(sections)))
@@ -170,23 +182,27 @@ class Predicting:
         run_id = reading.settings.get("run_id")
         stored = 0
         if run_id is not None:
-            stored = await self._keep(model, _figures(advice, run_id, reading.settings.get("task_id", "")))
+            stored = await self._keep(model, _figures(advice.expected, run_id, reading.settings.get("task_id", "")))
         return Predicted(model, reading, advice, price, memory, coverage, stored, now_ns)
 
     async def foresee(self, run_id: str) -> None:
         """Keep what the default model says of a run that was started, and of its first tasks, as far as it can tell.
         Never raises what the run could do without."""
         try:
-            model = await self._database.read(lambda tx: models.newest(tx, self._project, DEFAULT_MODEL))
-            if model is None:
+            default = await self._default()
+            if default.model is None or not default.sections:
                 return
-            sections = await anyio.to_thread.run_sync(_sections, model)
-            task_ids = await self._database.read(lambda tx: models.first_tasks(tx, run_id, FORESEEN))
-            subjects = [await self._subject(run_id, task_id) for task_id in (None, *task_ids)]
-            found = await anyio.to_thread.run_sync(_foreseen, sections, run_id, (None, *task_ids), subjects)
-            await self._keep(model, found)
+            subjects = await self._database.read(lambda tx: self._subjects(tx, run_id))
+            found = await anyio.to_thread.run_sync(_foreseen, default.sections, run_id, subjects)
+            await self._keep(default.model, found)
         except (SwarmError, ValueError) as error:
             log.warning("prediction.failed", run_id=run_id, error=str(error))
+
+    async def _subjects(self, tx: Connection, run_id: str) -> dict[str | None, dict[str, Any]]:
+        """What is known of a run (None) and of its first tasks, by their ids."""
+        ids = (None, *await models.first_tasks(tx, run_id, FORESEEN))
+        found = {task_id: await models.subject(tx, self._project, run_id, task_id) for task_id in ids}
+        return {task_id: subject for task_id, subject in found.items() if subject is not None}
 
     async def _keep(self, model: StoredModel, figures: Sequence[NewPrediction]) -> int:
         now_ns = self._clock.now_ns()
@@ -223,11 +239,6 @@ class Predicting:
                 f" --model-id {model_id}"
             )
         return found
-
-    async def _score(self) -> None:
-        """Compare predictions with what happened."""
-        await self._close_books()
-        await self._database.write(lambda tx: models.score(tx, self._project, self._clock.now_ns()))
 
 
 def _sections(model: StoredModel) -> "list[Section]":
@@ -267,32 +278,22 @@ def _names(sections: "Sequence[Section]") -> dict[str, frozenset[str]]:
 
 
 def _foreseen(
-    sections: "Sequence[Section]", run_id: str, task_ids: Sequence[str | None], subjects: Sequence[Mapping[str, Any]]
+    sections: "Sequence[Section]", run_id: str, subjects: Mapping[str | None, Mapping[str, Any]]
 ) -> list[NewPrediction]:
     from swarmtally.learning.recommending import expect
     from swarmtally.learning.understanding import Reading
 
     found = []
-    for task_id, subject in zip(task_ids, subjects, strict=True):
+    for task_id, subject in subjects.items():
         known = {name: value for name, value in subject.items() if value is not None}
-        found += _kept_figures(expect(sections, Reading(known, {}, ())), run_id, task_id or "")
+        found += _figures(expect(sections, Reading(known, {}, ())), run_id, task_id or "")
     return found
 
 
-def _figures(advice: "Advice", run_id: str, task_id: str) -> list[NewPrediction]:
-    return _kept_figures(advice.expected, run_id, task_id)
-
-
-def _kept_figures(expected: Mapping[Any, Any], run_id: str, task_id: str) -> list[NewPrediction]:
+def _figures(expected: "Mapping[Target, Expected]", run_id: str, task_id: str) -> list[NewPrediction]:
     from swarmtally.learning.answers import Prediction
 
+    made = {target: each.answer.expected for target, each in expected.items() if isinstance(each.answer, Prediction)}
     return [
-        NewPrediction(run_id, task_id, target, *_bounds(each.answer))
-        for target, each in expected.items()
-        if isinstance(each.answer, Prediction)
+        NewPrediction(run_id, task_id, target, one.value, one.low, one.high, one.level) for target, one in made.items()
     ]
-
-
-def _bounds(answer: Any) -> tuple[float, float, float, float]:
-    made = answer.expected
-    return made.value, made.low, made.high, made.level

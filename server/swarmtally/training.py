@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
+from swarmtally.core.scoring import score_ended
 from swarmtally.domain.clock import Clock
 from swarmtally.store import models
 from swarmtally.store.connection import Connection
@@ -72,7 +73,7 @@ class Training:
 
         given, added = await self._give(request)
         await self._close_books()
-        await self._database.write(lambda tx: models.score(tx, self._project, self._clock.now_ns()))
+        await score_ended(self._database, self._clock, self._project)
         now_ns = self._clock.now_ns()
         rows = PagedRows(self._database, self._project, request.model_id, PATTERNS[request.pattern], now_ns)
         text = await train_in_process(rows.pages(), request.pattern, SEED)

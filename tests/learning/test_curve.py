@@ -7,11 +7,16 @@ import random
 import pytest
 
 from swarmtally.experience import UNKNOWN, of_curve
-from swarmtally.learning.curve import SLACK, SURE, Curve, _speed_up, curves_of, read, written
+from swarmtally.learning.curve import SLACK, SURE, Curve, curves_of, read, written
 from swarmtally.learning.rows import TrainingRow
 from tests.learning.worlds import world
 
 SIZES = (1, 2, 4, 8, 16)
+
+
+def speed_up(n: int, sigma: float, kappa: float) -> float:
+    """The Universal Scalability Law."""
+    return n / (1 + sigma * (n - 1) + kappa * n * (n - 1))
 
 
 def runs(sigma: float, kappa: float, sizes: tuple[int, ...] = SIZES, each: int = 8, noise: float = 0.05) -> Curve:
@@ -21,7 +26,7 @@ def runs(sigma: float, kappa: float, sizes: tuple[int, ...] = SIZES, each: int =
             at_ns=number + 1,
             source="own",
             level="run",
-            duration_s=600 / _speed_up(agents, sigma, kappa) * math.exp(draw.gauss(0, noise)),
+            duration_s=600 / speed_up(agents, sigma, kappa) * math.exp(draw.gauss(0, noise)),
             success=True,
             mode="batch",
             agents=agents,
@@ -37,7 +42,7 @@ def test_where_agents_are_in_each_other_s_way_fewer_are_recommended_that_are_no_
     taken = curve.instead_of(8)
     assert taken is not None
     assert taken < 8
-    assert _speed_up(taken, 0.1, 0.06) * (1 + SLACK) >= _speed_up(8, 0.1, 0.06)
+    assert speed_up(taken, 0.1, 0.06) * (1 + SLACK) >= speed_up(8, 0.1, 0.06)
     known = of_curve(curve)
     assert (known.pays, known.rows, known.best) == (taken, 40, 4)
     assert "throughput is greatest with 3.9 (90 %: " in known.told
@@ -47,7 +52,7 @@ def test_where_only_waiting_for_each_other_counts_no_time_is_given_away_for_fewe
     curve = runs(0.3, 0.0)
     assert curve.enough is not None
     assert curve.enough < 8
-    assert _speed_up(curve.enough, 0.3, 0) * (1 + SLACK) < _speed_up(8, 0.3, 0)
+    assert speed_up(curve.enough, 0.3, 0) * (1 + SLACK) < speed_up(8, 0.3, 0)
     known = of_curve(curve)
     assert known.pays is not None
     assert curve.enough < known.pays <= 8
@@ -76,7 +81,7 @@ def test_what_history_is_not_sure_of_is_not_recommended() -> None:
         curve = runs(0.1, 0.06, noise=noise)
         taken = curve.instead_of(8)
         assert taken is not None
-        sure = sum(_speed_up(taken, *draw) * (1 + SLACK) >= _speed_up(8, *draw) for draw in curve.draws)
+        sure = sum(speed_up(taken, *draw) * (1 + SLACK) >= speed_up(8, *draw) for draw in curve.draws)
         assert sure >= SURE * len(curve.draws)
 
 

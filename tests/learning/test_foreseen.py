@@ -81,4 +81,4 @@ async def test_a_model_that_cannot_be_read_is_logged_and_stops_nothing(tmp_path:
         for document in ('{"format": 99}', '{"format": 1, "sections": [{}]}', "[]", "no json"):
             await keep(work, document)
             assert await foreseen(work, run_id) == []
-        assert [entry["event"] for entry in logged] == ["prediction.failed"] * 4
+        assert [entry["event"] for entry in logged] == ["model.unreadable"] * 4

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from swarmtally.learning.answers import Insufficient, Interval
 from swarmtally.learning.patterns import curves
 from swarmtally.learning.rows import Source, TrainingRow
-from swarmtally.learning.scalability import PAYS, WIDEST, Scalability
+from swarmtally.learning.scalability import WIDEST, Scalability, speed_ups, where_agents_stop_paying
 
 SLACK = 0.02
 """As much longer may work take for fewer agents."""
@@ -53,25 +55,15 @@ class Curve:
         may be all the same: there it lies within what was tried."""
         if self.enough is None or not self.draws:
             return False
-        found = sorted(_enough(*draw) for draw in self.draws)
+        sigma, kappa = np.array(self.draws).T
+        found = sorted(where_agents_stop_paying(sigma, kappa, FURTHEST).tolist())
         tail = round((1 - SURE) / 2 * len(found))
-        return found[-1 - tail] <= WIDEST * found[tail]
+        return bool(found[-1 - tail] <= WIDEST * found[tail])
 
     def _no_slower(self, n: int, than: int) -> bool:
-        agree = sum(_speed_up(n, *draw) * (1 + SLACK) >= _speed_up(than, *draw) for draw in self.draws)
-        return agree >= SURE * len(self.draws)
-
-
-def _enough(sigma: float, kappa: float) -> int:
-    """The smallest n whose next agent no longer pays. Gains shrink with n up to where throughput is greatest."""
-    for n in range(1, FURTHEST):
-        if _speed_up(n + 1, sigma, kappa) - _speed_up(n, sigma, kappa) < PAYS:
-            return n
-    return FURTHEST
-
-
-def _speed_up(n: int, sigma: float, kappa: float) -> float:
-    return n / (1 + sigma * (n - 1) + kappa * n * (n - 1))
+        sigma, kappa = np.array(self.draws).T
+        taken, usual = speed_ups(np.array([n, than], dtype=np.float64), sigma, kappa).T
+        return bool(np.count_nonzero(taken * (1 + SLACK) >= usual) >= SURE * len(self.draws))
 
 
 def curves_of(rows: Sequence[TrainingRow], source: Source, seed: int) -> dict[str, Curve]:

@@ -157,6 +157,9 @@ def _of_amount(bare: Predictor, material: Material) -> Predictor:
     below, above = offsets(seen.residuals, seen.runs)
     if isinstance(model, Sums):
         below, above = min(below, -ROUNDING), max(above, ROUNDING)
+    support = bare.support
+    if bare.n < LEAST_RIDGE and not isinstance(model, Medians):
+        support = support_of(material.encoding, material.design, alone=False)
     return replace(
         bare,
         kind=seen.chosen.kind,
@@ -165,7 +168,7 @@ def _of_amount(bare: Predictor, material: Material) -> Predictor:
         coverage_n=coverage_n,
         model=model,
         offsets=(below, above),
-        support=support_of(material.encoding, material.design, isinstance(model, Medians) and bare.n < LEAST_RIDGE),
+        support=support,
     )
 
 

@@ -9,7 +9,7 @@ from swarmtally.learning.curve import FURTHEST, Curve
 from swarmtally.learning.patterns import PIPELINE
 from swarmtally.learning.predict import Predictor, predict
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, Target
-from swarmtally.learning.scalability import PAYS
+from swarmtally.learning.scalability import MIN_SIZES, PAYS
 from swarmtally.learning.sections import TARGETS, Section, untaught
 from swarmtally.learning.understanding import COMPLEXITY, Reading
 
@@ -18,9 +18,6 @@ CHOSEN = ("topology", "strategy", "concurrency")
 
 OPTIONS = 20
 """The most settings of one factor that are compared, those seen most often."""
-
-LEAST_SIZES = 4
-"""Different numbers of agents, as for the curve."""
 
 _SAME = 1e-9
 
@@ -232,7 +229,7 @@ def _by_durations(section: Section, query: Mapping[str, Any]) -> int | None:
     agents = section.amounts.get("agents")
     # Of own tasks each is one agent's: with more agents there are more of them at once, and none is quicker.
     shared = (section.source, section.level) != ("own", "task")
-    if not shared or agents is None or len(agents.seen) < LEAST_SIZES or 1 not in agents.seen:
+    if not shared or agents is None or len(agents.seen) < MIN_SIZES or 1 not in agents.seen:
         return None
     speeds: list[float] = []
     for tried in range(1, min(max(agents.seen), FURTHEST) + 1):

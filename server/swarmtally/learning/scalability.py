@@ -15,7 +15,7 @@ from math import ceil, exp, floor, isfinite, log, sqrt
 import numpy as np
 
 from swarmtally.learning.answers import LEVEL, Insufficient, Interval
-from swarmtally.learning.fitting import BoundedFit, Cells, Floats, fit_cells
+from swarmtally.learning.fitting import BoundedFit, Cells, Floats, Ints, fit_cells
 
 MIN_ROWS = 30
 """Fewer runs say nothing about a curve."""
@@ -283,11 +283,17 @@ def speed_ups(n: Floats, sigma: Floats, kappa: Floats) -> Floats:
     return n / (1 + sigma[:, None] * (n - 1) + kappa[:, None] * (n * (n - 1)))
 
 
-def _enough(fit: BoundedFit, most: int) -> int | None:
+def where_agents_stop_paying(sigma: Floats, kappa: Floats, most: int) -> Ints:
+    """For each pair of sigma and kappa the smallest n whose next agent no longer pays; `most` + 1 where all up to
+    `most` do."""
     n = np.arange(1, most + 2, dtype=np.float64)
-    gains = np.diff(speed_ups(n, fit.sigma, fit.kappa)[0])
-    small = np.flatnonzero(gains < PAYS)
-    return int(small[0]) + 1 if small.size and small[0] + 1 <= most else None
+    small = np.diff(speed_ups(n, sigma, kappa), axis=1) < PAYS
+    return np.where(small.any(axis=1), small.argmax(axis=1) + 1, most + 1)
+
+
+def _enough(fit: BoundedFit, most: int) -> int | None:
+    found = int(where_agents_stop_paying(fit.sigma, fit.kappa, most)[0])
+    return found if found <= most else None
 
 
 def _sizes(cells: Cells, fit: BoundedFit, draws: BoundedFit, noise: Noise) -> tuple[Size, ...]:
