@@ -30,10 +30,10 @@ MODES = ("coder", "documenter")
 TEXTS = 8
 """Of a run; each is done in both modes."""
 
-HISTORY = 6
+HISTORY = 24
 """Runs that are learned from."""
 
-WITHIN_S = 330
+WITHIN_S = 900
 """No further pair of runs is begun after so long; there is one at least."""
 
 

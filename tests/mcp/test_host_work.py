@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from mcp import Client
-from swarmtally.mcp.server import RESULT_LIMIT_BYTES
+from swarmtally.mcp.calling import RESULT_LIMIT_BYTES
 from tests.mcp.conftest import Mode, RawServer, answered, connected, in_memory, serve_command, text_of, told
 
 Packet = dict[str, Any]

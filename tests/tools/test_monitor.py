@@ -18,7 +18,7 @@ from swarmtally.domain.resources import ResourceUse
 from swarmtally.domain.swarm import Strategy, Swarm, Topology
 from swarmtally.domain.timekeeping import TimeSpent
 from swarmtally.insight.monitor import RUNS_LISTED, Agents, Executor, Latency, Queue, Sample
-from swarmtally.mcp.server import RESULT_LIMIT_BYTES
+from swarmtally.mcp.calling import RESULT_LIMIT_BYTES
 from swarmtally.settings import Front, Settings
 from swarmtally_tools.monitor import KEPT, Watched, swarm_monitor
 from swarmtally_tools.monitor_views import KINDS, MonitorView, RunProgressView, SampleView, sample_view

@@ -30,13 +30,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from swarmtally.logs import configure_logging
 from swarmtally.mcp.bounds import Bounds
+from swarmtally.mcp.calling import OpenApp
 from swarmtally.mcp.connections import Connection, Connections
 from swarmtally.mcp.guard import Guard, UnderWay
 from swarmtally.mcp.listening import AT_ONCE, PATHS, QUEUE, Listening
 from swarmtally.mcp.opening import Opening
 from swarmtally.mcp.pipes import LOG_LINGER_S, LineWriter, LogStream
 from swarmtally.mcp.process import STDERR, Watchdog, claim_streams, heed_signals, leave
-from swarmtally.mcp.server import OpenApp, make_server
+from swarmtally.mcp.server import make_server
 from swarmtally.settings import Settings
 from swarmtally_tools import registry
 
