@@ -50,6 +50,8 @@ def run(smoke: bool, seed: int = 0) -> list[str]:
         world for world in (*WORLDS, *TOGETHER, *apart, *RUNS, *OUTCOMES, *SUMS) if not smoke or world.n <= SMOKE_ROWS
     ]
     lines, outside, claims, idle = [], [], 0, 0
+    amounts: list[bool] = []
+    chances_held: list[bool] = []
     for number, world in enumerate(worlds):
         later = max(20, world.n // 10)
         alike = world.target == "success" or world.tasks_of_run > 1 or world.anywhere or world.n < FEW
@@ -60,6 +62,7 @@ def run(smoke: bool, seed: int = 0) -> list[str]:
         ]
         told = [inside for one in found for inside in one.inside]
         coverage = mean(told) if told else None
+        (chances_held if world.target == "success" else amounts).extend(told)
         if coverage is not None and not LOW <= coverage <= HIGH:
             outside.append(world.name)
         if world.skill is False:
@@ -71,6 +74,11 @@ def run(smoke: bool, seed: int = 0) -> list[str]:
             f"{len(worlds)} worlds, coverage of each within {LOW:.0%} to {HIGH:.0%}: "
             + (f"ABOVE OR BELOW: {', '.join(outside)}" if outside else "within")
         )
+        held = ", ".join(
+            f"{mean(rows):.3f} of {len(rows):,} {what}"
+            for rows, what in ((amounts, "later rows"), (chances_held, "chances of success"))
+        )
+        lines.append(f"over all worlds intervals held {held}: limit {LOW:.0%} to {HIGH:.0%}")
         lines.append(f"skill claimed in {claims} of {idle} histories of worlds that have none: limit 5 %")
     return [*lines, _training(5_000 if smoke else MANY_ROWS)]
 
