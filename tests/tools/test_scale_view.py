@@ -5,7 +5,7 @@ from pathlib import Path
 
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.swarm import Strategy
-from swarmtally_tools.swarm import NeedView, ScaledView, _adapted_view, _scaled_view
+from swarmtally_tools.scaling import NeedView, ScaledView, _adapted_view, _scaled_view
 from tests.core.harness import task
 from tests.core.hosted import hosted
 

@@ -18,7 +18,8 @@ from swarmtally.settings import Settings
 from swarmtally.store import models
 from swarmtally.store.models import StoredModel
 from swarmtally.training import DEFAULT_MODEL
-from swarmtally_tools.swarm import ScaledView, SwarmView, swarm_init, swarm_scale
+from swarmtally_tools.scaling import ScaledView, swarm_scale
+from swarmtally_tools.swarm import SwarmView, swarm_init
 
 
 @cache

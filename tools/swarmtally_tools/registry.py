@@ -8,7 +8,7 @@ from swarmtally_tools.definition import Tool, nearest_name
 MODULES = {
     "swarm_init": "swarm",
     "agent_spawn": "swarm",
-    "swarm_scale": "swarm",
+    "swarm_scale": "scaling",
     "swarm_monitor": "monitor",
     "memory_usage": "memory",
     "memory_search": "memory",
