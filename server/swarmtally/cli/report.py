@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from swarmtally.cli.text import NONE, clean
-from swarmtally_tools.performance import PerformanceView, ReportFormat, TrendView
+from swarmtally_tools.performance import PerformanceView, ReportFormat
+from swarmtally_tools.performance_views import TrendView
 
 BAR = 40
 """The length of a whole bar, in columns, where there is room."""
