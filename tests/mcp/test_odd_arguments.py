@@ -49,13 +49,16 @@ BELONGS: dict[str, dict[str, Any]] = {
 WAITS = {("swarm_monitor", "duration"), ("run_status", "wait_s")} | {(tool, "wait_s") for tool in BELONGS}
 """Arguments that let a call wait as long as they say."""
 
+EVERY = {"neural_train": 5}
+"""Of whose values only so many are tried: each training is a process."""
+
 
 TABLES = ("project", "swarm", "agent", "run", "task", "attempt", "usage", "artefact", "event", "memory")
 
 
 def odd(tool: Tool) -> Iterator[dict[str, Any]]:
     for name in tool.arguments.model_fields:
-        for value in ODD:
+        for value in ODD[:: EVERY.get(tool.name, 1)]:
             if (tool.name, name) not in WAITS or value not in (True, 1.5):
                 yield {**BELONGS.get(tool.name, {}), name: value}
 
