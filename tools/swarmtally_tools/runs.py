@@ -77,12 +77,15 @@ async def run_status(
 
 async def tell(state: Progress) -> None:
     """Report a run's progress to whoever called: how many tasks ended, and what runs now."""
+    await progress.report(state.ended, state.known, told(state))
+
+
+def told(state: Progress) -> str:
+    """How far a run is, in one line."""
     names = [task.key for task in state.running[:4]]
     more = f" and {len(state.running) - 4} more" if len(state.running) > 4 else ""
     doing = f"running {', '.join(names)}{more}" if names else state.status
-    await progress.report(
-        state.ended, state.known, f"{state.run.run_id}: {state.ended} of {state.known} tasks, {doing}"
-    )
+    return f"{state.run.run_id}: {state.ended} of {state.known} tasks, {doing}"
 
 
 class RunAction(StrEnum):
