@@ -1,10 +1,12 @@
 """A client that takes handles: what it sends and what it is sent, unchanged."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import anyio
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp_types import CallToolResult, Request, RequestParams, Result
+from pydantic import ConfigDict
 
 from mcp import Client
 from swarmtally.mcp.tasks import EXTENSION
@@ -18,16 +20,16 @@ State = dict[str, Any]
 
 
 class Created(Result):
-    model_config = {"extra": "allow"}
+    model_config = ConfigDict(extra="allow")
     result_type: Literal["task"]
 
 
 class Anything(Result):
-    model_config = {"extra": "allow"}
+    model_config = ConfigDict(extra="allow")
 
 
 class Asking(RequestParams):
-    model_config = {"extra": "allow"}
+    model_config = ConfigDict(extra="allow")
 
 
 class TaskRequest(Request[Asking, str]):
@@ -73,12 +75,19 @@ async def get(client: Client, task_id: str) -> State:
     return await ask(client, "tasks/get", taskId=task_id)
 
 
+async def seen(client: Client, task_id: str, right: Callable[[State], bool]) -> State:
+    """The call as soon as it is `right`."""
+    with anyio.fail_after(WAIT_S):
+        while True:
+            state = await get(client, task_id)
+            if right(state):
+                return state
+            await anyio.sleep(0.02)
+
+
 async def ended(client: Client, task_id: str) -> State:
     """The call once it is over."""
-    with anyio.fail_after(WAIT_S):
-        while (state := await get(client, task_id))["status"] not in FINAL:
-            await anyio.sleep(0.02)
-        return state
+    return await seen(client, task_id, lambda state: state["status"] in FINAL)
 
 
 def _plain(result: Result) -> State:
