@@ -1,6 +1,7 @@
 """Calls that may take long, to clients of the Tasks extension: a handle first, the same result in the end."""
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,10 +11,12 @@ import anyio
 import anyio.to_thread
 import pytest
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, CallToolResult
-from mcp_types.jsonrpc import METHOD_NOT_FOUND, MISSING_REQUIRED_CLIENT_CAPABILITY
+from mcp_types.jsonrpc import HEADER_MISMATCH, METHOD_NOT_FOUND, MISSING_REQUIRED_CLIENT_CAPABILITY
 from structlog.typing import EventDict
 
 from mcp import Client, MCPError
+from swarmtally.domain.clock import NS_PER_S
+from swarmtally.domain.handle import KEPT_NS, LONGEST_NS
 from swarmtally.mcp import tasks
 from swarmtally.mcp.tasks import EXTENSION
 from tests.backends.wire import Hold, OpenAIWire, held
@@ -21,6 +24,10 @@ from tests.mcp.conftest import answered, in_memory, text_of, told
 from tests.mcp.tasks_client import WAIT_S, TakesTasks, ask, begin, begun, ended, get, seen
 
 TAKES = {"extensions": [TakesTasks()]}
+
+PAGE = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+
+HOUR_NS = 3600 * NS_PER_S
 
 FOR_EVER = {"interval": 60, "duration": 3600}
 
@@ -79,6 +86,18 @@ async def test_a_run_is_followed_to_its_end(tmp_path: Path, wire: OpenAIWire) ->
     assert view["next_step"] == made_swarm + shown["next_step"]
     changing = {"as_of": "", "next_step": ""}
     assert view | changing == shown | changing
+    examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)]
+    assert [set(example) for example in examples[1:]] == [set(state) for state in (made, working, over)]
+    assert set(examples[-1]["result"]) == set(over["result"])
+
+
+def test_the_page_names_what_the_code_does() -> None:
+    for name in (*tasks.RUNS, *tasks.LONG, EXTENSION):
+        assert f"`{name}`" in PAGE
+    for limit in (f"{KEPT_NS // HOUR_NS} h", f"{LONGEST_NS // (24 * HOUR_NS)} days", f"{tasks.AT_ONCE} calls"):
+        assert limit in PAGE
+    for code in (INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY, HEADER_MISMATCH, METHOD_NOT_FOUND, INTERNAL_ERROR):
+        assert f"| {code} |" in PAGE
 
 
 async def test_who_declares_nothing_gets_results_and_may_not_ask(tmp_path: Path, wire: OpenAIWire) -> None:
@@ -98,7 +117,6 @@ async def test_the_protocol_of_2025_has_no_such_extension(tmp_path: Path, wire: 
     async with in_memory(tmp_path, mode="legacy", **on(wire)) as client:
         run = answered(await client.call_tool("sparc_run", {"mode": "coder", "task": "x"}))
         assert run["status"] == "succeeded"
-        print(client.session.initialize_result)
         assert client.session.initialize_result is not None
         assert client.session.initialize_result.capabilities.extensions is None
         for method in ("tasks/get", "tasks/cancel", "tasks/update", "tasks/result", "tasks/list"):

@@ -3,10 +3,13 @@ what they are about."""
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import httpx2
 import pytest
 from mcp.client.streamable_http import streamable_http_client
@@ -80,6 +83,12 @@ async def test_a_killed_servers_calls_are_answered_by_the_next(
         asked = {"run_id": run["run_id"], "wait_s": 20}
         assert answered(await client.call_tool("run_status", asked))["run"]["status"] == "succeeded"
         assert await get(client, killed["sparc_run"]) == over
+    # As another server would see it that has not got to adopting yet; this one never does, being of another model.
+    with closing(sqlite3.connect(adopting / "swarm.db")) as file, file:
+        file.execute("UPDATE run SET lease_expires_ns = lease_expires_ns + 3600000000000")
+    async with in_memory(adopting, adopt=True, **(chosen | {"model": "openai:other"})) as client:
+        left = await get(client, killed["sparc_run"])
+        assert (left["status"], left["statusMessage"].rpartition(", ")[2]) == ("working", "interrupted")
     async with in_memory(adopting, adopt=True, **chosen) as client:
         over = await ended(client, killed["sparc_run"])
         assert result_of(over)["status"] == "succeeded"

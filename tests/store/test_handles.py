@@ -140,6 +140,18 @@ async def test_names_are_secrets_of_more_than_128_bits(database: Database, clock
     assert all(len(base64.urlsafe_b64decode(name)) * 8 >= 128 for name in names)
 
 
+async def test_nothing_keeps_one_longer_than_its_longest(database: Database, clock: HandClock) -> None:
+    handles = Handles(database, clock, "p", "here:1:1")
+    made = await handles.make("tool", "begun")
+    for _ in range(LONGEST_NS // KEPT_NS * 2 - 1):
+        clock.advance(KEPT_NS / 2 / NS_PER_S)
+        assert await handles.renew(made.handle_id, "goes on")
+    clock.advance(KEPT_NS / 2 / NS_PER_S)
+    assert not await handles.renew(made.handle_id, "goes on")
+    with pytest.raises(NotFound):
+        await handles.find(made.handle_id)
+
+
 async def test_those_kept_no_longer_are_deleted_with_the_next(database: Database, clock: HandClock) -> None:
     handles = Handles(database, clock, "p", "here:1:1")
     for _ in range(3):

@@ -12,7 +12,7 @@ Clients that declare nothing, and all of 2025, are served as before.
 """
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import structlog
@@ -26,13 +26,15 @@ from pydantic import Field
 
 from swarmtally.app import App
 from swarmtally.core import patience
-from swarmtally.core.handles import Handles
-from swarmtally.core.run_states import Progress
 from swarmtally.domain.clock import iso
 from swarmtally.domain.errors import NotFound, RunFinished, StoreError, SwarmError
 from swarmtally.domain.handle import KEPT_NS, Handle, HandleStatus
 from swarmtally.domain.run import HEARTBEAT_S, INTERRUPTED, RunStatus
 from swarmtally.mcp.calling import Calls, Context, OpenApp, success
+
+if TYPE_CHECKING:
+    from swarmtally.core.handles import Handles
+    from swarmtally.core.run_states import Progress
 
 log = structlog.get_logger(__name__)
 
@@ -162,7 +164,7 @@ class Tasks:
         app.in_background(self._keep, handles, handle, call)
         return {"resultType": "task", **_state(handle, handle.created_ns)}
 
-    async def _keep(self, handles: Handles, handle: Handle, call: Call) -> None:
+    async def _keep(self, handles: "Handles", handle: Handle, call: Call) -> None:
         """Write down how far the call is until it is over, and then its result."""
         try:
             while not await self._written(handles, handle, call):
@@ -172,7 +174,7 @@ class Tasks:
         finally:
             del self._under_way[handle.handle_id]
 
-    async def _written(self, handles: Handles, handle: Handle, call: Call) -> bool:
+    async def _written(self, handles: "Handles", handle: Handle, call: Call) -> bool:
         """Whether nothing is left to be written."""
         try:
             if call.result is not None:
@@ -277,7 +279,7 @@ async def _run_state(app: App, handle: Handle, run_id: str) -> dict[str, Any]:
     return _state(handle, now_ns, told(progress), await handles.last_change_ns(run_id))
 
 
-def _taken_over(app: App, progress: Progress) -> bool:
+def _taken_over(app: App, progress: "Progress") -> bool:
     """Whether the run's process is gone, and this one, which adopts such runs, may not have seen it yet."""
     return app.settings.adopt and progress.status == INTERRUPTED and progress.run.lease_expires_ns > app.clock.now_ns()
 
