@@ -115,9 +115,9 @@ class Tool:
             return schemas[0]
         # One object with the properties of all: clients want an object, and not all of them understand alternatives.
         properties: dict[str, Any] = {}
-        for schema in schemas:
+        for schema in reversed(schemas):
             for name, field in schema["properties"].items():
-                properties[name] = _either(properties[name], field) if name in properties else field
+                properties[name] = _either(field, properties[name]) if name in properties else field
         always = [name for name in properties if all(name in schema["required"] for schema in schemas)]
         return {**schemas[0], "properties": properties, "required": always}
 
