@@ -82,7 +82,7 @@ async def seen(client: Client, task_id: str, right: Callable[[State], bool]) -> 
             state = await get(client, task_id)
             if right(state):
                 return state
-            await anyio.sleep(0.02)
+            await anyio.sleep(0.05)
 
 
 async def ended(client: Client, task_id: str) -> State:

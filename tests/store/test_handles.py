@@ -125,7 +125,7 @@ class HandlesBesideADictionary(RuleBasedStateMachine):
 
 TestHandlesBesideADictionary = HandlesBesideADictionary.TestCase
 TestHandlesBesideADictionary.settings = settings(
-    max_examples=8,
+    max_examples=5,
     stateful_step_count=15,
     deadline=None,
     suppress_health_check=list(HealthCheck),

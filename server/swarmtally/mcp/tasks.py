@@ -156,6 +156,11 @@ class Tasks:
             if call.over.is_set():
                 return _given(call)
             handle = await handles.make(params.name, call.message)
+        except SwarmError as error:
+            # It goes on all the same.
+            log.warning("task.unmade", tool=params.name, error=str(error))
+            await call.over.wait()
+            return _given(call)
         except BaseException:
             # Its client has gone or learns of an error, and could ask for it no more.
             call.cancel()
