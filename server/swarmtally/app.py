@@ -4,12 +4,12 @@
 their libraries) are imported with the first such call, so that a memory command in the shell stays fast.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 
 from swarmtally.analysis import Analysis
 from swarmtally.backing import Backing
+from swarmtally.core import patience
 from swarmtally.core.memory import Memory
 from swarmtally.core.swarms import Swarms
 from swarmtally.domain.clock import Clock, SystemClock
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from swarmtally.assessing import Assessing
     from swarmtally.core.bookkeeping import Bookkeeper
     from swarmtally.core.dryrun import DryRun
+    from swarmtally.core.handles import Handles
     from swarmtally.core.packets import Packets
     from swarmtally.core.runs import Runs
     from swarmtally.core.sizing import Experience
@@ -71,6 +73,7 @@ class App:
         self._keeping_books = False
         self._assessing: Assessing | None = None
         self._predicting: Predicting | None = None
+        self._handles: Handles | None = None
 
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""
@@ -333,7 +336,22 @@ class App:
     def patience(self, wait_s: float) -> float | None:
         """How long a call waits for a run: as asked over MCP, where the server goes on with it; to its end in the
         shell, whose process is the one that executes it."""
-        return None if self.settings.front == "shell" else wait_s
+        return patience.otherwise(None if self.settings.front == "shell" else wait_s)
+
+    async def handles(self) -> "Handles":
+        """The handles of calls that go on while their client asks how far they are."""
+        if self._handles is None:
+            from swarmtally.core import owner
+            from swarmtally.core.handles import Handles
+
+            this_process = await anyio.to_thread.run_sync(owner.this_process)
+            self._keep_books()
+            self._handles = Handles(self.database, self.clock, self.settings.project, this_process)
+        return self._handles
+
+    def in_background(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
+        """Run `function`, which never raises, until it returns or the app is let go."""
+        self._group.start_soon(function, *arguments)
 
 
 @asynccontextmanager

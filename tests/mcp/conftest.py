@@ -3,7 +3,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import anyio
 import anyio.to_thread
 import pytest
+from mcp.client.extension import ClientExtension
 from mcp.client.stdio import stdio_client
 from mcp_types import CallToolResult, TextContent
 
@@ -60,7 +61,9 @@ async def connected(place: Path, mode: Mode, *options: str) -> AsyncIterator[Cli
 
 
 @asynccontextmanager
-async def in_memory(place: Path, **settings: Any) -> AsyncIterator[Client]:
+async def in_memory(
+    place: Path, *, mode: Mode = "auto", extensions: Sequence[ClientExtension] = (), **settings: Any
+) -> AsyncIterator[Client]:
     """A client of the server in this process."""
     gather = partial(Settings.gather, "mcp", db=str(place / "swarm.db"), project="test", cwd=place, **settings)
     opening = Opening(await anyio.to_thread.run_sync(gather))
@@ -68,7 +71,7 @@ async def in_memory(place: Path, **settings: Any) -> AsyncIterator[Client]:
     server = await anyio.to_thread.run_sync(make_server, opening.app)
     async with anyio.create_task_group() as group:
         group.start_soon(opening.run)
-        async with Client(server) as client:
+        async with Client(server, mode=mode, extensions=extensions) as client:
             yield client
         opening.close()
 

@@ -114,7 +114,10 @@ class Tool:
         if len(schemas) == 1:
             return schemas[0]
         # One object with the properties of all: clients want an object, and not all of them understand alternatives.
-        properties = {name: field for schema in reversed(schemas) for name, field in schema["properties"].items()}
+        properties: dict[str, Any] = {}
+        for schema in reversed(schemas):
+            for name, field in schema["properties"].items():
+                properties[name] = _either(field, properties[name]) if name in properties else field
         always = [name for name in properties if all(name in schema["required"] for schema in schemas)]
         return {**schemas[0], "properties": properties, "required": always}
 
@@ -204,6 +207,16 @@ def _nearest(wrong: str, known: list[str]) -> str:
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).replace("-", "_").lower()
+
+
+def _either(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """A property of two results: as the first has it, and where the second allows more, that too."""
+    allowed = [{key: value for key, value in each.items() if key != "description"} for each in (one, other)]
+    if allowed[0] == allowed[1]:
+        return one
+    choices = [choice for each in allowed for choice in each.get("anyOf", [each])]
+    distinct = [choice for number, choice in enumerate(choices) if choice not in choices[:number]]
+    return {"anyOf": distinct, "description": one["description"]}
 
 
 def _brief(node: Any) -> Any:

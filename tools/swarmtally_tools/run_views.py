@@ -318,10 +318,15 @@ def _next_step(app: App, run: Run, state: RunState) -> str:
     if run.status in (RunStatus.FAILED, RunStatus.CANCELLED):
         more += f"Have what failed or was cancelled done again with run_control {run.run_id} retry. "
     if not run.status.final:
-        return f"{more}Call run_status with run_id {run.run_id} and wait_s 45 until it has ended."
+        return f"{more}{poll(run.run_id)}"
     if not state.artefacts:
         return f"{more}Nothing was delivered; the timeline's errors say why."
     return f"{more}Read a deliverable with memory_usage, action retrieve, key {state.artefacts[-1].memory_key}"
+
+
+def poll(run_id: str) -> str:
+    """What to do about a run that goes on by itself."""
+    return f"Call run_status with run_id {run_id} and wait_s 45 until it has ended."
 
 
 def _shortened(text: str, limit: int) -> str:

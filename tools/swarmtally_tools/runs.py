@@ -11,6 +11,7 @@ from swarmtally.core.run_states import Progress
 from swarmtally.domain.budget import Budget
 from swarmtally.domain.clock import iso
 from swarmtally.domain.errors import InvalidInput
+from swarmtally.domain.run import INTERRUPTED
 from swarmtally_tools.definition import Tool, View, tool
 from swarmtally_tools.run_views import (
     PARTS,
@@ -77,12 +78,16 @@ async def run_status(
 
 async def tell(state: Progress) -> None:
     """Report a run's progress to whoever called: how many tasks ended, and what runs now."""
+    await progress.report(state.ended, state.known, told(state))
+
+
+def told(state: Progress) -> str:
+    """How far a run is, in one line."""
     names = [task.key for task in state.running[:4]]
     more = f" and {len(state.running) - 4} more" if len(state.running) > 4 else ""
-    doing = f"running {', '.join(names)}{more}" if names else state.status
-    await progress.report(
-        state.ended, state.known, f"{state.run.run_id}: {state.ended} of {state.known} tasks, {doing}"
-    )
+    # What ran when its process went is not running.
+    doing = f"running {', '.join(names)}{more}" if names and state.status != INTERRUPTED else state.status
+    return f"{state.run.run_id}: {state.ended} of {state.known} tasks, {doing}"
 
 
 class RunAction(StrEnum):

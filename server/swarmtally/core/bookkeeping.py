@@ -14,7 +14,7 @@ from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import StoreError
 from swarmtally.domain.measures import RunSums
 from swarmtally.domain.retention import Retention
-from swarmtally.store import measures, retention, templates
+from swarmtally.store import handles, measures, retention, templates
 from swarmtally.store.connection import Connection
 from swarmtally.store.database import Database
 from swarmtally.store.run_sums import EndedRun, run_sums
@@ -122,7 +122,7 @@ class Bookkeeper:
 
     async def delete_old(self) -> int:
         """Delete what is kept no longer, step by step; returns how many rows of messages, samples, runs,
-        events and log templates."""
+        events, log templates and handles."""
         now_ns = self._clock.now_ns()
         left: list[tuple[Step, int]] = [
             (step, now_ns - days * DAY_NS)
@@ -133,6 +133,7 @@ class Bookkeeper:
                 (retention.delete_run_parts, self._kept.runs_days),
                 (retention.delete_events, self._kept.runs_days),
                 (templates.delete_templates, self._kept.runs_days),
+                (handles.delete_expired, 0),
             )
         ]
         deleted = 0

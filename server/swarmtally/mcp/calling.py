@@ -60,11 +60,15 @@ class Calls:
         return self._tools.listed
 
     async def __call__(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult:
+        return await self.answer(params, _Forwarder(ctx.session))
+
+    async def answer(self, params: CallToolRequestParams, listener: progress.Listener) -> CallToolResult:
+        """The result of a call; `listener` is told of its progress."""
         started = time.perf_counter()
         outcome = "cancelled"
         try:
             await self._tools.load()
-            result, outcome = await _answer(self._tools.by_name, ctx, params, self._open_app)
+            result, outcome = await _answer(self._tools.by_name, listener, params, self._open_app)
         finally:
             # Only a name of ours is logged: what a caller wrote may be anything.
             self._log.info(
@@ -99,15 +103,15 @@ def _load() -> tuple[dict[str, Tool], list[ToolEntry]]:
 
 
 async def _answer(
-    tools: Mapping[str, Tool], ctx: Context, params: CallToolRequestParams, open_app: OpenApp
+    tools: Mapping[str, Tool], listener: progress.Listener, params: CallToolRequestParams, open_app: OpenApp
 ) -> tuple[CallToolResult, str]:
     """The result of a call, and the one word for it in the log: ok, or the class of the error."""
     try:
         tool = tools.get(params.name) or registry.load(params.name)
         app = await open_app()
-        with progress.listening(_Forwarder(ctx.session)):
+        with progress.listening(listener):
             view = await tool.call(app, params.arguments or {})
-        return _success(view.model_dump(mode="json")), "ok"
+        return success(view.model_dump(mode="json")), "ok"
     except SwarmError as error:
         return _failure(str(error)), type(error).__name__
     except Exception as error:
@@ -132,7 +136,8 @@ def _entry(tool: Tool) -> ToolEntry:
     )
 
 
-def _success(structured: dict[str, Any]) -> CallToolResult:
+def success(structured: dict[str, Any]) -> CallToolResult:
+    """The result that holds what a tool returned."""
     text = _to_json(structured)
     # Encoding here also refuses what the transport could not send, while there is still someone to tell.
     size = len(text.encode())

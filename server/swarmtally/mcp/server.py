@@ -12,6 +12,7 @@ from mcp_types import INVALID_PARAMS, ListToolsResult, PaginatedRequestParams
 from opentelemetry import trace
 
 from swarmtally.mcp.calling import Calls, Context, OpenApp
+from swarmtally.mcp.tasks import Tasks
 from swarmtally.version import __version__
 
 INSTRUCTIONS = """\
@@ -55,6 +56,7 @@ def make_server(open_app: OpenApp) -> Server[Any]:
         on_list_tools=list_tools,
         on_call_tool=calls,
     )
+    Tasks(open_app, calls).serve(server)
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         # All there is so far is the SDK's tracing. Nobody has asked OpenTelemetry for spans, and making them takes
         # time.

@@ -23,7 +23,7 @@ def scripts() -> list[tuple[int, str]]:
     return sorted(found)
 
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """The version this program reads and writes: the number of the newest migration (a test holds them together)."""
 
 
