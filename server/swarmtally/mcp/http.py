@@ -29,6 +29,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from swarmtally import telemetry
 from swarmtally.logs import configure_logging
 from swarmtally.mcp.bounds import GRACE_S, Bounds
 from swarmtally.mcp.calling import OpenApp
@@ -76,7 +77,8 @@ async def serve(
     logs = LineWriter(STDERR, linger_s=LOG_LINGER_S)
     configure_logging(log_level, LogStream(logs))
     try:
-        await _serve(settings, listening, _affordable(bounds))
+        with telemetry.exported(settings.environ):
+            await _serve(settings, listening, _affordable(bounds))
     finally:
         leave(logs)
 
