@@ -9,16 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import structlog
-
 from swarmtally.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from swarmtally.core.tracing import Tracing
-
-log = structlog.get_logger(__name__)
 
 EXPORTER = "OTEL_TRACES_EXPORTER"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -81,7 +77,7 @@ def _begin(wanted: str, environ: Mapping[str, str]) -> Callable[[], None] | None
     """Give OpenTelemetry a provider; returns what ends it."""
     protocol = next((environ[name] for name in PROTOCOLS if environ.get(name)), "http/protobuf")
     if wanted not in ("otlp", "console") or (wanted == "otlp" and protocol != "http/protobuf"):
-        log.warning("tracing.off", exporter=wanted, protocol=protocol, takes="otlp over http/protobuf, console, none")
+        _off(exporter=wanted, protocol=protocol, takes="otlp over http/protobuf, console, none")
         return None
     try:
         from opentelemetry import trace
@@ -91,7 +87,7 @@ def _begin(wanted: str, environ: Mapping[str, str]) -> Callable[[], None] | None
 
         exporter = _exporter(wanted)
     except ImportError as error:
-        log.warning("tracing.off", missing=error.name, remedy="pip install 'swarmtally[otel]'")
+        _off(missing=str(error.name), remedy="pip install 'swarmtally[otel]'")
         return None
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         # Who runs us under `opentelemetry-instrument` has set it up already.
@@ -100,6 +96,12 @@ def _begin(wanted: str, environ: Mapping[str, str]) -> Callable[[], None] | None
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider.shutdown
+
+
+def _off(**about: str) -> None:
+    import structlog
+
+    structlog.get_logger(__name__).warning("tracing.off", **about)
 
 
 def _exporter(wanted: str) -> "SpanExporter":

@@ -15,7 +15,7 @@ from structlog.typing import EventDict
 
 from swarmtally import telemetry
 from swarmtally.core.tracing import UNTRACED
-from tests.backends.wire import Hold, OpenAIWire, answer, held
+from tests.backends.wire import Hold, OpenAIWire, answer, held, tokens
 from tests.mcp.conftest import RawServer, answered, in_memory, serve_command
 from tests.tracing import Recorded, about, belongs
 
@@ -38,7 +38,7 @@ def recorded(provided: Recorded, monkeypatch: pytest.MonkeyPatch) -> Recorded:
 async def test_a_trace_leads_from_the_call_to_the_models_answer_and_holds_no_text(
     tmp_path: Path, wire: OpenAIWire, recorded: Recorded
 ) -> None:
-    wire.script(answer("the answer is blue"))
+    wire.script(answer("the answer is blue", tokens(120, 30)))
     async with in_memory(tmp_path, model="openai:test", base_url=wire.base_url) as client:
         run = answered(await client.call_tool("sparc_run", {"mode": "coder", "task": "paint it red"}))
     (call,) = [span for span in recorded.named("tools/call sparc_run") if span.kind is SpanKind.SERVER]

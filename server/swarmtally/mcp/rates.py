@@ -7,6 +7,7 @@ a request moves it one interval on, and is refused while it lies further ahead t
 import ipaddress
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from swarmtally.domain.clock import NS_PER_S
 
@@ -47,6 +48,7 @@ class Rates:
         return max(0, missing_ns)
 
 
+@lru_cache(maxsize=1_024)
 def name_of(address: str, *, loopback: bool) -> str | None:
     """Whom an address is counted as: of IPv6 its network of 64 bits, which one host has to itself. None: not counted.
 
