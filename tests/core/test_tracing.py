@@ -5,6 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
 from swarmtally.core.ports import BackendInfo
@@ -120,3 +121,12 @@ def test_a_call_names_its_model_and_its_server_and_no_secret(
     assert tuple(told.get(name) for name in names) == known
     assert "key" not in str(told)
     assert "token=x" not in str(told)
+
+
+def test_what_serves_all_calls_belongs_to_none(recorded: Recorded) -> None:
+    tracer = recorded.provider.get_tracer("test")
+    with tracer.start_as_current_span("call") as call:
+        with Spans(recorded.provider).apart():
+            tracer.start_span("background").end()
+        assert trace.get_current_span() is call
+    assert recorded.one("background").parent is None

@@ -57,7 +57,7 @@ async def ending(place: Path, transport: Transport, bounds: Bounds, **settings: 
         server.end.set()
 
 
-@pytest.mark.parametrize("transport", ["http", "sse"])
+@pytest.mark.parametrize(("transport", "mode"), [("http", "legacy"), ("http", "auto"), ("sse", "legacy")])
 async def test_while_a_call_is_under_way_new_work_is_refused_and_the_call_is_answered(
     tmp_path: Path, transport: Transport, mode: Mode, wire: OpenAIWire
 ) -> None:
