@@ -181,6 +181,7 @@ async def test_a_run_under_way_is_let_go(
 ) -> None:
     server = start(transport, *on_wire(wire))
     async with client_of(server.url, mode) as client:
+        await client.list_tools()  # which it would do after the answer, to check it, and a server that ends refuses
 
         async def ask() -> None:
             # The model may be asked before this is answered.
