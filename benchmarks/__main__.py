@@ -36,6 +36,7 @@ from benchmarks import (
     speed_multiplier,
     tokens,
     tool_calls,
+    tracing,
 )
 from swarmtally.mcp.process import keep_what_was_imported
 
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "messages": messages.run,
     "soak": soak.run,
     "tool_calls": tool_calls.run,
+    "tracing": tracing.run,
     "processes": processes.run,
     "http_clients": http_clients.run,
     "quality_calibration": quality_calibration.run,

@@ -18,6 +18,7 @@ from swarmtally.core.ports import BackendInfo, Inputs, Prompt, Reply
 from swarmtally.core.runs import Runs
 from swarmtally.core.scheduler import Scheduler
 from swarmtally.core.swarms import Swarms
+from swarmtally.core.tracing import UNTRACED, Tracing
 from swarmtally.domain.budget import UNLIMITED, Budget
 from swarmtally.domain.clock import SystemClock
 from swarmtally.domain.ids import id_factory
@@ -124,7 +125,11 @@ class NoShelf:
 
 @asynccontextmanager
 async def doing_nothing(
-    path: Path, agents: int, beside: tuple[Beside, ...] = (), budget: Budget = UNLIMITED
+    path: Path,
+    agents: int,
+    beside: tuple[Beside, ...] = (),
+    budget: Budget = UNLIMITED,
+    tracing: Tracing = UNTRACED,
 ) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
     """A swarm on a database of its own, with whatever is to go on `beside`: has a run of so many tasks done to its
     end."""
@@ -134,7 +139,7 @@ async def doing_nothing(
         return backend
 
     async with open_database(location.prepare(path), clock) as database, anyio.create_task_group() as group:
-        shop = Workshop(database, clock, TextPacker(), NoPlanner(), RetryPolicy(), lambda: 0.5)
+        shop = Workshop(database, clock, TextPacker(), NoPlanner(), RetryPolicy(), lambda: 0.5, tracing=tracing)
         scheduler = Scheduler(shop, NoShelf(), new_id)
         group.start_soon(scheduler.run)
         swarms = Swarms(database, clock, new_id, "p")
@@ -152,9 +157,11 @@ async def doing_nothing(
         group.cancel_scope.cancel()
 
 
-async def through(path: Path, tasks: int, agents: int, budget: Budget = UNLIMITED) -> float:
+async def through(
+    path: Path, tasks: int, agents: int, budget: Budget = UNLIMITED, tracing: Tracing = UNTRACED
+) -> float:
     """Seconds a task."""
-    async with doing_nothing(path, agents, budget=budget) as done:
+    async with doing_nothing(path, agents, budget=budget, tracing=tracing) as done:
         started = time.perf_counter()
         await done(tasks)
         return (time.perf_counter() - started) / tasks

@@ -96,6 +96,7 @@ class App:
             from swarmtally.sparc.packing import ContextPacker
             from swarmtally.sparc.plan import SparcPlanner
             from swarmtally.sparc.shelf import FolderShelf
+            from swarmtally.telemetry import tracing
 
             catalog = await self.catalog()
             shop = Workshop(
@@ -105,13 +106,16 @@ class App:
                 ForesightedPlanner(SparcPlanner(catalog), self._expectations()),
                 self._retry,
                 SystemRandom().random,
+                tracing=tracing(),
             )
             scheduler = Scheduler(shop, FolderShelf(), self._new_id)
-            self._group.start_soon(scheduler.run)
-            self._keep_books()
+            with shop.tracing.apart():
+                self._group.start_soon(scheduler.run)
+                self._keep_books()
             this_process, probe = await anyio.to_thread.run_sync(lambda: (owner.this_process(), ResourceProbe()))
             sampler = Sampler(self.database, self.clock, scheduler, self.settings.project, this_process, probe)
-            self._group.start_soon(sampler.run)
+            with shop.tracing.apart():
+                self._group.start_soon(sampler.run)
             self._runs = Runs(
                 self.database,
                 self.clock,

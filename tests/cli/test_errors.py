@@ -123,3 +123,10 @@ def test_what_an_error_quotes_cannot_steer_the_terminal(capsys: pytest.CaptureFi
 def test_a_usage_error_without_a_context_is_one_line_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert failures.tell(click.UsageError("Something is wrong.")) == 2
     assert capsys.readouterr().err == "swarmtally: something is wrong; see swarmtally --help\n"
+
+
+def test_traces_that_cannot_be_exported_are_a_warning_on_stderr(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
+    done = shell("mcp", "swarm_init")
+    assert (done.status, done.document["topology"]) == (0, "star")
+    assert "tracing.off" in done.err

@@ -15,6 +15,7 @@ from swarmtally.core.ports import BackendInfo, Inputs, Packer, Prompt, Reply
 from swarmtally.core.runs import Runs
 from swarmtally.core.scheduler import Scheduler
 from swarmtally.core.swarms import Swarms
+from swarmtally.core.tracing import UNTRACED, Tracing
 from swarmtally.domain.budget import UNLIMITED, Budget
 from swarmtally.domain.clock import Clock, SystemClock
 from swarmtally.domain.errors import BackendFailure
@@ -169,6 +170,7 @@ async def swarmed(
     clock: Clock = SystemClock(),  # noqa: B008 - without state
     retry: RetryPolicy = RetryPolicy(max_attempts=3, base_s=0.001, cap_s=0.002),  # noqa: B008 - frozen
     packer: Packer | None = None,
+    tracing: Tracing = UNTRACED,
 ) -> AsyncIterator[Swarmed]:
     """A swarm over `folder/swarm.db`; closing it lets go of its runs, as closing the program does."""
     backend = backend or ScriptedBackend()
@@ -179,7 +181,7 @@ async def swarmed(
 
     path = await anyio.to_thread.run_sync(location.prepare, folder / "swarm.db")
     async with open_database(path, clock) as database, anyio.create_task_group() as group:
-        shop = Workshop(database, clock, packer or KeyPacker(), ListPlanner(), retry, lambda: 0.5)
+        shop = Workshop(database, clock, packer or KeyPacker(), ListPlanner(), retry, lambda: 0.5, tracing=tracing)
         scheduler = Scheduler(shop, shelf or NoShelf(), new_id)
         group.start_soon(scheduler.run)
         swarms = Swarms(database, clock, new_id, project)

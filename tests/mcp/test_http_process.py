@@ -138,6 +138,7 @@ def test_what_cannot_be_is_told_before_anything_is_served(tmp_path: Path) -> Non
     assert "--allowed-host is 'http://x'" in refused(*over_http, "--allowed-host", "http://x", **place)
     assert "--port is for HTTP; give --transport http" in refused("--port", "1", **place)
     assert "--allowed-host is for HTTP" in refused("--allowed-host", "x", **place)
+    assert "--drain is for HTTP" in refused("--drain", "1", **place)
     assert "65536 is not in the range" in refused(*over_http, "--port", "65536", **place)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -180,6 +181,7 @@ async def test_a_run_under_way_is_let_go(
 ) -> None:
     server = start(transport, *on_wire(wire))
     async with client_of(server.url, mode) as client:
+        await client.list_tools()  # which it would do after the answer, to check it, and a server that ends refuses
 
         async def ask() -> None:
             # The model may be asked before this is answered.
@@ -232,6 +234,32 @@ async def test_a_call_that_does_not_end_is_told_and_does_not_hold_up_the_end(
         await once_asked(wire, Hold(), ask, end)
     assert "Traceback" not in server.rest()[1]
     assert await status_of_the_run(tmp_path) == "interrupted"
+
+
+async def test_a_call_may_be_given_longer_and_a_client_less(start: Start, wire: OpenAIWire) -> None:
+    server = start("http", *on_wire(wire), "--drain", "20", SWARMTALLY_RATE="1")
+    url = server.url
+    hold = Hold()
+    results: list[CallToolResult] = []
+    async with client_of(url, "auto") as client:
+        await client.list_tools()
+
+        async def ask() -> None:
+            results.append(await client.call_tool("sparc_run", CODE))
+
+        async def end() -> None:
+            assert {(await post(url)).status_code for _ in range(31)} == {200, 429}
+            server.process.terminate()
+            # The watchdog too gives it that time.
+            assert "at_most_s=20.75" in await anyio.to_thread.run_sync(server.hear, "serve.signal")
+            async with httpx2.AsyncClient() as http:
+                told = await http.get(url.replace("/mcp", "/healthz"))
+            assert told.json()["status"] == "draining"
+            hold.release()
+
+        await once_asked(wire, hold, ask, end)
+    assert answered(results[0])["status"] == "succeeded"
+    assert server.ends() == 0
 
 
 @pytest.mark.parametrize(("tool", "statuses"), [("swarm_init", {1}), ("agent_spawn", {0, 1})])

@@ -1,5 +1,6 @@
 """`swarmtally serve`: the MCP server, on standard input and output or over HTTP."""
 
+from dataclasses import replace
 from typing import cast
 
 import anyio
@@ -9,6 +10,7 @@ from swarmtally.cli import options
 from swarmtally.cli.options import Leaf
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.run import HOST
+from swarmtally.mcp.bounds import GRACE_S, Bounds
 
 PORT = 8765
 """Where HTTP is served unless told otherwise."""
@@ -48,6 +50,24 @@ PORT = 8765
     "[SWARMTALLY_ALLOWED_HOSTS, separated by spaces]",
 )
 @click.option(
+    "--rate",
+    type=click.FloatRange(0, 1_000_000),
+    metavar="N",
+    default=None,
+    envvar="SWARMTALLY_RATE",
+    help="Requests a second that one address may send over HTTP, this machine's own too; 0: no limit.  "
+    "[SWARMTALLY_RATE; default: 200, and no limit for this machine's own]",
+)
+@click.option(
+    "--drain",
+    type=click.FloatRange(0, 3_600),
+    metavar="SECONDS",
+    default=GRACE_S,
+    envvar="SWARMTALLY_DRAIN",
+    help="How long calls under way over HTTP may take once the server was told to end; new ones are refused.  "
+    f"[SWARMTALLY_DRAIN; default: {GRACE_S}]",
+)
+@click.option(
     "--adopt/--no-adopt",
     default=False,
     envvar="SWARMTALLY_ADOPT",
@@ -56,7 +76,14 @@ PORT = 8765
 )
 @click.pass_context
 def command(
-    context: click.Context, transport: str, host: str, port: int, allowed_hosts: tuple[str, ...], adopt: bool
+    context: click.Context,
+    transport: str,
+    host: str,
+    port: int,
+    allowed_hosts: tuple[str, ...],
+    rate: float | None,
+    drain: float,
+    adopt: bool,
 ) -> None:
     """Serve MCP clients: one on standard input and output, until it goes away; or many over HTTP, until SIGTERM.
 
@@ -78,11 +105,14 @@ def command(
     listening = listen(cast("Transport", transport), host, port, allowed_hosts)
     from swarmtally.mcp import http
 
-    anyio.run(http.serve, settings, listening, level)
+    bounds = Bounds(grace_s=drain)
+    if rate is not None:
+        bounds = replace(bounds, requests_per_s=rate, counts_loopback=True)
+    anyio.run(http.serve, settings, listening, level, bounds)
 
 
 def _refuse_idle_options(context: click.Context) -> None:
-    for name in ("host", "port", "allowed_hosts"):
+    for name in ("host", "port", "allowed_hosts", "rate", "drain"):
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             flag = f"--{name.replace('_', '-').removesuffix('s') if name == 'allowed_hosts' else name}"
             raise InvalidInput(f"{flag} is for HTTP; give --transport http too, or leave it out")

@@ -11,6 +11,7 @@ from typing import NoReturn, TypeVar
 
 import anyio
 
+from swarmtally import telemetry
 from swarmtally.app import App, open_app
 from swarmtally.cli import options
 from swarmtally.cli.failures import INTERRUPTED, Interrupted
@@ -70,7 +71,7 @@ def execute(operation: Callable[[App], Awaitable[T]], *, logs: bool = True) -> T
                     raise
 
     try:
-        with stdout_kept(), line:
+        with stdout_kept(), telemetry.exported(settings.environ), line:
             return anyio.run(inside)
     except KeyboardInterrupt:
         raise Interrupted(_farewell(watch, given)) from None

@@ -13,6 +13,7 @@ from swarmtally.core.budgets import Settled
 from swarmtally.core.counting import Counter
 from swarmtally.core.ports import Backend, BackendInfo, Inputs, Packer, Planner, Prompt, Room
 from swarmtally.core.replies import check_failure, check_reply, credible
+from swarmtally.core.tracing import UNTRACED, Tracing
 from swarmtally.core.warming import Warming, beginning_of
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import AttemptOver, BackendFailure, ContextExceeded, StoreError, SwarmError
@@ -63,6 +64,7 @@ class Workshop:
     warming: Warming = field(default_factory=Warming)
     counter: Counter = field(default_factory=Counter)
     settled: Settled = field(default_factory=Settled)
+    tracing: Tracing = UNTRACED
 
 
 @dataclass(slots=True)
@@ -225,8 +227,9 @@ async def _made(work: _Work, prompt: Prompt, received_ns: int | None = None) -> 
         if usage_id is None:
             raise AttemptOver(work.claim.task.task_id, work.claim.number)
         work.calls.begin(shop.clock)
-        with shop.database.timekeeper.time(Part.BACKENDS):
+        with shop.tracing.call(info) as trace, shop.database.timekeeper.time(Part.BACKENDS):
             call = await _send(usage_id, work.backend, prompt)
+            trace.answered(call.usage, call.truncated, call.failure.cause if call.failure else None)
         call.exec_ns = work.calls.end(shop.clock)
         if call.failure is None:
             turn.answered()

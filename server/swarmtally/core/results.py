@@ -83,18 +83,19 @@ def _artefact(outcome: Outcome, now_ns: int) -> Artefact:
 
 async def finish_runs(
     tx: Connection, held: Sequence[HeldRun], unshelved: dict[str, str], now_ns: int
-) -> tuple[list[str], list[str]]:
+) -> tuple[dict[str, RunStatus], list[str]]:
     """Finish the runs whose tasks have all ended.
 
     A run with an out_dir is finished when its files lie there, or cannot (`unshelved`: run_id → why).
 
     Returns:
-        The run_ids finished, and those with files still to be written.
+        The runs finished, run_id → status, and the run_ids of those with files still to be written.
     """
     ours = await runs.still_held(tx, [item.lease for item in held])
     done = await tasks.ended_runs(tx, sorted(ours))
     counts = await tasks.counts(tx, done) if done else {}
-    finished, waiting = [], []
+    finished: dict[str, RunStatus] = {}
+    waiting = []
     for item in held:
         run = item.run
         if run.run_id not in ours:
@@ -102,16 +103,18 @@ async def finish_runs(
         if run.out_dir and run.run_id not in unshelved and await artefacts.unwritten(tx, run.run_id):
             waiting.append(run.run_id)
         elif run.run_id in counts:
-            await _finish(tx, run, counts[run.run_id], unshelved.get(run.run_id), now_ns)
-            finished.append(run.run_id)
+            finished[run.run_id] = await _finish(tx, run, counts[run.run_id], unshelved.get(run.run_id), now_ns)
     return finished, waiting
 
 
-async def _finish(tx: Connection, run: Run, counts: dict[TaskStatus, int], unshelved: str | None, now_ns: int) -> None:
+async def _finish(
+    tx: Connection, run: Run, counts: dict[TaskStatus, int], unshelved: str | None, now_ns: int
+) -> RunStatus:
     status, verdict = _verdict(counts)
     reason = "; ".join(filter(None, [verdict, unshelved])) or None
     await runs.finish(tx, run.run_id, status, reason, now_ns)
     await events.record(tx, [Event(now_ns, f"run.{status}", run.project, run.swarm_id, run.run_id, detail=reason)])
+    return status
 
 
 def _verdict(counts: dict[TaskStatus, int]) -> tuple[RunStatus, str | None]:

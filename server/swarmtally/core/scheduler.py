@@ -18,6 +18,7 @@ from swarmtally.core.attempt import Workshop, attempt
 from swarmtally.core.calls import Calls
 from swarmtally.core.claims import Demand, HeldRun
 from swarmtally.core.ports import Backend, Inputs, Shelf
+from swarmtally.core.tracing import LET_GO, RunTrace
 from swarmtally.core.turns import Given, Turn
 from swarmtally.domain.clock import NS_PER_S, Clock
 from swarmtally.domain.errors import StoreError, SwarmError
@@ -46,6 +47,7 @@ class _Held:
 
     held: HeldRun
     backend: Backend
+    trace: RunTrace
     calls: dict[tuple[str, int], anyio.CancelScope] = field(default_factory=dict)
     """By task_id and number of the attempt."""
     shelving: bool = False
@@ -78,7 +80,7 @@ class Scheduler:
         self._lost.discard(run.run_id)
         # It may be held from an earlier epoch that the loop has not seen end yet.
         self._drop(run.run_id)
-        self._runs[run.run_id] = _Held(HeldRun(run, lease), backend)
+        self._runs[run.run_id] = _Held(HeldRun(run, lease), backend, self._shop.tracing.run(run))
         self._touch(run.run_id)
 
     def holds(self, run_id: str) -> bool:
@@ -172,7 +174,9 @@ class Scheduler:
                 self._busy[id(held.backend)] += 1
                 call = self._calls.start(self._work(held, claim, turn.inputs.get(claim.task.task_id)))
                 held.calls[claim.task.task_id, claim.number] = call
-        for lease in (*turn.finished, *turn.lost):
+        for lease, status in turn.finished:
+            self._drop_hold(lease, status)
+        for lease in turn.lost:
             self._drop_hold(lease)
         for run_id in turn.waiting:
             self._shelve_soon(group, run_id)
@@ -221,7 +225,9 @@ class Scheduler:
 
     async def _work(self, held: _Held, claim: Claim, inputs: Inputs | None) -> None:
         try:
-            outcome = await attempt(self._shop, held.held.run, claim, held.backend, inputs)
+            with self._shop.tracing.attempt(held.trace, claim) as trace:
+                outcome = await attempt(self._shop, held.held.run, claim, held.backend, inputs)
+                trace.came(outcome)
             # Looked up only now: each turn takes the list away and leaves a new one.
             self._outcomes.append(outcome)
         except StoreError as error:
@@ -308,20 +314,21 @@ class Scheduler:
             if lease.run_id not in ours and self._drop_hold(lease):
                 log.warning("lease.lost", run_id=lease.run_id, epoch=lease.epoch)
 
-    def _drop_hold(self, lease: Lease) -> bool:
+    def _drop_hold(self, lease: Lease, outcome: str = LET_GO) -> bool:
         """Drop the run unless it has come back to us since, under a later epoch; whether it was dropped."""
         item = self._runs.get(lease.run_id)
         if item is None or item.held.lease.epoch != lease.epoch:
             return False
-        self._drop(lease.run_id)
+        self._drop(lease.run_id, outcome)
         return True
 
-    def _drop(self, run_id: str) -> None:
+    def _drop(self, run_id: str, outcome: str = LET_GO) -> None:
         held = self._runs.pop(run_id, None)
         self._unshelved.pop(run_id, None)
         if held is not None:
             for call in list(held.calls.values()):
                 call.cancel()
+            held.trace.end(outcome)
         if not self._runs:
             self._rested.set()
             self._rested = anyio.Event()
@@ -357,6 +364,8 @@ class Scheduler:
             await self._shop.database.write(unit)
         except StoreError as error:
             log.error("store.failed", error=str(error))
+        for item in self._runs.values():
+            item.trace.end(LET_GO)
         self._runs.clear()
         self._tell()
 

@@ -8,7 +8,7 @@ from swarmtally.core.claims import Demand, HeldRun
 from swarmtally.core.ports import Inputs
 from swarmtally.domain.clock import Clock
 from swarmtally.domain.ids import NewId
-from swarmtally.domain.run import Lease
+from swarmtally.domain.run import Lease, RunStatus
 from swarmtally.domain.task import Claim, Outcome
 from swarmtally.store import packets, ready, runs
 from swarmtally.store.connection import Connection
@@ -33,7 +33,7 @@ class Turn:
     claims: list[Claim]
     inputs: dict[str, Inputs]
     """By task_id, what the claimed tasks get, where that is not much; those not named read it themselves."""
-    finished: list[Lease]
+    finished: list[tuple[Lease, RunStatus]]
     waiting: list[str]
     """Runs with artefacts that do not lie in their out_dir yet."""
     lost: list[Lease]
@@ -60,4 +60,4 @@ async def take(tx: Connection, given: Given, new_id: NewId, clock: Clock) -> Tur
     ours = await runs.still_held(tx, [item.lease for item in held.values()])
     lost = [item.lease for run_id, item in held.items() if run_id not in ours and run_id not in finished]
     inputs = await inputs_at_once(tx, started)
-    return Turn(started, inputs, [held[run_id].lease for run_id in finished], waiting, lost, due_ns)
+    return Turn(started, inputs, [(held[run_id].lease, finished[run_id]) for run_id in finished], waiting, lost, due_ns)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+GRACE_S = 0.75
+"""The usual `Bounds.grace_s`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -33,6 +36,19 @@ class Bounds:
     """How long a session may stay without a request or an open stream; after that its id is answered 404, and the
     client starts a new one."""
 
-    grace_s: float = 0.75
+    requests_per_s: float = 200.0
+    """Requests a second from one address, in the long run; 0: no limit. A client that works hard sends a few, so this
+    is a whole team behind one address; one process answers 1,000 to 2,000."""
+
+    burst_s: float = 10.0
+    """How much of that may come at once after silence."""
+
+    counts_loopback: bool = False
+    """Whether the limit holds for this machine's own clients too: a proxy on it, or a benchmark, is many clients."""
+
+    clients: int = 10_000
+    """Addresses whose requests are counted, at about 150 bytes."""
+
+    grace_s: float = GRACE_S
     """How long calls under way may take once the server was told to end. As much again is left for letting go of runs
     and for the interpreter's own end, before the watchdog strikes."""

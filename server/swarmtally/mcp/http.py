@@ -22,21 +22,24 @@ from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR
+from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
+from mcp_types import INTERNAL_ERROR, SubscriptionsListenResult
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from swarmtally import telemetry
 from swarmtally.logs import configure_logging
-from swarmtally.mcp.bounds import Bounds
+from swarmtally.mcp.bounds import GRACE_S, Bounds
 from swarmtally.mcp.calling import OpenApp
 from swarmtally.mcp.connections import Connection, Connections
 from swarmtally.mcp.guard import Guard, UnderWay
-from swarmtally.mcp.listening import AT_ONCE, PATHS, QUEUE, Listening
+from swarmtally.mcp.healthz import Healthz
+from swarmtally.mcp.listening import AT_ONCE, MESSAGES, PATHS, QUEUE, Listening
 from swarmtally.mcp.opening import Opening
 from swarmtally.mcp.pipes import LOG_LINGER_S, LineWriter, LogStream
-from swarmtally.mcp.process import STDERR, Watchdog, claim_streams, heed_signals, leave
+from swarmtally.mcp.process import EXIT_S, STDERR, Watchdog, claim_streams, heed_signals, leave
 from swarmtally.mcp.server import make_server
 from swarmtally.settings import Settings
 from swarmtally_tools import registry
@@ -46,14 +49,22 @@ log = structlog.get_logger(__name__)
 _DRAIN_S = 0.05
 """How long an answer may take from the tool that gave it to the client's connection, at the end."""
 
-_MESSAGES = "/messages/"
+_LISTEN = "subscriptions/listen"
+"""A request of the 2026 protocol whose answer is a stream that stays open, as a GET is with the one of 2025."""
+
+_OVER = "the server is ending; ask again when it is back"
 
 
-async def serve(settings: Settings, listening: Listening, log_level: str = "info") -> None:
-    """Serve clients until the process is told to end (SIGTERM, SIGINT, SIGHUP), and return within two seconds of that.
+async def serve(
+    settings: Settings,
+    listening: Listening,
+    log_level: str = "info",
+    bounds: Bounds = Bounds(),  # noqa: B008 - frozen
+) -> None:
+    """Serve clients until the process is told to end (SIGTERM, SIGINT, SIGHUP). Then calls under way get
+    `Bounds.grace_s`, and it returns a second or so after that at the latest.
 
-    Calls under way get `Bounds.grace_s`; runs under way are let go and show as interrupted. While the database cannot
-    be opened, each call says so.
+    Runs under way are let go and show as interrupted. While the database cannot be opened, each call says so.
 
     Args:
         log_level: what is logged on stderr; `info` is one line per call, and one with the URL when clients can come.
@@ -66,17 +77,17 @@ async def serve(settings: Settings, listening: Listening, log_level: str = "info
     logs = LineWriter(STDERR, linger_s=LOG_LINGER_S)
     configure_logging(log_level, LogStream(logs))
     try:
-        await _serve(settings, listening)
+        with telemetry.exported(settings.environ):
+            await _serve(settings, listening, _affordable(bounds))
     finally:
         leave(logs)
 
 
-async def _serve(settings: Settings, listening: Listening) -> None:
+async def _serve(settings: Settings, listening: Listening, bounds: Bounds) -> None:
     opening = Opening(settings)
     told = anyio.Event()
-    bounds = _affordable(Bounds())
     async with anyio.create_task_group() as heeding:
-        heeding.start_soon(heed_signals, Watchdog(), told.set)
+        heeding.start_soon(heed_signals, Watchdog(EXIT_S - GRACE_S + bounds.grace_s), told.set)
         async with anyio.create_task_group() as holding:
             holding.start_soon(opening.run)
             try:
@@ -115,10 +126,10 @@ async def serving(open_app: OpenApp, listening: Listening, bounds: Bounds) -> As
         open_app: gives the app; asked with each call.
     """
     server = make_server(open_app)
-    calls = UnderWay()
-    server.middleware.append(partial(_ended_with, calls))
+    calls, listens = UnderWay(), UnderWay()
+    server.middleware.append(partial(_ended_with, calls, listens))
     app, sessions = _streamable(server, bounds) if listening.transport == "http" else _sse(server, bounds)
-    guard = Guard(app, listening.access, bounds)
+    guard = Guard(app, listening.access, bounds, Healthz(open_app))
     connections = Connections(bounds)
     web = _Web(guard, connections)
     async with anyio.create_task_group() as running:
@@ -126,13 +137,16 @@ async def serving(open_app: OpenApp, listening: Listening, bounds: Bounds) -> As
         await web.ready.wait()
         async with sessions:
             yield
-            web.close()
-            await _finish(guard, calls, bounds)
+            # They are told, so that they need not find out; and what they wait for is no work.
+            listens.end()
+            calls.close()
+            guard.drain()
+            await _finish(web, guard, calls, bounds)
         connections.abort()
         running.cancel_scope.cancel()
 
 
-async def _finish(guard: Guard, calls: UnderWay, bounds: Bounds) -> None:
+async def _finish(web: "_Web", guard: Guard, calls: UnderWay, bounds: Bounds) -> None:
     with anyio.move_on_after(bounds.grace_s) as grace:
         await _quiet(guard, calls)
     if grace.cancelled_caught:
@@ -140,6 +154,8 @@ async def _finish(guard: Guard, calls: UnderWay, bounds: Bounds) -> None:
         calls.end()
         with anyio.move_on_after(2 * _DRAIN_S):
             await _quiet(guard, calls)
+    # Only now: until then who asks is told that the server is ending, by /healthz too.
+    web.close()
     guard.end_streams()
     with anyio.move_on_after(_DRAIN_S):
         await guard.calls.none()
@@ -160,11 +176,21 @@ async def _quiet(guard: Guard, calls: UnderWay) -> None:
     await guard.calls.none()
 
 
-async def _ended_with(calls: UnderWay, context: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-    """A middleware of the SDK's server: requests under way are known to `calls`, and answered when it ends them."""
+async def _ended_with(
+    calls: UnderWay, listens: UnderWay, context: ServerRequestContext[Any, Any], call_next: CallNext
+) -> HandlerResult:
+    """A middleware of the SDK's server: requests under way are known to `calls`, and answered when it ends them; those
+    that listen to `listens`."""
+    if context.method == _LISTEN:
+        result: HandlerResult = SubscriptionsListenResult(_meta={SUBSCRIPTION_ID_META_KEY: context.request_id})
+        with listens.one():
+            result = await call_next(context)
+        return result  # noqa: RET504 - the scope ends the call and goes on here
+    if calls.closed and context.request_id is not None:
+        raise MCPError(INTERNAL_ERROR, _OVER)
     with calls.one():
         return await call_next(context)
-    raise MCPError(INTERNAL_ERROR, "the server is ending; ask again when it is back")
+    raise MCPError(INTERNAL_ERROR, _OVER)
 
 
 def _streamable(server: Server[Any], bounds: Bounds) -> tuple[ASGIApp, AbstractAsyncContextManager[None]]:
@@ -182,10 +208,10 @@ def _streamable(server: Server[Any], bounds: Bounds) -> tuple[ASGIApp, AbstractA
 
 
 def _sse(server: Server[Any], bounds: Bounds) -> tuple[ASGIApp, AbstractAsyncContextManager[None]]:
-    transport = SseServerTransport(_MESSAGES, max_request_body_size=bounds.body_bytes)
+    transport = SseServerTransport(MESSAGES, max_request_body_size=bounds.body_bytes)
     routes = [
         Route(PATHS["sse"], endpoint=_SseStream(server, transport)),
-        Mount(_MESSAGES, app=transport.handle_post_message),
+        Mount(MESSAGES, app=transport.handle_post_message),
     ]
     return Starlette(routes=routes), nullcontext()
 

@@ -13,6 +13,9 @@ Transport = Literal["http", "sse"]
 PATHS: dict[Transport, str] = {"http": "/mcp", "sse": "/sse"}
 """Where clients connect."""
 
+MESSAGES = "/messages/"
+"""Where clients of SSE send what they say."""
+
 QUEUE = 1_024
 """Connections the system keeps until the server takes them; when it is full, clients try again a second later."""
 

@@ -56,13 +56,14 @@ def leave(logs: LineWriter) -> None:
 
 
 class Watchdog:
-    """Ends the process with status 1 when it is still there `EXIT_S` after `arm`, whatever it is waiting for.
+    """Ends the process with status 1 when it is still there `exit_s` after `arm`, whatever it is waiting for.
 
     It is faulthandler's, which needs no interpreter lock: asking the embedded model whether it is idle can hold that
     lock for seconds, and a thread of Python would wait with everybody else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, exit_s: float = EXIT_S) -> None:
+        self.exit_s = exit_s
         self._armed = False
 
     def arm(self) -> None:
@@ -71,7 +72,7 @@ class Watchdog:
             return
         self._armed = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        faulthandler.dump_traceback_later(EXIT_S, exit=True, file=nowhere)
+        faulthandler.dump_traceback_later(self.exit_s, exit=True, file=nowhere)
 
 
 async def heed_signals(watchdog: Watchdog, told_to_end: Callable[[], None]) -> None:
@@ -82,7 +83,7 @@ async def heed_signals(watchdog: Watchdog, told_to_end: Callable[[], None]) -> N
     loop = asyncio.get_running_loop()
 
     def tell(number: int) -> None:
-        log.info("serve.signal", signal=signal.Signals(number).name, at_most_s=EXIT_S)
+        log.info("serve.signal", signal=signal.Signals(number).name, at_most_s=watchdog.exit_s)
         told_to_end()
 
     def heard(number: int, _frame: object) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
+from swarmtally import telemetry
 from swarmtally.logs import configure_logging
 from swarmtally.mcp.bounds import Bounds
 from swarmtally.mcp.pipes import LOG_LINGER_S, LineReader, LineWriter, LogStream, read_lines
@@ -44,7 +45,8 @@ async def serve(settings: Settings, log_level: str = "info") -> None:
     configure_logging(log_level, LogStream(logs))
     wire = LineWriter(wire_out, eager=True)
     try:
-        await _serve(settings, wire_in, wire)
+        with telemetry.exported(settings.environ):
+            await _serve(settings, wire_in, wire)
     finally:
         wire.close(_DRAIN_S)
         leave(logs)
