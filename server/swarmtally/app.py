@@ -4,12 +4,12 @@
 their libraries) are imported with the first such call, so that a memory command in the shell stays fast.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -71,6 +71,10 @@ class App:
         self._keeping_books = False
         self._assessing: Assessing | None = None
         self._predicting: Predicting | None = None
+
+    def beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have `work`, which raises nothing, done while the app is open."""
+        self._group.start_soon(work)
 
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""

@@ -13,8 +13,8 @@ under an id, and the caller gets the id.
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -22,7 +22,7 @@ import structlog
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolRequestParams, CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolRequestParams, CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from mcp_types import Tool as ToolEntry
 
 from swarmtally.app import App
@@ -30,6 +30,9 @@ from swarmtally.core import progress
 from swarmtally.domain.errors import SwarmError
 from swarmtally_tools import registry
 from swarmtally_tools.definition import Tool
+
+if TYPE_CHECKING:
+    from swarmtally.mcp.sampling import Sampling
 
 log = structlog.get_logger(__name__)
 
@@ -59,12 +62,12 @@ class Calls:
         await self._tools.load()
         return self._tools.listed
 
-    async def __call__(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult:
+    async def __call__(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         started = time.perf_counter()
         outcome = "cancelled"
         try:
             await self._tools.load()
-            result, outcome = await _answer(self._tools.by_name, ctx, params, self._open_app)
+            result, outcome = await _answer(self._tools, ctx, params, self._open_app)
         finally:
             # Only a name of ours is logged: what a caller wrote may be anything.
             self._log.info(
@@ -82,6 +85,7 @@ class Tools:
     def __init__(self) -> None:
         self.by_name: dict[str, Tool] = {}
         self.listed: list[ToolEntry] = []
+        self.sampling: Sampling | None = None
         self._loading = anyio.Lock()
 
     async def load(self) -> None:
@@ -90,26 +94,34 @@ class Tools:
             return
         async with self._loading:
             if not self.listed:
-                self.by_name, self.listed = await anyio.to_thread.run_sync(_load)
+                self.by_name, self.sampling, self.listed = await anyio.to_thread.run_sync(_load)
 
 
-def _load() -> tuple[dict[str, Tool], list[ToolEntry]]:
+def _load() -> "tuple[dict[str, Tool], Sampling, list[ToolEntry]]":
+    from swarmtally.mcp.sampling import Sampling
+
     tools = {tool.name: tool for tool in registry.load_all()}
-    return tools, [_entry(tool) for tool in tools.values()]
+    return tools, Sampling(), [_entry(tool) for tool in tools.values()]
 
 
 async def _answer(
-    tools: Mapping[str, Tool], ctx: Context, params: CallToolRequestParams, open_app: OpenApp
-) -> tuple[CallToolResult, str]:
+    tools: Tools, ctx: Context, params: CallToolRequestParams, open_app: OpenApp
+) -> tuple[CallToolResult | InputRequiredResult, str]:
     """The result of a call, and the one word for it in the log: ok, or the class of the error."""
     try:
-        tool = tools.get(params.name) or registry.load(params.name)
+        assert tools.sampling is not None, "they are loaded together"
+        tool = tools.by_name.get(params.name) or registry.load(params.name)
         app = await open_app()
         with progress.listening(_Forwarder(ctx.session)):
-            view = await tool.call(app, params.arguments or {})
+            view = await tools.sampling.call(app, tool, ctx, params)
+        if isinstance(view, InputRequiredResult):
+            return view, "input_required"
         return _success(view.model_dump(mode="json")), "ok"
     except SwarmError as error:
         return _failure(str(error)), type(error).__name__
+    except MCPError:
+        # What the protocol itself has a refusal for.
+        raise
     except Exception as error:
         error_id = secrets.token_hex(4)
         log.exception("tool.failed", id=error_id, tool=params.name)

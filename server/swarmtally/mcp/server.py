@@ -12,6 +12,7 @@ from mcp_types import INVALID_PARAMS, ListToolsResult, PaginatedRequestParams
 from opentelemetry import trace
 
 from swarmtally.mcp.calling import Calls, Context, OpenApp
+from swarmtally.mcp.sealing import Sealing
 from swarmtally.version import __version__
 
 INSTRUCTIONS = """\
@@ -59,4 +60,5 @@ def make_server(open_app: OpenApp) -> Server[Any]:
         # All there is so far is the SDK's tracing. Nobody has asked OpenTelemetry for spans, and making them takes
         # time.
         server.middleware.clear()
+    server.middleware.append(Sealing())
     return server

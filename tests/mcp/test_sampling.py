@@ -1,0 +1,426 @@
+"""Clients that lend their model, in both eras: whole runs, refusals, clients that go away, and states tampered with."""
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from mcp.client.context import ClientRequestContext
+from mcp_types import (
+    INVALID_PARAMS,
+    CreateMessageRequest,
+    CreateMessageRequestParams,
+    CreateMessageResult,
+    ErrorData,
+    ImageContent,
+    InputRequiredResult,
+    TextContent,
+)
+
+from mcp import Client, MCPError
+from swarmtally.mcp.opening import Opening
+from swarmtally.mcp.server import make_server
+from swarmtally.settings import Settings
+from tests.mcp.conftest import Mode, answered, in_memory, text_of
+from tests.mcp.http_harness import served
+
+ARCHITECTURE = "# Architecture\n\n## Components\n\n- cart\n- search\n"
+
+Answer = CreateMessageResult | ErrorData
+
+
+def said(text: str, **more: Any) -> CreateMessageResult:
+    return CreateMessageResult(role="assistant", content=TextContent(text=text), model="acme-7", **more)
+
+
+def by_task(params: CreateMessageRequestParams) -> Answer:
+    """What a model would make of it, in short."""
+    (message,) = params.messages
+    assert isinstance(message.content, TextContent)
+    return said(ARCHITECTURE if message.content.text.endswith("Deliverable: architecture") else "# done\n")
+
+
+class Person:
+    """A client's model, with whoever watches over it."""
+
+    def __init__(self, answer: Callable[[CreateMessageRequestParams], Answer] = by_task) -> None:
+        self.answer = answer
+        self.asked: list[CreateMessageRequestParams] = []
+        self.at_once = 0
+        self.most = 0
+        self.gate: anyio.Event | None = None
+        self.changed = anyio.Event()
+
+    async def __call__(self, _: ClientRequestContext, params: CreateMessageRequestParams) -> Answer:
+        self.asked.append(params)
+        self._now(self.at_once + 1)
+        self.most = max(self.most, self.at_once)
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            await anyio.lowlevel.checkpoint()
+            return self.answer(params)
+        finally:
+            self._now(self.at_once - 1)
+
+    def _now(self, at_once: int) -> None:
+        self.at_once = at_once
+        self.changed.set()
+        self.changed = anyio.Event()
+
+    async def asked_at_once(self, number: int) -> None:
+        """Wait until so many requests are under way."""
+        while self.at_once != number:
+            await self.changed.wait()
+
+
+@asynccontextmanager
+async def serving(place: Path, **settings: Any) -> AsyncIterator[Any]:
+    """The server in this process, for several clients."""
+    settings = {"model": "sampling", **settings}
+    gather = partial(Settings.gather, "mcp", db=str(place / "swarm.db"), project="test", cwd=place, **settings)
+    opening = Opening(await anyio.to_thread.run_sync(gather))
+    server = await anyio.to_thread.run_sync(make_server, opening.app)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(opening.run)
+            yield server
+            opening.close()
+
+
+def lending(server: Any, mode: Mode, person: Person) -> Client:
+    return Client(server, mode=mode, sampling_callback=person)
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    return answered(await client.call_tool(tool, arguments))
+
+
+async def first_round(client: Client, tool: str, **arguments: Any) -> InputRequiredResult:
+    result = await client.session.call_tool(tool, arguments, allow_input_required=True)
+    assert isinstance(result, InputRequiredResult), result
+    return result
+
+
+async def next_round(
+    client: Client, last: InputRequiredResult, answers: dict[str, Answer], tool: str, **arguments: Any
+) -> Any:
+    given = {key: value for key, value in answers.items() if isinstance(value, CreateMessageResult)}
+    return await client.session.call_tool(
+        tool, arguments, input_responses=given, request_state=last.request_state, allow_input_required=True
+    )
+
+
+def all_said(asked: InputRequiredResult) -> dict[str, Answer]:
+    found: dict[str, Answer] = {}
+    for key, request in (asked.input_requests or {}).items():
+        assert isinstance(request, CreateMessageRequest)
+        found[key] = by_task(request.params)
+    return found
+
+
+def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(place / "swarm.db")) as database, database:
+        return database.execute(sql).fetchall()
+
+
+async def test_a_client_that_lends_its_model_completes_a_whole_pipeline(tmp_path: Path, mode: Mode) -> None:
+    person = Person()
+    async with serving(tmp_path) as server, lending(server, mode, person) as client:
+        run = await call(client, "sparc_pipeline", task="Build a shop", wait_s=45)
+        for _ in range(5):
+            if run["status"] == "waiting_for_host":
+                assert "Your client's model does its work" in run["next_step"]
+                run = (await call(client, "run_status", run_id=run["run_id"], wait_s=45))["run"]
+        assert (run["status"], run["backend"]["name"], run["backend"]["model"]) == ("succeeded", "host", "sampling")
+        assert run["packets"] == []
+    assert len(person.asked) == run["tasks"]["total"] == len(rows(tmp_path, "SELECT * FROM attempt"))
+    assert {(params.include_context, params.max_tokens) for params in person.asked} == {("none", 4096)}
+    used = run["usage"]
+    assert (used["calls"], used["unknown_calls"], used["raw_tokens"]) == (len(person.asked), len(person.asked), None)
+    assert rows(tmp_path, "SELECT DISTINCT backend, model, status, input_tokens, reason FROM usage") == [
+        ("host", "acme-7", "unknown", None, "the client's model did the work, and sampling reports no tokens")
+    ]
+    assert rows(tmp_path, "SELECT COUNT(*) FROM attempt WHERE exec_ns IS NULL") == [(0,)]
+
+
+async def test_what_a_client_s_model_gets_is_a_prompt_it_can_follow_alone(tmp_path: Path, mode: Mode) -> None:
+    person = Person()
+    async with serving(tmp_path, max_output_tokens=777) as server, lending(server, mode, person) as client:
+        await call(client, "sparc_run", mode="coder", task="Count sheep", context=["c" * 60_000])
+    (params,) = person.asked
+    (message,) = params.messages
+    assert isinstance(message.content, TextContent)
+    assert "Count sheep" in message.content.text
+    assert "memory_usage" not in message.content.text
+    assert params.system_prompt
+    assert params.max_tokens == 777
+
+
+async def test_a_refused_request_fails_its_task_with_the_client_s_words(tmp_path: Path) -> None:
+    def choosy(params: CreateMessageRequestParams) -> Answer:
+        refused = "task B" in str(params.messages)
+        return ErrorData(code=-32000, message="the user said no") if refused else by_task(params)
+
+    async with serving(tmp_path) as server, lending(server, "legacy", Person(choosy)) as client:
+        run = await call(client, "sparc_concurrent", mode="coder", tasks=["task A", "task B"])
+    assert (run["status"], run["tasks"]["succeeded"], run["tasks"]["failed"]) == ("failed", 1, 1)
+    assert [task["error"] for task in run["timeline"] if task["error"]] == ["the client refused: the user said no"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (said("  "), "the client's model answered no text, but an empty one"),
+        (
+            CreateMessageResult(role="assistant", model="m", content=ImageContent(data="aGk=", mime_type="image/png")),
+            "the client's model answered no text, but image",
+        ),
+        (said("é" * 1_000_001), "the client's model answered 1000001 characters; at most 1000000 are taken"),
+    ],
+)
+async def test_an_answer_that_is_no_deliverable_fails_its_task(
+    tmp_path: Path, mode: Mode, answer: Answer, error: str
+) -> None:
+    async with serving(tmp_path) as server, lending(server, mode, Person(lambda _: answer)) as client:
+        run = await call(client, "sparc_run", mode="coder", task="A")
+    assert run["status"] == "failed"
+    assert run["timeline"][0]["error"] == error
+
+
+async def test_an_answer_cut_off_at_the_limit_is_marked(tmp_path: Path, mode: Mode) -> None:
+    cut = Person(lambda _: said("half", stop_reason="maxTokens"))
+    async with serving(tmp_path) as server, lending(server, mode, cut) as client:
+        run = await call(client, "sparc_run", mode="coder", task="A")
+    assert run["artefacts"][0]["truncated"] is True
+
+
+async def test_a_client_without_sampling_gets_packets_and_is_told_why(tmp_path: Path) -> None:
+    async with in_memory(tmp_path, model="sampling") as client:
+        run = await call(client, "sparc_run", mode="coder", task="A")
+        assert (run["status"], len(run["packets"])) == ("waiting_for_host", 1)
+        assert "This client takes no sampling requests, so the work comes as packets. Do each" in run["next_step"]
+        packet = run["packets"][0]
+        await call(client, "work_report", task_id=packet["task_id"], lease=packet["lease"], output="# A")
+    assert rows(tmp_path, "SELECT backend, model FROM usage") == [("host", "host")]
+
+
+async def test_a_client_that_could_lend_its_model_is_not_asked_unless_told_to(tmp_path: Path, mode: Mode) -> None:
+    person = Person()
+    async with serving(tmp_path, model=None) as server, lending(server, mode, person) as client:
+        run = await call(client, "sparc_run", mode="coder", task="A")
+        assert (run["backend"]["model"], len(run["packets"])) == ("host", 1)
+        await call(client, "run_status", run_id=run["run_id"], wait_s=0.1)
+        assert person.asked == []
+        run = await call(client, "sparc_run", mode="coder", task="A", model="sampling")
+        assert (run["status"], len(person.asked)) == ("succeeded", 1)
+
+
+async def test_no_more_requests_are_under_way_than_asked_for(tmp_path: Path, mode: Mode) -> None:
+    person = Person()
+    person.gate = anyio.Event()
+    tasks = [f"task {number}" for number in range(6)]
+    async with (
+        serving(tmp_path, max_parallel=2) as server,
+        lending(server, mode, person) as client,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(partial(call, client, "sparc_concurrent", mode="coder", tasks=tasks))
+        await person.asked_at_once(2)
+        person.gate.set()
+    assert (person.most, len(person.asked)) == (2, 6)
+
+
+async def test_one_wave_asks_for_all_that_is_ready(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
+        await call(client, "swarm_init", max_agents=15)
+        tasks = [f"task {number}" for number in range(20)]
+        asked = await first_round(client, "sparc_concurrent", mode="coder", tasks=tasks)
+        assert len(asked.input_requests or {}) == 15
+        rest = await next_round(client, asked, all_said(asked), "sparc_concurrent", mode="coder", tasks=tasks)
+        assert len(rest.input_requests) == 5
+
+
+async def test_a_round_that_comes_twice_counts_once(tmp_path: Path) -> None:
+    asking = {"mode": "coder", "tasks": ["A", "B"], "wait_s": 0}
+    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
+        asked = await first_round(client, "sparc_concurrent", **asking)
+        first = answered(await next_round(client, asked, all_said(asked), "sparc_concurrent", **asking))
+        again = answered(await next_round(client, asked, all_said(asked), "sparc_concurrent", **asking))
+        assert (first["status"], again["status"]) == ("succeeded", "succeeded")
+        assert first["run_id"] == again["run_id"]
+    assert rows(tmp_path, "SELECT COUNT(*) FROM run") == [(1,)]
+    assert rows(tmp_path, "SELECT COUNT(*), SUM(status = 'succeeded') FROM attempt") == [(2, 2)]
+
+
+async def test_what_a_round_leaves_out_is_asked_again(tmp_path: Path) -> None:
+    asking = {"mode": "coder", "tasks": ["A", "B"]}
+    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
+        asked = await first_round(client, "sparc_concurrent", **asking)
+        one, other = asked.input_requests or {}
+        rest = await next_round(client, asked, {one: said("# one")}, "sparc_concurrent", **asking)
+        assert list(rest.input_requests) == [other]
+        run = answered(await next_round(client, rest, all_said(rest), "sparc_concurrent", **asking))
+        assert run["status"] == "succeeded"
+        # The lease that was given back is nobody's any more.
+        late = await next_round(client, asked, {other: said("# late")}, "sparc_concurrent", **asking)
+        assert answered(late)["status"] == "succeeded"
+    assert rows(tmp_path, "SELECT COUNT(*) FROM artefact WHERE text = '# late'") == [(0,)]
+    assert ("its packet was given back before an answer came",) in rows(tmp_path, "SELECT reason FROM usage")
+
+
+async def test_a_state_tampered_with_or_of_another_call_is_refused(tmp_path: Path) -> None:
+    asking = {"mode": "coder", "task": "A"}
+    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
+        asked = await first_round(client, "sparc_run", **asking)
+        other = await first_round(client, "sparc_run", mode="coder", task="B")
+        sealed = asked.request_state
+        assert sealed is not None
+        assert asked.input_requests is not None
+        # A client can read nothing of it.
+        assert next(iter(asked.input_requests)) not in sealed
+        place = len(sealed) // 2
+        flipped = sealed[:place] + ("A" if sealed[place] != "A" else "B") + sealed[place + 1 :]
+        plain = json.dumps({"run_id": "r_1", "rounds": 0, "notes": "", "leases": {}})
+        before = rows(tmp_path, "SELECT * FROM attempt")
+        for state in (flipped, plain, sealed[:-1], other.request_state, ""):
+            with pytest.raises(MCPError) as refused:
+                await client.session.call_tool(
+                    "sparc_run",
+                    asking,
+                    input_responses={key: said("# forged") for key in asked.input_requests},
+                    request_state=state,
+                    allow_input_required=True,
+                )
+            assert refused.value.code == INVALID_PARAMS
+        with pytest.raises(MCPError, match="without the requestState"):
+            await client.session.call_tool(
+                "sparc_run", asking, input_responses={"t": said("# forged")}, allow_input_required=True
+            )
+        assert rows(tmp_path, "SELECT * FROM attempt") == before
+        assert answered(await next_round(client, asked, all_said(asked), "sparc_run", **asking))["status"] == (
+            "succeeded"
+        )
+
+
+async def test_a_state_of_another_process_is_refused(tmp_path: Path) -> None:
+    asking = {"mode": "coder", "task": "A"}
+    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
+        asked = await first_round(client, "sparc_run", **asking)
+    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
+        with pytest.raises(MCPError, match="Invalid or expired"):
+            await next_round(client, asked, all_said(asked), "sparc_run", **asking)
+
+
+async def test_a_call_stops_asking_before_a_client_s_own_limit_and_the_next_goes_on(tmp_path: Path) -> None:
+    person = Person()
+    tasks = [f"task {number}" for number in range(12)]
+    async with serving(tmp_path, max_parallel=1) as server, lending(server, "auto", person) as client:
+        run = await call(client, "sparc_concurrent", mode="coder", tasks=tasks)
+        assert (run["status"], run["tasks"]["succeeded"], len(person.asked)) == ("waiting_for_host", 9, 9)
+        assert "call run_status with run_id" in run["next_step"]
+        run = (await call(client, "run_status", run_id=run["run_id"], wait_s=45))["run"]
+        assert (run["status"], len(person.asked)) == ("succeeded", 12)
+
+
+async def test_requests_go_on_after_the_call_where_the_connection_is_the_client_s_own(tmp_path: Path) -> None:
+    person = Person()
+    person.gate = anyio.Event()
+    async with serving(tmp_path) as server, lending(server, "legacy", person) as client:
+        run = await call(client, "sparc_concurrent", mode="coder", tasks=["A", "B"], wait_s=0)
+        assert run["status"] == "waiting_for_host"
+        await person.asked_at_once(2)
+        person.gate.set()
+        run = (await call(client, "run_status", run_id=run["run_id"], wait_s=45))["run"]
+        assert (run["status"], len(person.asked)) == ("succeeded", 2)
+
+
+async def test_a_client_that_goes_away_leaves_its_tasks_to_another(tmp_path: Path) -> None:
+    absent, present = Person(), Person()
+    absent.gate = anyio.Event()
+    async with serving(tmp_path) as server:
+        async with lending(server, "legacy", absent) as client:
+            run = await call(client, "sparc_concurrent", mode="coder", tasks=["A", "B"], wait_s=0)
+            await absent.asked_at_once(2)
+        async with lending(server, "legacy", present) as client:
+            run = (await call(client, "run_status", run_id=run["run_id"], wait_s=45))["run"]
+            assert (run["status"], len(present.asked)) == ("succeeded", 2)
+    # What nobody answered is not counted as an attempt.
+    assert rows(tmp_path, "SELECT DISTINCT attempts FROM task") == [(1,)]
+
+
+async def test_who_cancels_the_call_is_asked_nothing_more(tmp_path: Path, mode: Mode) -> None:
+    person = Person()
+    person.gate = anyio.Event()
+    async with serving(tmp_path) as server:
+        async with lending(server, "legacy", person) as client, anyio.create_task_group() as group:
+            group.start_soon(partial(call, client, "sparc_concurrent", mode="coder", tasks=["A", "B"], wait_s=45))
+            await person.asked_at_once(2)
+            group.cancel_scope.cancel()
+        async with lending(server, mode, other := Person()) as client:
+            (line,) = (await call(client, "run_status"))["runs"]
+            assert line["status"] == "waiting_for_host"
+            run = (await call(client, "run_status", run_id=line["run_id"], wait_s=45))["run"]
+            assert (run["status"], len(other.asked)) == ("succeeded", 2)
+
+
+async def test_cancelling_a_run_takes_its_requests_back(tmp_path: Path) -> None:
+    person = Person()
+    person.gate = anyio.Event()
+    async with serving(tmp_path) as server, lending(server, "legacy", person) as client:
+        run = await call(client, "sparc_concurrent", mode="coder", tasks=["A", "B"], wait_s=0)
+        await person.asked_at_once(2)
+        await call(client, "run_control", run_id=run["run_id"], action="cancel")
+        await person.asked_at_once(0)
+        run = (await call(client, "run_status", run_id=run["run_id"], wait_s=45))["run"]
+        assert (run["status"], run["artefacts"]) == ("cancelled", [])
+
+
+async def test_two_clients_share_a_run(tmp_path: Path) -> None:
+    one, other = Person(), Person()
+    one.gate = anyio.Event()
+    tasks = [f"task {number}" for number in range(6)]
+    async with serving(tmp_path, max_parallel=3) as server:
+        async with lending(server, "legacy", one) as first, lending(server, "auto", other) as second:
+            run = await call(first, "sparc_concurrent", mode="coder", tasks=tasks, wait_s=0)
+            await one.asked_at_once(3)
+            await call(second, "run_status", run_id=run["run_id"], wait_s=0.1)
+            one.gate.set()
+            run = (await call(first, "run_status", run_id=run["run_id"], wait_s=45))["run"]
+        assert (run["status"], len(one.asked), len(other.asked)) == ("succeeded", 3, 3)
+
+
+@pytest.mark.parametrize("transport", ["http", "sse"])
+async def test_requests_over_http_travel_on_the_call_s_stream(tmp_path: Path, transport: Any) -> None:
+    from mcp.client.sse import sse_client
+    from mcp.client.streamable_http import streamable_http_client
+
+    person = Person()
+    async with served(tmp_path, transport, settings={"model": "sampling"}) as listening:
+        connect = sse_client if transport == "sse" else streamable_http_client
+        async with Client(connect(listening.url), mode="legacy", sampling_callback=person) as client:
+            run = await call(client, "sparc_concurrent", mode="coder", tasks=["A", "B"], wait_s=0)
+            assert (run["status"], len(person.asked)) == ("succeeded", 2)
+
+
+async def test_a_dry_run_and_a_run_that_is_only_read_ask_nothing(tmp_path: Path, mode: Mode) -> None:
+    person = Person()
+    async with serving(tmp_path, model=None) as server, lending(server, mode, person) as client:
+        await call(client, "swarm_init")
+        await call(client, "sparc_run", mode="coder", task="A", model="sampling", dry_run=True)
+        run = await call(client, "sparc_run", mode="coder", task="A")
+        await call(client, "run_status", run_id=run["run_id"])
+    assert person.asked == []
+
+
+async def test_a_budget_that_nobody_could_keep_is_refused(tmp_path: Path, mode: Mode) -> None:
+    async with serving(tmp_path) as server, lending(server, mode, Person()) as client:
+        refused = await client.call_tool("sparc_run", {"mode": "coder", "task": "A", "budget_tokens": 1000})
+        assert refused.is_error
+        assert "budget" in text_of(refused)
