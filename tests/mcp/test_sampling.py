@@ -1,6 +1,7 @@
 """Clients that lend their model, in both eras: whole runs, refusals, clients that go away, and states tampered with."""
 
 import json
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -12,6 +13,10 @@ import anyio
 import anyio.to_thread
 import pytest
 from mcp.client.context import ClientRequestContext
+from mcp.client.session import ClientSession
+from mcp.client.sse import sse_client
+from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
 from mcp_types import (
     INVALID_PARAMS,
     CreateMessageRequest,
@@ -23,16 +28,28 @@ from mcp_types import (
     TextContent,
 )
 
-from mcp import Client, MCPError
+from mcp import Client, MCPError, StdioServerParameters
+from swarmtally.mcp import live
 from swarmtally.mcp.opening import Opening
 from swarmtally.mcp.server import make_server
 from swarmtally.settings import Settings
-from tests.mcp.conftest import Mode, answered, in_memory, text_of
+from tests.mcp.conftest import Mode, answered, in_memory, serve_command, told
 from tests.mcp.http_harness import served
 
 ARCHITECTURE = "# Architecture\n\n## Components\n\n- cart\n- search\n"
 
 Answer = CreateMessageResult | ErrorData
+
+
+@pytest.fixture(autouse=True)
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's client lists the tools and checks the schema of a tool's results anew on each connection, which takes
+    most of such a test's time. Others have them checked."""
+
+    async def take(*_: object) -> None:
+        return None
+
+    monkeypatch.setattr(ClientSession, "validate_tool_result", take)
 
 
 def said(text: str, **more: Any) -> CreateMessageResult:
@@ -174,31 +191,29 @@ async def test_a_refused_request_fails_its_task_with_the_client_s_words(tmp_path
     assert [task["error"] for task in run["timeline"] if task["error"]] == ["the client refused: the user said no"]
 
 
-@pytest.mark.parametrize(
-    ("answer", "error"),
-    [
-        (said("  "), "the client's model answered no text, but an empty one"),
-        (
-            CreateMessageResult(role="assistant", model="m", content=ImageContent(data="aGk=", mime_type="image/png")),
-            "the client's model answered no text, but image",
-        ),
-        (said("é" * 1_000_001), "the client's model answered 1000001 characters; at most 1000000 are taken"),
-    ],
-)
-async def test_an_answer_that_is_no_deliverable_fails_its_task(
-    tmp_path: Path, mode: Mode, answer: Answer, error: str
+async def test_an_answer_that_is_no_deliverable_fails_its_task_and_one_cut_off_is_marked(
+    tmp_path: Path, mode: Mode
 ) -> None:
-    async with serving(tmp_path) as server, lending(server, mode, Person(lambda _: answer)) as client:
-        run = await call(client, "sparc_run", mode="coder", task="A")
-    assert run["status"] == "failed"
-    assert run["timeline"][0]["error"] == error
+    image = ImageContent(data="aGk=", mime_type="image/png")
+    answers: dict[str, Answer] = {
+        "task A": said("  "),
+        "task B": CreateMessageResult(role="assistant", model="m", content=image),
+        "task C": said("é" * 1_000_001),
+        "task D": said("half", stop_reason="maxTokens"),
+    }
 
+    def odd(params: CreateMessageRequestParams) -> Answer:
+        return next(answer for task, answer in answers.items() if task in str(params.messages))
 
-async def test_an_answer_cut_off_at_the_limit_is_marked(tmp_path: Path, mode: Mode) -> None:
-    cut = Person(lambda _: said("half", stop_reason="maxTokens"))
-    async with serving(tmp_path) as server, lending(server, mode, cut) as client:
-        run = await call(client, "sparc_run", mode="coder", task="A")
-    assert run["artefacts"][0]["truncated"] is True
+    async with serving(tmp_path) as server, lending(server, mode, Person(odd)) as client:
+        run = await call(client, "sparc_concurrent", mode="coder", tasks=list(answers))
+    assert [task["error"] for task in run["timeline"]] == [
+        "the client's model answered no text, but an empty one",
+        "the client's model answered no text, but image",
+        "the client's model answered 1000001 characters; at most 1000000 are taken",
+        None,
+    ]
+    assert [artefact["truncated"] for artefact in run["artefacts"]] == [True]
 
 
 async def test_a_client_without_sampling_gets_packets_and_is_told_why(tmp_path: Path) -> None:
@@ -396,31 +411,52 @@ async def test_two_clients_share_a_run(tmp_path: Path) -> None:
         assert (run["status"], len(one.asked), len(other.asked)) == ("succeeded", 3, 3)
 
 
-@pytest.mark.parametrize("transport", ["http", "sse"])
-async def test_requests_over_http_travel_on_the_call_s_stream(tmp_path: Path, transport: Any) -> None:
-    from mcp.client.sse import sse_client
-    from mcp.client.streamable_http import streamable_http_client
-
+@pytest.mark.parametrize(("transport", "mode"), [("http", "legacy"), ("http", "auto"), ("sse", "legacy")])
+async def test_a_client_over_http_is_asked_while_its_call_is_open(tmp_path: Path, transport: Any, mode: Mode) -> None:
     person = Person()
     async with served(tmp_path, transport, settings={"model": "sampling"}) as listening:
         connect = sse_client if transport == "sse" else streamable_http_client
-        async with Client(connect(listening.url), mode="legacy", sampling_callback=person) as client:
+        async with Client(connect(listening.url), mode=mode, sampling_callback=person) as client:
             run = await call(client, "sparc_concurrent", mode="coder", tasks=["A", "B"], wait_s=0)
             assert (run["status"], len(person.asked)) == ("succeeded", 2)
 
 
-async def test_a_dry_run_and_a_run_that_is_only_read_ask_nothing(tmp_path: Path, mode: Mode) -> None:
+async def test_a_server_process_asks_its_client_over_stdio(tmp_path: Path) -> None:
     person = Person()
-    async with serving(tmp_path, model=None) as server, lending(server, mode, person) as client:
+    command = serve_command(tmp_path, "--model", "sampling")
+    parameters = StdioServerParameters(command=command[0], args=command[1:], env=dict(os.environ), cwd=str(tmp_path))
+    with (tmp_path / "server.log").open("a") as log:
+        async with Client(stdio_client(parameters, errlog=log), mode="legacy", sampling_callback=person) as client:
+            run = await call(client, "sparc_concurrent", mode="coder", tasks=["A", "B"], wait_s=45)
+            assert (run["status"], len(person.asked)) == ("succeeded", 2)
+
+
+async def test_a_user_who_does_not_answer_leaves_the_tasks_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "ANSWER_S", 0.05)
+    person = Person()
+    person.gate = anyio.Event()
+    async with serving(tmp_path) as server, lending(server, "legacy", person) as client:
+        run = await call(client, "sparc_run", mode="coder", task="A", wait_s=45)
+        assert (run["status"], run["timeline"][0]["status"], run["timeline"][0]["attempts"]) == (
+            "waiting_for_host",
+            "ready",
+            0,
+        )
+        assert person.at_once == 0
+        assert len((await call(client, "work_claim", run_id=run["run_id"]))["packets"]) == 1
+
+
+async def test_what_only_reads_or_cannot_begin_asks_nothing(tmp_path: Path) -> None:
+    person = Person()
+    async with serving(tmp_path) as server, lending(server, "auto", person) as client:
         await call(client, "swarm_init")
-        await call(client, "sparc_run", mode="coder", task="A", model="sampling", dry_run=True)
-        run = await call(client, "sparc_run", mode="coder", task="A")
-        await call(client, "run_status", run_id=run["run_id"])
-    assert person.asked == []
-
-
-async def test_a_budget_that_nobody_could_keep_is_refused(tmp_path: Path, mode: Mode) -> None:
-    async with serving(tmp_path) as server, lending(server, mode, Person()) as client:
+        await call(client, "sparc_run", mode="coder", task="A", dry_run=True)
         refused = await client.call_tool("sparc_run", {"mode": "coder", "task": "A", "budget_tokens": 1000})
-        assert refused.is_error
-        assert "budget" in text_of(refused)
+        assert "budget" in told(refused)
+        asked = await first_round(client, "sparc_run", mode="coder", task="A")
+        assert asked.request_state
+        (line,) = (await call(client, "run_status"))["runs"]
+        assert (await call(client, "run_status", run_id=line["run_id"]))["run"]["status"] == "waiting_for_host"
+    assert person.asked == []
