@@ -12,13 +12,13 @@ from functools import partial
 import anyio.to_thread
 
 from swarmtally.core import claims, results
-from swarmtally.core.attempt import ERROR_LIMIT, inputs_of, pack
+from swarmtally.core.attempt import ERROR_LIMIT
 from swarmtally.core.claims import Demand, HeldRun
-from swarmtally.core.elsewhere import told_where
 from swarmtally.core.ledger import opened_call
-from swarmtally.core.ports import Packer, Planner, Prompt, Room, Shelf
+from swarmtally.core.ports import Packer, Planner, Prompt, Shelf
+from swarmtally.core.telling import SHARE_BYTES, told
 from swarmtally.domain.clock import NS_PER_S, Clock
-from swarmtally.domain.errors import ContextExceeded, NotFound, PacketRefused, StoreError, SwarmError
+from swarmtally.domain.errors import NotFound, PacketRefused, StoreError, SwarmError
 from swarmtally.domain.files import File
 from swarmtally.domain.ids import NewId
 from swarmtally.domain.run import HOST, SAMPLING, Lease, Run
@@ -35,18 +35,6 @@ LEASE_NS = 15 * 60 * NS_PER_S
 
 CLAIM_LIMIT = 10
 """The most packets one call hands out."""
-
-PROMPT_BYTES = 48_000
-"""The longest prompt of a packet: with what JSON adds it stays below 20,000 tokens of three bytes."""
-
-SHARE_BYTES = 52_000
-"""The most that all prompts of one answer may hold together; the first is always given."""
-
-ROOM = Room(PROMPT_BYTES, SHARE_BYTES)
-"""What one packet's prompt may take."""
-
-PACKINGS = 8
-"""How often a prompt is packed until it is small enough to be sent."""
 
 CLAIM_TRIES = 20
 """How often a claim looks again because other clients were faster."""
@@ -195,7 +183,7 @@ class Packets:
             for task in await self._database.read(lambda tx: self._startable(tx, looked_at, role, limit)):
                 run = by_id[task.run_id]
                 try:
-                    prompt = await self._packed(run, task, lent)
+                    prompt = await told(self._database, self._packer, run, task, lent=lent)
                 except StoreError:
                     raise
                 except SwarmError as error:
@@ -219,29 +207,6 @@ class Packets:
         age = {run.run_id: number for number, run in enumerate(looked_at)}
         found.sort(key=lambda task: (-task.priority, -task.remaining_path, age[task.run_id], task.place, task.ordinal))
         return found[:limit]
-
-    async def _packed(self, run: Run, task: Task, lent: bool) -> Prompt:
-        """The prompt, small enough to be sent: JSON writes some characters as up to six."""
-        inputs = await inputs_of(self._database, task.task_id)
-        packing = partial(pack, self._packer, run, task, inputs)
-        low, budget, high = 0, PROMPT_BYTES, PROMPT_BYTES
-        for number in range(PACKINGS):
-            try:
-                prompt = await (packing(budget) if lent else told_where(packing, run.run_id, budget))
-            except ContextExceeded:
-                if budget == PROMPT_BYTES:
-                    raise
-                # The guess was too low: what JSON writes longer stands in the part that can be cut.
-                low, budget = budget, (budget + high) // 2
-                continue
-            written = prompt.written_bytes
-            if written <= SHARE_BYTES:
-                return prompt
-            high = min(budget, prompt.size_bytes)
-            # As if all of it were written alike; and where that is not so, what is too much, byte for byte.
-            guess = high - (written - SHARE_BYTES) if number else high * SHARE_BYTES // written
-            budget = guess if guess > low else (low + high) // 2
-        raise ContextExceeded(f"task {task.key} cannot be told in {SHARE_BYTES} bytes; shorten it")
 
     async def _fail(self, run: Run, task: Task, error: str) -> int:
         """Fail a task that cannot be told to anybody: it would otherwise be ready for ever. Returns how many failed."""
