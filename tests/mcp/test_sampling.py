@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import httpx2
 import pytest
 from mcp.client.context import ClientRequestContext
 from mcp.client.session import ClientSession
@@ -34,7 +35,7 @@ from swarmtally.mcp.opening import Opening
 from swarmtally.mcp.server import make_server
 from swarmtally.settings import Settings
 from tests.mcp.conftest import Mode, answered, in_memory, serve_command, told
-from tests.mcp.http_harness import served
+from tests.mcp.http_harness import JSON, served
 
 ARCHITECTURE = "# Architecture\n\n## Components\n\n- cart\n- search\n"
 
@@ -370,19 +371,20 @@ async def test_a_client_that_goes_away_leaves_its_tasks_to_another(tmp_path: Pat
     assert rows(tmp_path, "SELECT DISTINCT attempts FROM task") == [(1,)]
 
 
-async def test_who_cancels_the_call_is_asked_nothing_more(tmp_path: Path, mode: Mode) -> None:
+async def test_who_cancels_the_call_is_asked_nothing_more(tmp_path: Path) -> None:
     person = Person()
     person.gate = anyio.Event()
-    async with serving(tmp_path) as server:
-        async with lending(server, "legacy", person) as client, anyio.create_task_group() as group:
+    async with serving(tmp_path) as server, lending(server, "legacy", person) as client:
+        async with anyio.create_task_group() as group:
             group.start_soon(partial(call, client, "sparc_concurrent", mode="coder", tasks=["A", "B"], wait_s=45))
             await person.asked_at_once(2)
             group.cancel_scope.cancel()
-        async with lending(server, mode, other := Person()) as client:
-            (line,) = (await call(client, "run_status"))["runs"]
-            assert line["status"] == "waiting_for_host"
-            run = (await call(client, "run_status", run_id=line["run_id"], wait_s=45))["run"]
-            assert (run["status"], len(other.asked)) == ("succeeded", 2)
+        await person.asked_at_once(0)
+        person.gate.set()
+        (line,) = (await call(client, "run_status"))["runs"]
+        assert line["status"] == "waiting_for_host"
+        run = (await call(client, "run_status", run_id=line["run_id"], wait_s=45))["run"]
+        assert (run["status"], len(person.asked)) == ("succeeded", 4)
 
 
 async def test_cancelling_a_run_takes_its_requests_back(tmp_path: Path) -> None:
@@ -419,6 +421,36 @@ async def test_a_client_over_http_is_asked_while_its_call_is_open(tmp_path: Path
         async with Client(connect(listening.url), mode=mode, sampling_callback=person) as client:
             run = await call(client, "sparc_concurrent", mode="coder", tasks=["A", "B"], wait_s=0)
             assert (run["status"], len(person.asked)) == ("succeeded", 2)
+
+
+async def test_over_http_a_request_travels_on_the_stream_of_its_call(tmp_path: Path) -> None:
+    lent = {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {"sampling": {}},
+        "clientInfo": {"name": "t", "version": "1"},
+    }
+    asking = {"name": "sparc_run", "arguments": {"mode": "coder", "task": "A"}}
+    async with (
+        served(tmp_path, "http", settings={"model": "sampling"}) as listening,
+        httpx2.AsyncClient(timeout=30, headers=JSON) as http,
+    ):
+
+        def message(method: str, params: dict[str, Any], **more: Any) -> dict[str, Any]:
+            return {"jsonrpc": "2.0", "method": method, "params": params, **more}
+
+        hello = await http.post(listening.url, json=message("initialize", lent, id=1))
+        http.headers["Mcp-Session-Id"] = hello.headers["mcp-session-id"]
+        await http.post(listening.url, json=message("notifications/initialized", {}))
+        heard: list[dict[str, Any]] = []
+        async with http.stream("POST", listening.url, json=message("tools/call", asking, id=2)) as answer:
+            async for line in answer.aiter_lines():
+                if line.startswith("data: {"):
+                    heard.append(json.loads(line.removeprefix("data: ")))
+                    if heard[-1].get("method") == "sampling/createMessage":
+                        result = said("# A").model_dump(by_alias=True, exclude_none=True, mode="json")
+                        await http.post(listening.url, json={"jsonrpc": "2.0", "id": heard[-1]["id"], "result": result})
+    assert [each["method"] for each in heard if "method" in each] == ["sampling/createMessage"]
+    assert heard[-1]["result"]["structuredContent"]["status"] == "succeeded"
 
 
 async def test_a_server_process_asks_its_client_over_stdio(tmp_path: Path) -> None:
