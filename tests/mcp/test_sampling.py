@@ -186,10 +186,15 @@ async def test_a_refused_request_fails_its_task_with_the_client_s_words(tmp_path
         refused = "task B" in str(params.messages)
         return ErrorData(code=-32000, message="the user said no") if refused else by_task(params)
 
-    async with serving(tmp_path) as server, lending(server, "legacy", Person(choosy)) as client:
+    person = Person(choosy)
+    async with serving(tmp_path) as server, lending(server, "legacy", person) as client:
         run = await call(client, "sparc_concurrent", mode="coder", tasks=["task A", "task B"])
-    assert (run["status"], run["tasks"]["succeeded"], run["tasks"]["failed"]) == ("failed", 1, 1)
-    assert [task["error"] for task in run["timeline"] if task["error"]] == ["the client refused: the user said no"]
+        assert (run["status"], run["tasks"]["succeeded"], run["tasks"]["failed"]) == ("failed", 1, 1)
+        assert [task["error"] for task in run["timeline"] if task["error"]] == ["the client refused: the user said no"]
+        person.answer = by_task
+        await call(client, "run_control", run_id=run["run_id"], action="retry")
+        run = (await call(client, "run_status", run_id=run["run_id"], wait_s=45))["run"]
+        assert (run["status"], len(person.asked)) == ("succeeded", 3)
 
 
 async def test_an_answer_that_is_no_deliverable_fails_its_task_and_one_cut_off_is_marked(
@@ -251,6 +256,21 @@ async def test_no_more_requests_are_under_way_than_asked_for(tmp_path: Path, mod
         await person.asked_at_once(2)
         person.gate.set()
     assert (person.most, len(person.asked)) == (2, 6)
+
+
+async def test_all_runs_of_a_connection_together_ask_no_more_at_once(tmp_path: Path) -> None:
+    person = Person()
+    person.gate = anyio.Event()
+    async with serving(tmp_path, max_parallel=2) as server, lending(server, "legacy", person) as client:
+        await call(client, "swarm_init")
+        begun = [await call(client, "sparc_concurrent", mode="coder", tasks=["A", "B"], wait_s=0) for _ in range(2)]
+        await person.asked_at_once(2)
+        # Time in which it could be asked for more.
+        await call(client, "run_status", run_id=begun[1]["run_id"], wait_s=0.2)
+        person.gate.set()
+        for run in begun:
+            assert (await call(client, "run_status", run_id=run["run_id"], wait_s=45))["run"]["status"] == "succeeded"
+    assert (person.most, len(person.asked)) == (2, 4)
 
 
 async def test_one_wave_asks_for_all_that_is_ready(tmp_path: Path) -> None:

@@ -7,15 +7,16 @@ sends no new ones once its time is over; the next call that follows the run goes
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 from mcp.shared.exceptions import MCPError, NoBackChannelError
 from mcp.shared.message import ServerMessageMetadata
 from mcp_types import CONNECTION_CLOSED, CreateMessageResult
 from pydantic import ValidationError
 
 from swarmtally.app import App
-from swarmtally.core.packets import Packet, Report
+from swarmtally.core.packets import Packet, Packets, Report
 from swarmtally.domain.errors import SwarmError
-from swarmtally.domain.run import RunStatus
+from swarmtally.domain.run import Run, RunStatus
 from swarmtally.mcp import questions
 from swarmtally.mcp.calling import Context
 from swarmtally_tools.runs import tell
@@ -23,7 +24,8 @@ from swarmtally_tools.runs import tell
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 8
-"""The most requests under way of one run, unless --max-parallel says otherwise; as for a provider's model."""
+"""The most requests under way over one connection, or of one call over HTTP, unless --max-parallel says otherwise; as
+for a provider's model."""
 
 ANSWER_S = 600.0
 """How long a client may take for one request: its user may be asked first. Below the time of a packet's lease."""
@@ -46,6 +48,10 @@ class Requests:
 
     def of(self, app: App, run_id: str) -> "_Asking | None":
         return self._under_way.get((id(app), run_id))
+
+    def under_way(self, app: App) -> int:
+        """How many requests are, of all runs."""
+        return sum(asking.under_way for (of_app, _), asking in self._under_way.items() if of_app == id(app))
 
     async def go_on(self, app: App, run_id: str, asking: "_Asking") -> None:
         """Ask until there is nothing more to ask, or the client has gone."""
@@ -74,7 +80,7 @@ class LiveLender:
         if self._ctx.request is None:
             await self._beside_the_call(run_id, wait_s)
             return
-        asking = _Asking(self._app, self._ctx, run_id, lasting=False)
+        asking = _Asking(self._app, self._ctx, run_id)
         async with anyio.create_task_group() as group:
             group.start_soon(asking.run)
             await asking.follow(wait_s)
@@ -89,7 +95,7 @@ class LiveLender:
             if not earlier.ended:
                 return
             # It may have ended because its own client has gone.
-        asking = _Asking(self._app, self._ctx, run_id, lasting=True)
+        asking = _Asking(self._app, self._ctx, run_id, self._requests)
         self._app.beside(lambda: self._requests.go_on(self._app, run_id, asking))
         await self._follow(asking, deadline - anyio.current_time())
         asking.check()
@@ -104,16 +110,18 @@ class LiveLender:
 
 
 class _Asking:
-    """Asks a client for the tasks of one run."""
+    """Asks a client for the tasks of one run: over its own connection, together with `beside`, else on the stream of a
+    call."""
 
-    def __init__(self, app: App, ctx: Context, run_id: str, *, lasting: bool) -> None:
+    def __init__(self, app: App, ctx: Context, run_id: str, beside: Requests | None = None) -> None:
         self._app = app
         self._session = ctx.session
-        self._related = None if lasting else ServerMessageMetadata(related_request_id=ctx.request_id)
+        self._beside = beside
+        self._related = None if beside else ServerMessageMetadata(related_request_id=ctx.request_id)
         self._run_id = run_id
         self._scope = anyio.CancelScope()
         self._stopped = False
-        self._under_way = 0
+        self.under_way = 0
         self._changed = anyio.Event()
         self.ended = False
         self._failure: SwarmError | None = None
@@ -170,23 +178,35 @@ class _Asking:
                         # Cancelled by somebody: what is under way would be refused.
                         group.cancel_scope.cancel()
                         return
-                    room = (run.backend.max_parallel or AT_ONCE) - self._under_way
-                    if self._stopped and begun:
-                        room = 0
-                    begun, more = True, False
-                    if room > 0 and run.status is RunStatus.WAITING_FOR_HOST:
-                        found, rest = await questions.take(packets, run, room)
-                        for packet in found:
-                            self._under_way += 1
-                            group.start_soon(self._do, packet)
-                        more = bool(found or rest.ready or rest.out)
-                    if not (more or self._under_way):
+                    more = run.status is RunStatus.WAITING_FOR_HOST and not (self._stopped and begun)
+                    begun = True
+                    room = (run.backend.max_parallel or AT_ONCE) - self._busy()
+                    if more and room > 0:
+                        more = await self._ask_for(packets, run, room, group)
+                    if not (more or self.under_way):
                         return
                     seen, looked = now, anyio.current_time()
                 with anyio.move_on_after(_LOOK_S):
                     await changed.wait()
                 if changed.is_set():
                     seen = None
+
+    async def _ask_for(self, packets: Packets, run: Run, room: int, group: TaskGroup) -> bool:
+        """Send requests for up to `room` packets; returns whether the run has, or may have, further ones."""
+        found: list[Packet] = []
+        # Held before there is anything to wait for: another run must not take the same room.
+        self.under_way += room
+        try:
+            found, rest = await questions.take(packets, run, room)
+        finally:
+            self.under_way -= room - len(found)
+        for packet in found:
+            group.start_soon(self._do, packet)
+        return bool(found or rest.ready or rest.out)
+
+    def _busy(self) -> int:
+        """How many requests the client has already."""
+        return self.under_way if self._beside is None else self._beside.under_way(self._app)
 
     async def _do(self, packet: Packet) -> None:
         packets = await self._app.packets()
@@ -204,7 +224,7 @@ class _Asking:
             self._stopped = True
             self._fail(error)
         finally:
-            self._under_way -= 1
+            self.under_way -= 1
             self._tell()
 
     async def _answered(self, packet: Packet) -> Report | None:
