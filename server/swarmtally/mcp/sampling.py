@@ -60,6 +60,8 @@ class Sampling:
 
 
 def declared(ctx: Context) -> bool:
-    """Whether the client behind a request takes sampling requests."""
+    """Whether the client behind a request takes sampling requests, and can be sent some."""
     capabilities = ctx.session.client_capabilities
-    return capabilities is not None and capabilities.sampling is not None
+    if capabilities is None or capabilities.sampling is None:
+        return False
+    return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS or ctx.session.can_send_request

@@ -26,7 +26,8 @@ deliverable as output and code as files; claim 1 brings the next packet. Repeat 
 halfway, and do not report what you did not do: use error. To go faster, start sub-agents and tell each: call \
 work_claim with this run_id, do the packet, work_report, until nothing is left. A packet is yours for 15 minutes; \
 renew it with work_claim, task_id and lease.
-If status is queued or running, a model does it: call run_status with run_id and wait_s 45 until it has ended. \
+If status is queued or running, or next_step says that your client's model does it: call run_status with run_id and \
+wait_s 45 until it has ended. \
 Every result's next_step says what to do. run_control cancels, pauses, resumes (also interrupted runs) or retries.
 
 Figures are measured or reported: what is not known is null, and `reasons` says why.
