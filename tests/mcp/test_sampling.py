@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,13 @@ from mcp_types import (
 )
 
 from mcp import Client, MCPError, StdioServerParameters
+from swarmtally.app import open_app
+from swarmtally.domain.run import RunKind
 from swarmtally.mcp import live
 from swarmtally.mcp.opening import Opening
 from swarmtally.mcp.server import make_server
+from swarmtally.mcp.waves import Waves
+from swarmtally.requests import SparcRequest
 from swarmtally.settings import Settings
 from tests.mcp.conftest import Mode, answered, in_memory, serve_command, told
 from tests.mcp.http_harness import JSON, served
@@ -309,6 +313,49 @@ async def test_what_a_round_leaves_out_is_asked_again(tmp_path: Path) -> None:
         assert answered(late)["status"] == "succeeded"
     assert rows(tmp_path, "SELECT COUNT(*) FROM artefact WHERE text = '# late'") == [(0,)]
     assert ("its packet was given back before an answer came",) in rows(tmp_path, "SELECT reason FROM usage")
+
+
+@pytest.mark.parametrize("transport", ["http", None])
+async def test_an_answer_that_cannot_be_recorded_is_told_in_one_line(tmp_path: Path, transport: Any) -> None:
+    person = Person()
+    person.gate = anyio.Event()
+    results: list[Any] = []
+
+    async def ask(client: Client) -> None:
+        results.append(await client.call_tool("sparc_run", {"mode": "coder", "task": "A", "wait_s": 45}))
+
+    async def spoil(client: Client) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask, client)
+            await person.asked_at_once(1)
+            # What a newer version does when it migrates the file.
+            rows(tmp_path, "PRAGMA user_version = 999")
+            assert person.gate is not None
+            person.gate.set()
+
+    if transport is None:
+        async with serving(tmp_path) as server, lending(server, "legacy", person) as client:
+            await spoil(client)
+    else:
+        async with served(tmp_path, transport, settings={"model": "sampling"}) as listening:
+            connect = streamable_http_client(listening.url)
+            async with Client(connect, mode="legacy", sampling_callback=person) as client:
+                await spoil(client)
+    assert "newer" in told(results[0])
+
+
+async def test_a_wave_that_cannot_be_asked_is_given_back(tmp_path: Path) -> None:
+    gather = partial(Settings.gather, "mcp", db=str(tmp_path / "swarm.db"), project="test", cwd=tmp_path)
+    async with open_app(await anyio.to_thread.run_sync(gather)) as app:
+        request = SparcRequest(RunKind.RUN, ("coder",), ("A",), model="sampling")
+        run_id = (await app.start(request)).run_id
+        waves = Waves(app)
+        with suppress(ArithmeticError):
+            async with waves.lent():
+                await waves.work(run_id, 0)
+                assert waves.asked() is not None
+                raise ArithmeticError
+        assert len((await (await app.packets()).claim(1, run_id=run_id)).packets) == 1
 
 
 async def test_a_state_tampered_with_or_of_another_call_is_refused(tmp_path: Path) -> None:

@@ -83,7 +83,10 @@ class LiveLender:
         asking = _Asking(self._app, self._ctx, run_id)
         async with anyio.create_task_group() as group:
             group.start_soon(asking.run)
-            await asking.follow(wait_s)
+            try:
+                await asking.follow(wait_s)
+            except SwarmError as error:
+                asking.fail(error)
             asking.stop()
         asking.check()
 
@@ -135,6 +138,11 @@ class _Asking:
         """Stop what is under way too."""
         self._scope.cancel()
 
+    def fail(self, error: SwarmError) -> None:
+        """Stop, and have `check` raise it."""
+        self._failure = self._failure or error
+        self.stop()
+
     def check(self) -> None:
         """
         Raises:
@@ -158,38 +166,46 @@ class _Asking:
             with self._scope:
                 await self._ask()
         except SwarmError as error:
-            self._fail(error)
+            self.fail(error)
         except Exception as error:
             log.exception("sampling.died", run_id=self._run_id)
-            self._fail(SwarmError(f"the client's model cannot be asked: {error!r}"))
+            self.fail(SwarmError(f"the client's model cannot be asked: {error!r}"))
         finally:
             self.ended = True
             self._tell()
 
     async def _ask(self) -> None:
+        async with anyio.create_task_group() as group:
+            try:
+                await self._keep_asking(group)
+            except SwarmError as error:
+                # Here, where no group of errors has been made of it.
+                self.fail(error)
+                group.cancel_scope.cancel()
+
+    async def _keep_asking(self, group: TaskGroup) -> None:
         runs, packets = await self._app.runs(), await self._app.packets()
         seen, looked, begun = None, 0.0, False
-        async with anyio.create_task_group() as group:
-            while True:
-                changed, now = self._changed, await self._app.database.changes()
-                if now != seen or anyio.current_time() >= looked + _LOOK_ANYWAY_S:
-                    run = await runs.get(self._run_id)
-                    if run.status.final:
-                        # Cancelled by somebody: what is under way would be refused.
-                        group.cancel_scope.cancel()
-                        return
-                    more = run.status is RunStatus.WAITING_FOR_HOST and not (self._stopped and begun)
-                    begun = True
-                    room = (run.backend.max_parallel or AT_ONCE) - self._busy()
-                    if more and room > 0:
-                        more = await self._ask_for(packets, run, room, group)
-                    if not (more or self.under_way):
-                        return
-                    seen, looked = now, anyio.current_time()
-                with anyio.move_on_after(_LOOK_S):
-                    await changed.wait()
-                if changed.is_set():
-                    seen = None
+        while True:
+            changed, now = self._changed, await self._app.database.changes()
+            if now != seen or anyio.current_time() >= looked + _LOOK_ANYWAY_S:
+                run = await runs.get(self._run_id)
+                if run.status.final:
+                    # Cancelled by somebody: what is under way would be refused.
+                    group.cancel_scope.cancel()
+                    return
+                more = run.status is RunStatus.WAITING_FOR_HOST and not (self._stopped and begun)
+                begun = True
+                room = (run.backend.max_parallel or AT_ONCE) - self._busy()
+                if more and room > 0:
+                    more = await self._ask_for(packets, run, room, group)
+                if not (more or self.under_way):
+                    return
+                seen, looked = now, anyio.current_time()
+            with anyio.move_on_after(_LOOK_S):
+                await changed.wait()
+            if changed.is_set():
+                seen = None
 
     async def _ask_for(self, packets: Packets, run: Run, room: int, group: TaskGroup) -> bool:
         """Send requests for up to `room` packets; returns whether the run has, or may have, further ones."""
@@ -221,8 +237,7 @@ class _Asking:
             await questions.give_back(packets, [packet.lease])
             raise
         except SwarmError as error:
-            self._stopped = True
-            self._fail(error)
+            self.fail(error)
         finally:
             self.under_way -= 1
             self._tell()
@@ -244,9 +259,6 @@ class _Asking:
         except ValidationError as error:
             return questions.failed(f"the client's answer is no message: {error.errors()[0]['msg']}")
         return None if given is None else questions.answer(given)
-
-    def _fail(self, error: SwarmError) -> None:
-        self._failure = error
 
     def _tell(self) -> None:
         self._changed.set()

@@ -44,7 +44,7 @@ class Sampling:
             # The server's middleware has opened it, so it is one of ours, of this tool and these arguments.
             waves = Waves(app, params.request_state)
             await waves.record(params.input_responses or {})
-            with lending.lent_by(waves):
+            async with waves.lent():
                 return await waves.go_on(tool, arguments)
         if params.input_responses is not None:
             raise MCPError(INVALID_PARAMS, "inputResponses came without the requestState that they answer")
@@ -52,7 +52,7 @@ class Sampling:
             return await tool.call(app, arguments)
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
             waves = Waves(app)
-            with lending.lent_by(waves):
+            async with waves.lent():
                 view = await tool.call(app, arguments)
             return waves.asked() or view
         with lending.lent_by(LiveLender(app, ctx, self._requests)):

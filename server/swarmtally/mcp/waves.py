@@ -6,7 +6,8 @@ state is sealed by the server's middleware: a client can neither read nor change
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from mcp_types import InputRequest, InputRequiredResult
 from pydantic import BaseModel
 
 from swarmtally.app import App
+from swarmtally.core import lending
 from swarmtally.core.packets import Packet
 from swarmtally.domain.run import RunStatus
 from swarmtally.mcp import questions
@@ -51,6 +53,19 @@ class Waves:
         self._app = app
         self._state = None if state is None else _State(**json.loads(state))
         self._asked: InputRequiredResult | None = None
+        self._wave: list[Packet] = []
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """What is called inside finds this lender. A wave that cannot be asked, because that fails or is cancelled, is
+        given back."""
+        try:
+            with lending.lent_by(self):
+                yield
+        except BaseException:
+            if self._wave:
+                await questions.give_back(await self._app.packets(), list(_leases(self._wave).values()))
+            raise
 
     async def record(self, answers: Mapping[str, BaseModel]) -> None:
         """Record the answers to the last wave. What was not answered is asked again, as the protocol wants it."""
@@ -89,6 +104,7 @@ class Waves:
                 return
             wave, rest = await questions.take(packets, run, min(run.backend.max_parallel or AT_ONCE, AT_ONCE))
             if wave:
+                self._wave = wave
                 self._asked = _ask(wave, _State(run_id, rounds + 1, notes, _leases(wave)))
                 return
             left_s = deadline - anyio.current_time()
