@@ -14,6 +14,7 @@ import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -128,7 +129,9 @@ async def _answer(
         return _failure(f"internal error, id {error_id}; see the server's log"), type(error).__name__
 
 
+@cache
 def _entry(tool: Tool) -> ToolEntry:
+    """The tool as it is listed. Making its schemas takes some ms, and a process may have several servers."""
     return ToolEntry(
         name=tool.name,
         title=tool.title,
