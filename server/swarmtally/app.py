@@ -75,6 +75,10 @@ class App:
         self._predicting: Predicting | None = None
         self._handles: Handles | None = None
 
+    def beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have `work`, which raises nothing, done while the app is open."""
+        self._group.start_soon(work)
+
     async def catalog(self) -> "ModeCatalog":
         """The SPARC modes: built in, the user's, the project's."""
         if self._catalog is None:

@@ -6,7 +6,7 @@ import anyio
 import anyio.to_thread
 
 from swarmtally.domain.errors import NoBackend
-from swarmtally.domain.run import HOST, BackendChoice
+from swarmtally.domain.run import HOST, SAMPLING, BackendChoice
 from swarmtally.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Backing:
             settings.front,
             model=model or settings.model,
             # The process's own server is not where a call goes that names the client itself.
-            base_url=None if model == HOST else settings.base_url,
+            base_url=None if model in (HOST, SAMPLING) else settings.base_url,
             max_output_tokens=settings.max_output_tokens,
             max_parallel=settings.max_parallel,
             environ=settings.environ,

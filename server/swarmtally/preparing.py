@@ -7,8 +7,8 @@ import anyio.to_thread
 
 from swarmtally.core import budgets
 from swarmtally.core.attempt import room_of
-from swarmtally.core.packets import ROOM
 from swarmtally.core.ports import BackendInfo, Room
+from swarmtally.core.telling import ROOM
 from swarmtally.domain.run import BackendChoice, NewRun, RunKind
 from swarmtally.domain.task import NewTask
 from swarmtally.requests import SparcRequest, check_context

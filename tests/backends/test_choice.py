@@ -71,6 +71,13 @@ def test_the_calling_client_can_be_named(tmp_path: Path) -> None:
     assert (chosen(tmp_path, "host").name, chosen(tmp_path, "host").reason) == ("host", NAMED)
 
 
+def test_a_client_s_model_is_used_when_it_is_named_only(tmp_path: Path) -> None:
+    found = chosen(tmp_path, "sampling", limit=500)
+    assert (found.name, found.model, found.lent) == ("host", "sampling", True)
+    assert found.max_output_tokens == 500
+    assert not chosen(tmp_path, front="mcp").lent
+
+
 def test_the_shell_takes_a_provider_whose_key_is_set_before_the_local_model(tmp_path: Path) -> None:
     pulled(tmp_path)
     found = chosen(tmp_path, environ={"OPENAI_API_KEY": KEYS["OPENAI_API_KEY"]})
@@ -132,6 +139,7 @@ def test_the_shell_with_nothing_names_the_remedies(tmp_path: Path) -> None:
     ("model", "said"),
     [
         ("hosts", "did you mean host"),
+        ("samplings", "did you mean sampling"),
         ("claude-haiku-4-5", "anthropic:claude-haiku-4-5"),
         ("gpt-5-mini", "openai:gpt-5-mini"),
         ("gemini-3.8-flash", "google:gemini-3.8-flash"),

@@ -177,6 +177,19 @@ class PacketMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.packets)
     @rule(data=st.data(), client=st.integers(0, 1))
+    def give_back(self, data: st.DataObject, client: int) -> None:
+        """Its holder will not report it after all, and says so; others say it of a packet that is nobody's."""
+        one = self.model.packets[data.draw(st.integers(0, len(self.model.packets) - 1))]
+        given = self.do(self.clients[client].give_back([one.packet.lease]))
+        assert given == (one.state == "out")
+        if given:
+            one.state = "expired"
+            self.model.status[one.key] = "ready"
+            self.model.attempts[one.key] -= 1
+            self.model.usage[one.packet.lease] = "unknown"
+
+    @precondition(lambda self: self.model.packets)
+    @rule(data=st.data(), client=st.integers(0, 1))
     def renew(self, data: st.DataObject, client: int) -> None:
         one = self.model.packets[data.draw(st.integers(0, len(self.model.packets) - 1))]
         asked = self.clients[client].renew(one.packet.task.task_id, one.packet.lease)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from swarmtally.core.memory import Memory
-from swarmtally.core.packets import PROMPT_BYTES, Packet
+from swarmtally.core.packets import Packet
 from swarmtally.core.ports import Inputs, Prompt
+from swarmtally.core.telling import PROMPT_BYTES
 from swarmtally.domain.errors import ContextExceeded
 from swarmtally.domain.run import Run
 from swarmtally.domain.task import Task

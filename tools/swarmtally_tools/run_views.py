@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from swarmtally.app import App
+from swarmtally.core import lending
 from swarmtally.core.packets import Packet
 from swarmtally.core.run_states import Counts, RunState, TaskState
 from swarmtally.core.swarms import SwarmState
@@ -313,6 +314,8 @@ def _next_step(app: App, run: Run, state: RunState) -> str:
     if run.status is RunStatus.PAUSED:
         more += higher_budget(run.budget, state.account)
         return f"{more}Nothing more starts until you continue it with {resume}, or {shell}."
+    if run.backend.lent and lending.lender() is not None and not run.status.final:
+        return f"{more}Your client's model does its work: call run_status with run_id {run.run_id} and wait_s 45."
     if run.backend.name == HOST and not run.status.final:
         return f"{more}Clients do its work: call work_claim with run_id {run.run_id}, do each packet, then work_report."
     if run.status in (RunStatus.FAILED, RunStatus.CANCELLED):

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from swarmtally.app import App
-from swarmtally.core import progress
+from swarmtally.core import lending, progress
 from swarmtally.core.run_states import Progress
 from swarmtally.domain.budget import Budget
 from swarmtally.domain.clock import iso
@@ -62,7 +62,10 @@ async def run_status(
     runs = await app.runs()
     as_of = iso(app.clock.now_ns())
     if run_id is not None:
-        if wait_s:
+        lender = lending.lender()
+        if wait_s and lender is not None and (await runs.get(run_id)).backend.lent:
+            await lender.work(run_id, wait_s)
+        elif wait_s:
             await runs.wait(run_id, wait_s, tell)
         view = run_view(app, await runs.show(run_id), PARTS if include is None else include)
         return RunStatusView(run=view, runs=[], swarms=[], project=view.project, database=view.database, as_of=as_of)

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from swarmtally.app import App
-from swarmtally.core import progress
+from swarmtally.core import lending, progress
 from swarmtally.domain.run import RunKind
 from swarmtally.domain.task import TASK_TEXT_LIMIT
 from swarmtally.requests import SparcRequest
@@ -17,6 +17,8 @@ from swarmtally_tools.runs import WAIT_LIMIT_S, tell
 
 FIRST_PACKETS = 3
 """The most packets that a host-driven run's start hands out."""
+
+NO_SAMPLING = "This client takes no sampling requests, so the work comes as packets. "
 
 ModeName = Annotated[str, Field(min_length=1, max_length=64)]
 TaskText = Annotated[str, Field(min_length=1, max_length=TASK_TEXT_LIMIT)]
@@ -133,7 +135,12 @@ async def _execute(app: App, request: SparcRequest, wait_s: float, dry_run: bool
     notes += started.note or ""
     # Before the first wait: whoever is interrupted from here on knows which run to resume.
     await progress.report(0, None, f"{started.run_id}: started in swarm {started.swarm.swarm_id}")
+    lender, lent = lending.lender(), started.host_driven and (await runs.get(started.run_id)).backend.lent
+    if lent and lender is not None:
+        await lender.work(started.run_id, wait_s, notes)
+        return run_view(app, await runs.show(started.run_id), notes=notes)
     if started.host_driven:
+        notes += NO_SAMPLING if lent else ""
         claimed = await (await app.packets()).claim(FIRST_PACKETS, run_id=started.run_id)
         # What has not begun has no timeline worth a model's attention; what could not be told to anybody has.
         return run_view(

@@ -16,7 +16,7 @@ from swarmtally.backends.local import LocalBackend
 from swarmtally.backends.model import DEFAULT_MAX_PARALLEL, KEY_VARIABLES, ModelBackend
 from swarmtally.core.ports import Backend
 from swarmtally.domain.errors import InvalidInput, ModelMissing, NoBackend
-from swarmtally.domain.run import HOST, BackendChoice, check_output_tokens
+from swarmtally.domain.run import HOST, SAMPLING, BackendChoice, check_output_tokens
 
 NAMED = "it was named"
 
@@ -65,8 +65,8 @@ def choose(
     data_dir: Path,
     max_parallel: int | None = None,
 ) -> BackendChoice:
-    """The backend to use, with the reason. Blocks for a few file reads. `max_parallel` is for a provider's model only:
-    the embedded one takes one call at a time.
+    """The backend to use, with the reason. Blocks for a few file reads. `max_parallel` is for a provider's and a
+    client's model: the embedded one takes one call at a time.
 
     A named model wins. In the shell a provider whose key is set comes next, then the pulled model; over MCP the calling
     client does the work itself, and nobody's key is spent unasked.
@@ -90,7 +90,7 @@ def choose(
         choice = BackendChoice(HOST, HOST, None, "no model was named: the calling client does the work", None)
     else:
         choice = _unasked_shell(environ, data_dir, max_output_tokens)
-    return replace(choice, max_parallel=max_parallel) if choice.name == "model" else choice
+    return replace(choice, max_parallel=max_parallel) if choice.name == "model" or choice.lent else choice
 
 
 async def open_backend(choice: BackendChoice, *, environ: Mapping[str, str], data_dir: Path) -> Backend:
@@ -123,6 +123,8 @@ def _named(model: str, data_dir: Path, limit: int | None) -> BackendChoice:
     provider, colon, name = model.partition(":")
     if model == "host":
         return BackendChoice(HOST, HOST, None, NAMED, None)
+    if model == SAMPLING:
+        return BackendChoice(HOST, SAMPLING, None, f"{NAMED}: the client's own model, by sampling requests", limit)
     if provider == "local":
         return _local(_pulled(data_dir, name or None), NAMED, limit)
     if not colon:
@@ -139,7 +141,11 @@ def _suggestion(model: str, data_dir: Path) -> str:
     for prefix, provider in _FAMILIES.items():
         if model.lower().startswith(prefix):
             return f"did you mean {provider}:{model}?"
-    known = {default.provider: default.model for default in _DEFAULTS} | {"local": "local", HOST: HOST}
+    known = {default.provider: default.model for default in _DEFAULTS} | {
+        "local": "local",
+        HOST: HOST,
+        SAMPLING: SAMPLING,
+    }
     known |= {pulled.name: f"local:{pulled.name}" for pulled in list_models(data_dir)}
     near = difflib.get_close_matches(model.lower(), list(known), n=1)
     if near:
@@ -156,7 +162,7 @@ def _compatible_name(model: str | None) -> str:
             raise InvalidInput("--base-url needs a model: name it with --model openai:NAME")
         return model
     # A name may hold a colon of its own (llama3:8b), so only a known provider counts as one.
-    if model == HOST or provider in _PROVIDERS:
+    if model in (HOST, SAMPLING) or provider in _PROVIDERS:
         raise InvalidInput(f"--base-url goes with --model openai:NAME, not with {model!r}")
     return f"openai:{model}"
 

@@ -19,7 +19,7 @@ def check(backends: Mapping[str, Backend]) -> None:
         InvalidInput: one is not as it must be.
     """
     for name, backend in backends.items():
-        if not name.strip() or ":" in name or name in ("host", "local"):
+        if not name.strip() or ":" in name or name in ("host", "local", "sampling"):
             raise InvalidInput(
                 f"a backend cannot be called {name!r}, which is empty or means a model; choose a name without a colon"
             )

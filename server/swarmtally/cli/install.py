@@ -101,7 +101,7 @@ def _check_model(given: Options) -> None:
         InvalidInput: the model or the base URL cannot be right, or the URL holds a password.
     """
     named = given.model or ""
-    if given.base_url is None and named.partition(":")[0] in ("", "host", "local"):
+    if given.base_url is None and named.partition(":")[0] in ("", "host", "local", "sampling"):
         return
     from swarmtally.backends.choice import choose
     from swarmtally.settings import data_dir

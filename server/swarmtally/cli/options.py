@@ -79,10 +79,10 @@ def shared_options() -> list[click.Parameter]:
     return [
         _option("--db", "PATH", "The database file.", "SWARMTALLY_DB"),
         _option("--project", "NAME", "The project work belongs to; else the git root.", "SWARMTALLY_PROJECT"),
-        _option("--model", "NAME", "Who does the work: anthropic:…, openai:…, local.", "SWARMTALLY_MODEL"),
+        _option("--model", "NAME", "Who does the work: anthropic:…, openai:…, local, sampling.", "SWARMTALLY_MODEL"),
         _option("--base-url", "URL", "An OpenAI-compatible server, with openai:NAME.", "SWARMTALLY_BASE_URL"),
         _option("--max-output-tokens", "N", "Most tokens a model call may write.", "SWARMTALLY_MAX_OUTPUT_TOKENS"),
-        _option("--max-parallel", "N", "Calls at once to a provider's model.", "SWARMTALLY_MAX_PARALLEL"),
+        _option("--max-parallel", "N", "Calls at once to a provider's or client's model.", "SWARMTALLY_MAX_PARALLEL"),
         _option("--allow", "FOLDER", "A further folder to write to; repeatable.", "SWARMTALLY_ALLOW", multiple=True),
         _option("--log-level", "LEVEL", f"What is logged on stderr: {', '.join(LEVELS)}.", "SWARMTALLY_LOG_LEVEL"),
     ]

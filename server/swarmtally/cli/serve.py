@@ -9,7 +9,7 @@ import click
 from swarmtally.cli import options
 from swarmtally.cli.options import Leaf
 from swarmtally.domain.errors import InvalidInput
-from swarmtally.domain.run import HOST
+from swarmtally.domain.run import HOST, SAMPLING
 from swarmtally.mcp.bounds import GRACE_S, Bounds
 
 PORT = 8765
@@ -92,7 +92,7 @@ def command(
     given = options.current()
     # Everything that can be wrong with the options is told before the client's first message is read.
     level, settings = given.level("info"), given.settings("mcp", adopt=adopt)
-    if adopt and settings.model in (None, HOST):
+    if adopt and settings.model in (None, HOST, SAMPLING):
         raise InvalidInput("--adopt needs --model: a run is only taken over by the model that it began with")
     if transport == "stdio":
         _refuse_idle_options(context)

@@ -12,16 +12,16 @@ from functools import partial
 import anyio.to_thread
 
 from swarmtally.core import claims, results
-from swarmtally.core.attempt import ERROR_LIMIT, inputs_of, pack
+from swarmtally.core.attempt import ERROR_LIMIT
 from swarmtally.core.claims import Demand, HeldRun
-from swarmtally.core.elsewhere import told_where
 from swarmtally.core.ledger import opened_call
-from swarmtally.core.ports import Packer, Planner, Prompt, Room, Shelf
+from swarmtally.core.ports import Packer, Planner, Prompt, Shelf
+from swarmtally.core.telling import SHARE_BYTES, told
 from swarmtally.domain.clock import NS_PER_S, Clock
-from swarmtally.domain.errors import ContextExceeded, NotFound, PacketRefused, StoreError, SwarmError
+from swarmtally.domain.errors import NotFound, PacketRefused, StoreError, SwarmError
 from swarmtally.domain.files import File
 from swarmtally.domain.ids import NewId
-from swarmtally.domain.run import HOST, Lease, Run
+from swarmtally.domain.run import HOST, SAMPLING, Lease, Run
 from swarmtally.domain.task import Artefact, Claim, Expansion, Outcome, Task
 from swarmtally.domain.text import one_line
 from swarmtally.domain.usage import TokenUsage
@@ -36,22 +36,12 @@ LEASE_NS = 15 * 60 * NS_PER_S
 CLAIM_LIMIT = 10
 """The most packets one call hands out."""
 
-PROMPT_BYTES = 48_000
-"""The longest prompt of a packet: with what JSON adds it stays below 20,000 tokens of three bytes."""
-
-SHARE_BYTES = 52_000
-"""The most that all prompts of one answer may hold together; the first is always given."""
-
-ROOM = Room(PROMPT_BYTES, SHARE_BYTES)
-"""What one packet's prompt may take."""
-
-PACKINGS = 8
-"""How often a prompt is packed until it is small enough to be sent."""
-
 CLAIM_TRIES = 20
 """How often a claim looks again because other clients were faster."""
 
 NO_FIGURES = "the client that did the work gave no figures"
+
+GIVEN_BACK = "its packet was given back before an answer came"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +81,10 @@ class Report:
     files: tuple[File, ...]
     error: str | None
     usage: TokenUsage
+    truncated: bool = False
+    """Its model was cut off at its output limit."""
+    model: str | None = None
+    """What the model calls itself; None: nobody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +130,19 @@ class Packets:
         self._shelf = shelf
 
     async def claim(
-        self, limit: int, *, role: str | None = None, swarm_id: str | None = None, run_id: str | None = None
+        self,
+        limit: int,
+        *,
+        role: str | None = None,
+        swarm_id: str | None = None,
+        run_id: str | None = None,
+        lent: bool = False,
     ) -> Claimed:
         """Hand out up to `limit` packets, those that should start first; fewer where their prompts are long, agents
         are all busy, or not so many are ready.
+
+        Args:
+            lent: they go to a client's model alone, which can read nothing but its prompt.
 
         Raises:
             NotFound: the named run or swarm is none of this project.
@@ -149,9 +152,9 @@ class Packets:
             await self._settle(run)
         found: list[Packet] = []
         for _ in range(CLAIM_TRIES):
-            offers = await self._offers(looked_at, role, limit)
+            offers = await self._offers(looked_at, role, limit, lent)
             if offers:
-                found = await self._database.write(partial(self._hand_out, offers=offers))
+                found = await self._database.write(partial(self._hand_out, offers=offers, lent=lent))
             # Another client may be faster between looking and taking; then there is something else to take.
             if found or not offers:
                 break
@@ -171,7 +174,7 @@ class Packets:
         await packets.expire(tx, self._clock.now_ns())
         return await runs.unfinished_of_host(tx, self._project, swarm_id, run_id)
 
-    async def _offers(self, looked_at: Sequence[Run], role: str | None, limit: int) -> list[_Offer]:
+    async def _offers(self, looked_at: Sequence[Run], role: str | None, limit: int, lent: bool) -> list[_Offer]:
         """The tasks that should start first and have an agent, packed; as many as fit one answer."""
         by_id = {run.run_id: run for run in looked_at}
         while True:
@@ -180,7 +183,7 @@ class Packets:
             for task in await self._database.read(lambda tx: self._startable(tx, looked_at, role, limit)):
                 run = by_id[task.run_id]
                 try:
-                    prompt = await self._packed(run, task)
+                    prompt = await told(self._database, self._packer, run, task, lent=lent)
                 except StoreError:
                     raise
                 except SwarmError as error:
@@ -205,28 +208,6 @@ class Packets:
         found.sort(key=lambda task: (-task.priority, -task.remaining_path, age[task.run_id], task.place, task.ordinal))
         return found[:limit]
 
-    async def _packed(self, run: Run, task: Task) -> Prompt:
-        """The prompt, small enough to be sent: JSON writes some characters as up to six."""
-        inputs = await inputs_of(self._database, task.task_id)
-        low, budget, high = 0, PROMPT_BYTES, PROMPT_BYTES
-        for number in range(PACKINGS):
-            try:
-                prompt = await told_where(partial(pack, self._packer, run, task, inputs), run.run_id, budget)
-            except ContextExceeded:
-                if budget == PROMPT_BYTES:
-                    raise
-                # The guess was too low: what JSON writes longer stands in the part that can be cut.
-                low, budget = budget, (budget + high) // 2
-                continue
-            written = prompt.written_bytes
-            if written <= SHARE_BYTES:
-                return prompt
-            high = min(budget, prompt.size_bytes)
-            # As if all of it were written alike; and where that is not so, what is too much, byte for byte.
-            guess = high - (written - SHARE_BYTES) if number else high * SHARE_BYTES // written
-            budget = guess if guess > low else (low + high) // 2
-        raise ContextExceeded(f"task {task.key} cannot be told in {SHARE_BYTES} bytes; shorten it")
-
     async def _fail(self, run: Run, task: Task, error: str) -> int:
         """Fail a task that cannot be told to anybody: it would otherwise be ready for ever. Returns how many failed."""
 
@@ -243,16 +224,17 @@ class Packets:
         await self._settle(run)
         return failed
 
-    async def _hand_out(self, tx: Connection, offers: Sequence[_Offer]) -> list[Packet]:
+    async def _hand_out(self, tx: Connection, offers: Sequence[_Offer], lent: bool) -> list[Packet]:
         now_ns = self._clock.now_ns()
         expires_ns = now_ns + LEASE_NS
         offered = {offer.task.task_id: offer for offer in offers}
         held = {offer.run.run_id: _held(offer.run) for offer in offers}
         demand = Demand(tuple(held.values()), len(offers), frozenset(offered))
         found = []
+        who = (HOST, SAMPLING if lent else HOST)
         for claim in await claims.claim(tx, demand, self._new_id, now_ns):
             offer = offered[claim.task.task_id]
-            await usage.open_calls(tx, [opened_call(offer.run, claim, (HOST, HOST), offer.prompt)], now_ns)
+            await usage.open_calls(tx, [opened_call(offer.run, claim, who, offer.prompt)], now_ns)
             await messages.receive(tx, [(claim.task.task_id, claim.number, now_ns)])
             found.append(Packet(offer.run, claim.task, self._new_id("l"), offer.prompt, expires_ns))
             await packets.lease(tx, [(claim.task.task_id, claim.number, found[-1].lease)], expires_ns)
@@ -278,6 +260,12 @@ class Packets:
             return Renewed(now_ns + LEASE_NS, rest)
 
         return await self._database.write(unit)
+
+    async def give_back(self, leases: Sequence[str]) -> int:
+        """Have others claim the packets of `leases` at once, as if their time were over; returns how many."""
+        return await self._database.write(
+            lambda tx: packets.give_back(tx, self._project, leases, GIVEN_BACK, self._clock.now_ns())
+        )
 
     async def report(self, task_id: str, lease: str, report: Report, claim: int = 0) -> Reported:
         """Record what came of a packet, once; then write its files and claim up to `claim` packets of its run.
@@ -317,6 +305,9 @@ class Packets:
         if found.status == "expired":
             await packets.revive(tx, task.task_id, found.number)
             await agents.credit(tx, found.agent_id, int(report.error is None), int(report.error is not None))
+        usage_id = await usage.of_attempt(tx, task.task_id, found.number)
+        if report.model is not None and usage_id is not None:
+            await usage.name_model(tx, usage_id, report.model)
         outcome = Outcome(
             claim=Claim(task, found.agent_id, found.number, found.epoch),
             started_ns=found.claimed_ns,
@@ -325,8 +316,11 @@ class Packets:
             text=None if report.error is not None else report.output,
             files=report.files,
             error=report.error,
-            usage_id=await usage.of_attempt(tx, task.task_id, found.number),
-            usage=report.usage if report.usage.known else replace(report.usage, reason=NO_FIGURES),
+            usage_id=usage_id,
+            usage=report.usage
+            if report.usage.known
+            else replace(report.usage, reason=report.usage.reason or NO_FIGURES),
+            truncated=report.truncated,
             following=following,
         )
         held = {run.run_id: HeldRun(run, Lease(run.run_id, found.epoch, HOST))}

@@ -51,6 +51,9 @@ INTERRUPTED = "interrupted"
 HOST = "host"
 """The name of the backend that is the calling client: its runs belong to no process of ours."""
 
+SAMPLING = "sampling"
+"""The `model` of such a backend where the client lends its model: packets go to it as sampling requests."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:
@@ -63,7 +66,12 @@ class BackendChoice:
     reason: str
     max_output_tokens: int | None
     max_parallel: int | None = None
-    """Calls at the same time, of a provider's model; None: its backend's own limit."""
+    """Calls at the same time, of a provider's or a client's model; None: its backend's own limit."""
+
+    @property
+    def lent(self) -> bool:
+        """Whether the work goes to the calling client's model as sampling requests, where the client takes those."""
+        return (self.name, self.model) == (HOST, SAMPLING)
 
     def same_model(self, other: "BackendChoice") -> bool:
         """Whether both mean the same model on the same server."""

@@ -13,8 +13,9 @@ under an id, and the caller gets the id.
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -22,14 +23,17 @@ import structlog
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolRequestParams, CallToolResult, TextContent, ToolAnnotations
+from mcp_types import CallToolRequestParams, CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from mcp_types import Tool as ToolEntry
 
 from swarmtally.app import App
 from swarmtally.core import progress
 from swarmtally.domain.errors import SwarmError
 from swarmtally_tools import registry
-from swarmtally_tools.definition import Tool
+from swarmtally_tools.definition import Tool, View
+
+if TYPE_CHECKING:
+    from swarmtally.mcp.sampling import Sampling
 
 log = structlog.get_logger(__name__)
 
@@ -59,16 +63,33 @@ class Calls:
         await self._tools.load()
         return self._tools.listed
 
-    async def __call__(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult:
-        return await self.answer(params, _Forwarder(ctx.session))
+    async def __call__(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+        """The result of a client's call, or what the client is asked before there can be one."""
+
+        async def call(app: App, tool: Tool) -> View | InputRequiredResult:
+            assert self._tools.sampling is not None, "it is loaded with the tools"
+            return await self._tools.sampling.call(app, tool, ctx, params)
+
+        return await self._logged(params, _Forwarder(ctx.session), call)
 
     async def answer(self, params: CallToolRequestParams, listener: progress.Listener) -> CallToolResult:
-        """The result of a call; `listener` is told of its progress."""
+        """The result of a call whose client is not waited for; `listener` is told of its progress."""
+
+        async def call(app: App, tool: Tool) -> View:
+            return await tool.call(app, params.arguments or {})
+
+        result = await self._logged(params, listener, call)
+        assert isinstance(result, CallToolResult), "nobody was there to be asked"
+        return result
+
+    async def _logged(
+        self, params: CallToolRequestParams, listener: progress.Listener, call: "Call"
+    ) -> CallToolResult | InputRequiredResult:
         started = time.perf_counter()
         outcome = "cancelled"
         try:
             await self._tools.load()
-            result, outcome = await _answer(self._tools.by_name, listener, params, self._open_app)
+            result, outcome = await self._outcome(params, listener, call)
         finally:
             # Only a name of ours is logged: what a caller wrote may be anything.
             self._log.info(
@@ -79,6 +100,32 @@ class Calls:
             )
         return result
 
+    async def _outcome(
+        self, params: CallToolRequestParams, listener: progress.Listener, call: "Call"
+    ) -> tuple[CallToolResult | InputRequiredResult, str]:
+        """The result of a call, and the one word for it in the log: ok, or the class of the error."""
+        try:
+            tool = self._tools.by_name.get(params.name) or registry.load(params.name)
+            app = await self._open_app()
+            with progress.listening(listener):
+                view = await call(app, tool)
+            if isinstance(view, InputRequiredResult):
+                return view, "input_required"
+            return success(view.model_dump(mode="json")), "ok"
+        except SwarmError as error:
+            return _failure(str(error)), type(error).__name__
+        except MCPError:
+            # What the protocol itself has a refusal for.
+            raise
+        except Exception as error:
+            error_id = secrets.token_hex(4)
+            log.exception("tool.failed", id=error_id, tool=params.name)
+            return _failure(f"internal error, id {error_id}; see the server's log"), type(error).__name__
+
+
+Call = Callable[[App, Tool], Awaitable[View | InputRequiredResult]]
+"""What a call comes to."""
+
 
 class Tools:
     """The tools, imported when first asked for: the handshake does not wait for them, and needs none."""
@@ -86,6 +133,7 @@ class Tools:
     def __init__(self) -> None:
         self.by_name: dict[str, Tool] = {}
         self.listed: list[ToolEntry] = []
+        self.sampling: Sampling | None = None
         self._loading = anyio.Lock()
 
     async def load(self) -> None:
@@ -94,33 +142,19 @@ class Tools:
             return
         async with self._loading:
             if not self.listed:
-                self.by_name, self.listed = await anyio.to_thread.run_sync(_load)
+                self.by_name, self.sampling, self.listed = await anyio.to_thread.run_sync(_load)
 
 
-def _load() -> tuple[dict[str, Tool], list[ToolEntry]]:
+def _load() -> "tuple[dict[str, Tool], Sampling, list[ToolEntry]]":
+    from swarmtally.mcp.sampling import Sampling
+
     tools = {tool.name: tool for tool in registry.load_all()}
-    return tools, [_entry(tool) for tool in tools.values()]
+    return tools, Sampling(), [_entry(tool) for tool in tools.values()]
 
 
-async def _answer(
-    tools: Mapping[str, Tool], listener: progress.Listener, params: CallToolRequestParams, open_app: OpenApp
-) -> tuple[CallToolResult, str]:
-    """The result of a call, and the one word for it in the log: ok, or the class of the error."""
-    try:
-        tool = tools.get(params.name) or registry.load(params.name)
-        app = await open_app()
-        with progress.listening(listener):
-            view = await tool.call(app, params.arguments or {})
-        return success(view.model_dump(mode="json")), "ok"
-    except SwarmError as error:
-        return _failure(str(error)), type(error).__name__
-    except Exception as error:
-        error_id = secrets.token_hex(4)
-        log.exception("tool.failed", id=error_id, tool=params.name)
-        return _failure(f"internal error, id {error_id}; see the server's log"), type(error).__name__
-
-
+@cache
 def _entry(tool: Tool) -> ToolEntry:
+    """The tool as it is listed. Making its schemas takes some ms, and a process may have several servers."""
     return ToolEntry(
         name=tool.name,
         title=tool.title,

@@ -12,6 +12,7 @@ from mcp_types import INVALID_PARAMS, ListToolsResult, PaginatedRequestParams
 from opentelemetry import trace
 
 from swarmtally.mcp.calling import Calls, Context, OpenApp
+from swarmtally.mcp.sealing import Sealing
 from swarmtally.mcp.tasks import Tasks
 from swarmtally.version import __version__
 
@@ -26,7 +27,8 @@ deliverable as output and code as files; claim 1 brings the next packet. Repeat 
 halfway, and do not report what you did not do: use error. To go faster, start sub-agents and tell each: call \
 work_claim with this run_id, do the packet, work_report, until nothing is left. A packet is yours for 15 minutes; \
 renew it with work_claim, task_id and lease.
-If status is queued or running, a model does it: call run_status with run_id and wait_s 45 until it has ended. \
+If status is queued or running, or next_step says that your client's model does it: call run_status with run_id and \
+wait_s 45 until it has ended. \
 Every result's next_step says what to do. run_control cancels, pauses, resumes (also interrupted runs) or retries.
 
 Figures are measured or reported: what is not known is null, and `reasons` says why.
@@ -61,4 +63,5 @@ def make_server(open_app: OpenApp) -> Server[Any]:
         # All there is so far is the SDK's tracing. Nobody has asked OpenTelemetry for spans, and making them takes
         # time.
         server.middleware.clear()
+    server.middleware.append(Sealing())
     return server

@@ -19,7 +19,14 @@ import structlog
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, CallToolRequestParams, CallToolResult, RequestParams
+from mcp_types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    InputRequiredResult,
+    RequestParams,
+)
 from mcp_types.jsonrpc import HEADER_MISMATCH, METHOD_NOT_FOUND, MISSING_REQUIRED_CLIENT_CAPABILITY
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import Field
@@ -56,6 +63,10 @@ POLL_MS = (1_000, 10_000)
 """How soon to ask again: after a tenth of the time that has gone, within these limits."""
 
 _NS_PER_MS = 1_000_000
+
+
+Answer = CallToolResult | InputRequiredResult | dict[str, Any]
+"""What a call is answered with: its result, what its client is asked first, or a handle."""
 
 
 class TaskParams(RequestParams):
@@ -108,7 +119,7 @@ class Tasks:
         server.add_request_handler("tasks/update", UpdateParams, self.update)
         server.add_request_handler("tasks/cancel", TaskParams, self.cancel)
 
-    async def call(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | dict[str, Any]:
+    async def call(self, ctx: Context, params: CallToolRequestParams) -> Answer:
         """A call of a tool: its result, or a handle where that takes long and the client declared that it takes one."""
         if params.name in RUNS and _declared(ctx):
             return await self._run(ctx, params)
@@ -116,13 +127,16 @@ class Tasks:
             return await self._long(ctx, params)
         return await self._calls(ctx, params)
 
-    async def _run(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | dict[str, Any]:
+    async def _run(self, ctx: Context, params: CallToolRequestParams) -> Answer:
         arguments = params.arguments or {}
         if 0 in (arguments.get("wait_s"), arguments.get("waitS")):
             # Whoever does not want to wait wants the run's id, to ask for it with run_status.
             return await self._calls(ctx, params)
         with patience.of(0):
             result = await self._calls(ctx, params)
+        if isinstance(result, InputRequiredResult):
+            # The client's own model does the work: it is asked again and again, and nobody else could go on.
+            return result
         run = result.structured_content
         if run is None or run.get("status") not in (RunStatus.QUEUED, RunStatus.RUNNING):
             # Refused, only estimated, over, or work for the client: nothing to wait for.
@@ -142,7 +156,7 @@ class Tasks:
             return result
         return {"resultType": "task", **_state(handle, handle.created_ns)}
 
-    async def _long(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | dict[str, Any]:
+    async def _long(self, ctx: Context, params: CallToolRequestParams) -> Answer:
         try:
             app = await self._open_app()
             handles = await app.handles()

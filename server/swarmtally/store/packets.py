@@ -88,9 +88,23 @@ async def expire(tx: Connection, now_ns: int) -> int:
         "UPDATE attempt SET status = 'expired' WHERE status = 'running' AND expires_ns <= :now RETURNING task_id",
         {"now": now_ns},
     )
-    if not rows:
+    return await _make_ready(tx, [row["task_id"] for row in rows], usage.EXPIRED, "packet expired", now_ns)
+
+
+async def give_back(tx: Connection, project: str, leases: Sequence[str], reason: str, now_ns: int) -> int:
+    """The same for the project's packets of some leases, before their time is over."""
+    rows = await tx.rows(
+        "UPDATE attempt SET status = 'expired', expires_ns = MIN(expires_ns, :now) WHERE status = 'running'"
+        " AND lease IN (SELECT value FROM json_each(:leases)) AND EXISTS (SELECT 1 FROM task JOIN run USING (run_id)"
+        "  WHERE task.task_id = attempt.task_id AND run.project = :project) RETURNING task_id",
+        {"leases": as_json(leases), "project": project, "now": now_ns},
+    )
+    return await _make_ready(tx, [row["task_id"] for row in rows], reason, "packet given back", now_ns)
+
+
+async def _make_ready(tx: Connection, task_ids: list[str], reason: str, detail: str, now_ns: int) -> int:
+    if not task_ids:
         return 0
-    task_ids = [row["task_id"] for row in rows]
     ready = await tx.rows(
         "UPDATE task SET status = 'ready', attempts = attempts - 1, ready_ns = :now, not_before_ns = 0"
         " FROM run WHERE run.run_id = task.run_id AND task_id IN (SELECT value FROM json_each(:ids))"
@@ -100,17 +114,17 @@ async def expire(tx: Connection, now_ns: int) -> int:
         {"ids": as_json(task_ids), "now": now_ns},
     )
     await agents.release_from(tx, task_ids, now_ns)
-    await usage.lose_open_of(tx, task_ids, now_ns, usage.EXPIRED)
+    await usage.lose_open_of(tx, task_ids, now_ns, reason)
     await events.record(
         tx,
         [
             RunScope(row["run_id"], row["project"], row["swarm_id"]).event(
-                now_ns, "task.ready", row["task_id"], row["agent_id"], "packet expired"
+                now_ns, "task.ready", row["task_id"], row["agent_id"], detail
             )
             for row in ready
         ],
     )
-    return len(rows)
+    return len(task_ids)
 
 
 async def revive(tx: Connection, task_id: str, number: int) -> None:

@@ -167,6 +167,11 @@ async def of_attempt(tx: Connection, task_id: str, number: int) -> int | None:
     return row["usage_id"] if row else None
 
 
+async def name_model(tx: Connection, usage_id: int, model: str) -> None:
+    """Record which model answered, where that is told with its answer."""
+    await tx.rows("UPDATE usage SET model = :model WHERE usage_id = :usage_id", {"usage_id": usage_id, "model": model})
+
+
 _REPORTED = "FILTER (WHERE status = 'reported')"
 _COUNTS = (
     "COUNT(*) AS calls, COUNT(*) FILTER (WHERE status = 'open') AS open,"
