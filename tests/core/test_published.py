@@ -107,7 +107,7 @@ async def test_each_change_is_seen_in_the_version_of_what_changed_and_in_no_othe
         run, timeline = RunAddress(run_id), TimelineAddress(run_id)
         made = DeliverableAddress(run_id, "coder_1")
         file = DeliverableAddress(run_id, "coder_1/src/app.py")
-        kept = MemoryAddress("any", f"sparc/{run_id}/{packets[0]['phase']}/coder_1")
+        kept = MemoryAddress("any", f"sparc/{run_id}/coder/coder_1")
         assert await changed(app, seen) == {CurrentSwarm(), PerformanceReport(), TheList()}
         seen |= dict.fromkeys([run, timeline, made, file, kept])
         assert await changed(app, seen) == {run, timeline}

@@ -127,6 +127,7 @@ async def serving(open_app: OpenApp, listening: Listening, bounds: Bounds) -> As
         async with sessions:
             yield
             web.close()
+            server.end_streams()
             await _finish(guard, calls, bounds)
         connections.abort()
         running.cancel_scope.cancel()
