@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from swarmtally.core.dryrun import DryRun
     from swarmtally.core.handles import Handles
     from swarmtally.core.packets import Packets
+    from swarmtally.core.published import Published
     from swarmtally.core.runs import Runs
     from swarmtally.core.sizing import Experience
     from swarmtally.domain.task import NewTask
@@ -68,6 +69,7 @@ class App:
         self._group = group
         self._runs: Runs | None = None
         self._packets: Packets | None = None
+        self._published: Published | None = None
         self._catalog: ModeCatalog | None = None
         self._books: Bookkeeper | None = None
         self._keeping_books = False
@@ -152,6 +154,14 @@ class App:
                 FolderShelf(),
             )
         return self._packets
+
+    def published(self) -> "Published":
+        """What the project holds, by address."""
+        if self._published is None:
+            from swarmtally.core.published import Published
+
+            self._published = Published(self.database, self.clock, self.settings.project)
+        return self._published
 
     def training(self) -> "Training":
         """Who trains the project's models."""

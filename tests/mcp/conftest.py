@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from mcp.client.extension import ClientExtension
+from mcp.client.session import MessageHandlerFnT
 from mcp.client.stdio import stdio_client
 from mcp_types import CallToolResult, TextContent
 
@@ -51,27 +52,35 @@ def on_wire(wire: OpenAIWire) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def connected(place: Path, mode: Mode, *options: str) -> AsyncIterator[Client]:
-    """A client of a real server process, over stdio."""
+async def connected(
+    place: Path, mode: Mode, *options: str, hear: MessageHandlerFnT | None = None
+) -> AsyncIterator[Client]:
+    """A client of a real server process, over stdio; `hear` is given what the server sends by itself."""
     command = serve_command(place, *options)
     parameters = StdioServerParameters(command=command[0], args=command[1:], env=dict(os.environ), cwd=str(place))
     with (place / "server.log").open("a") as log:
-        async with Client(stdio_client(parameters, errlog=log), mode=mode, read_timeout_seconds=60) as client:
+        transport = stdio_client(parameters, errlog=log)
+        async with Client(transport, mode=mode, read_timeout_seconds=60, message_handler=hear) as client:
             yield client
 
 
 @asynccontextmanager
 async def in_memory(
-    place: Path, *, mode: Mode = "auto", extensions: Sequence[ClientExtension] = (), **settings: Any
+    place: Path,
+    *,
+    mode: Mode = "auto",
+    extensions: Sequence[ClientExtension] = (),
+    hear: MessageHandlerFnT | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Client]:
-    """A client of the server in this process."""
+    """A client of the server in this process; `hear` is given what the server sends by itself."""
     gather = partial(Settings.gather, "mcp", db=str(place / "swarm.db"), project="test", cwd=place, **settings)
     opening = Opening(await anyio.to_thread.run_sync(gather))
     # In a thread, because it imports the tools, and blockbuster watches the loop.
     server = await anyio.to_thread.run_sync(make_server, opening.app)
     async with anyio.create_task_group() as group:
         group.start_soon(opening.run)
-        async with Client(server, mode=mode, extensions=extensions) as client:
+        async with Client(server, mode=mode, extensions=extensions, message_handler=hear) as client:
             yield client
         opening.close()
 

@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 import httpx2
 from anyio.abc import SocketStream
+from mcp.client.session import MessageHandlerFnT
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -97,8 +98,10 @@ class HttpServer:
 
 
 @asynccontextmanager
-async def client_of(url: str, mode: Mode, token: str | None = None) -> AsyncIterator[Client]:
-    """The SDK's client, over the transport that `url` names."""
+async def client_of(
+    url: str, mode: Mode, token: str | None = None, hear: MessageHandlerFnT | None = None
+) -> AsyncIterator[Client]:
+    """The SDK's client, over the transport that `url` names; `hear` is given what the server sends by itself."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     if url.endswith("/sse"):
         async with Client(sse_client(url, headers=headers), mode=mode, read_timeout_seconds=60) as client:
@@ -106,7 +109,7 @@ async def client_of(url: str, mode: Mode, token: str | None = None) -> AsyncIter
         return
     async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
         transport = streamable_http_client(url, http_client=http)
-        async with Client(transport, mode=mode, read_timeout_seconds=60) as client:
+        async with Client(transport, mode=mode, read_timeout_seconds=60, message_handler=hear) as client:
             yield client
 
 

@@ -9,15 +9,12 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from mcp.server.lowlevel import Server
-from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
-from mcp_types import CallToolResult, SubscriptionsListenRequestParams, SubscriptionsListenResult
+from mcp.server.subscriptions import ListenHandler
+from mcp_types import CallToolResult, SubscriptionsListenResult
 
 from mcp import MCPError
 from swarmtally.mcp.bounds import Bounds
-from swarmtally.mcp.calling import OpenApp
 from swarmtally.mcp.listening import Listening, Transport
-from swarmtally.mcp.server import make_server
 from tests.backends.wire import Hold, OpenAIWire, held
 from tests.mcp.conftest import Mode, answered
 from tests.mcp.http_harness import WAIT_S, client_of, post, served
@@ -102,7 +99,6 @@ async def test_without_a_call_under_way_nobody_waits(tmp_path: Path) -> None:
 async def test_who_listens_for_changes_is_told_of_the_end_and_holds_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bus = InMemorySubscriptionBus()
     listening = anyio.Event()
 
     class Handler(ListenHandler):
@@ -110,15 +106,10 @@ async def test_who_listens_for_changes_is_told_of_the_end_and_holds_up_nobody(
             listening.set()
             return await super().__call__(*asked)
 
-    def listened_to(open_app: OpenApp) -> Server[Any]:
-        server = make_server(open_app)
-        server.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, Handler(bus))
-        return server
-
-    monkeypatch.setattr("swarmtally.mcp.http.make_server", listened_to)
+    monkeypatch.setattr("swarmtally.mcp.subscriptions.ListenHandler", Handler)
     about = {"protocolVersion": "2026-07-28", "clientInfo": {"name": "test", "version": "1"}, "clientCapabilities": {}}
     meta = {f"io.modelcontextprotocol/{name}": value for name, value in about.items()}
-    params = {"notifications": {"toolsListChanged": True}, "_meta": meta}
+    params = {"notifications": {"resourcesListChanged": True}, "_meta": meta}
     body = json.dumps({"jsonrpc": "2.0", "id": "l1", "method": "subscriptions/listen", "params": params})
     headers = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "subscriptions/listen"}
     answers: list[str] = []

@@ -28,6 +28,35 @@ _GIT = re.compile(r"\.git|git~[0-9]+")
 _FENCE = re.compile(r"^`{3,}", re.MULTILINE)
 
 
+_MEDIA_TYPES = {
+    "css": "text/css",
+    "csv": "text/csv",
+    "htm": "text/html",
+    "html": "text/html",
+    "js": "text/javascript",
+    "json": "application/json",
+    "md": "text/markdown",
+    "mjs": "text/javascript",
+    "py": "text/x-python",
+    "sh": "application/x-sh",
+    "sql": "application/sql",
+    "svg": "image/svg+xml",
+    "toml": "application/toml",
+    "xml": "application/xml",
+    "yaml": "application/yaml",
+    "yml": "application/yaml",
+}
+
+
+def media_type(path: str) -> str:
+    """What a text file holds, by its ending; `text/plain` for those without a type that is registered or in wide use.
+
+    The standard library's table depends on the system, and takes TypeScript for a video.
+    """
+    name, dot, ending = path.rpartition(".")
+    return _MEDIA_TYPES.get(ending.lower(), "text/plain") if dot and name else "text/plain"
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A file's text and its relative path, with `/` between its parts."""

@@ -22,8 +22,7 @@ from mcp.server.lowlevel import Server
 from mcp.server.sse import SseServerTransport
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
-from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
-from mcp_types import INTERNAL_ERROR, SubscriptionsListenResult
+from mcp_types import INTERNAL_ERROR
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
@@ -49,8 +48,6 @@ log = structlog.get_logger(__name__)
 _DRAIN_S = 0.05
 """How long an answer may take from the tool that gave it to the client's connection, at the end."""
 
-_LISTEN = "subscriptions/listen"
-"""A request of the 2026 protocol whose answer is a stream that stays open, as a GET is with the one of 2025."""
 
 _OVER = "the server is ending; ask again when it is back"
 
@@ -126,8 +123,8 @@ async def serving(open_app: OpenApp, listening: Listening, bounds: Bounds) -> As
         open_app: gives the app; asked with each call.
     """
     server = make_server(open_app)
-    calls, listens = UnderWay(), UnderWay()
-    server.middleware.append(partial(_ended_with, calls, listens))
+    calls = UnderWay()
+    server.middleware.append(partial(_ended_with, calls))
     app, sessions = _streamable(server, bounds) if listening.transport == "http" else _sse(server, bounds)
     guard = Guard(app, listening.access, bounds, Healthz(open_app))
     connections = Connections(bounds)
@@ -138,7 +135,7 @@ async def serving(open_app: OpenApp, listening: Listening, bounds: Bounds) -> As
         async with sessions:
             yield
             # They are told, so that they need not find out; and what they wait for is no work.
-            listens.end()
+            server.end_streams()
             calls.close()
             guard.drain()
             await _finish(web, guard, calls, bounds)
@@ -176,16 +173,8 @@ async def _quiet(guard: Guard, calls: UnderWay) -> None:
     await guard.calls.none()
 
 
-async def _ended_with(
-    calls: UnderWay, listens: UnderWay, context: ServerRequestContext[Any, Any], call_next: CallNext
-) -> HandlerResult:
-    """A middleware of the SDK's server: requests under way are known to `calls`, and answered when it ends them; those
-    that listen to `listens`."""
-    if context.method == _LISTEN:
-        result: HandlerResult = SubscriptionsListenResult(_meta={SUBSCRIPTION_ID_META_KEY: context.request_id})
-        with listens.one():
-            result = await call_next(context)
-        return result  # noqa: RET504 - the scope ends the call and goes on here
+async def _ended_with(calls: UnderWay, context: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """A middleware of the SDK's server: requests under way are known to `calls`, and answered when it ends them."""
     if calls.closed and context.request_id is not None:
         raise MCPError(INTERNAL_ERROR, _OVER)
     with calls.one():

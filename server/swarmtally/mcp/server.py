@@ -6,13 +6,28 @@ which a higher layer would derive a second time (and it drops arguments it does 
 
 from typing import Any
 
-from mcp.server.lowlevel import Server
+from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.models import InitializationOptions
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, ListToolsResult, PaginatedRequestParams
+from mcp_types import (
+    INVALID_PARAMS,
+    EmptyResult,
+    ListResourcesResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    ServerCapabilities,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from opentelemetry import trace
 
 from swarmtally.mcp.calling import Calls, Context, OpenApp
+from swarmtally.mcp.resources import CACHE_HINTS, Resources
 from swarmtally.mcp.sealing import Sealing
+from swarmtally.mcp.subscriptions import Subscribing, Subscriptions
 from swarmtally.mcp.tasks import Tasks
 from swarmtally.version import __version__
 
@@ -41,22 +56,83 @@ packet's own task.
 """
 
 
-def make_server(open_app: OpenApp) -> Server[Any]:
+class McpServer(Server[Any]):
+    """The SDK's server, which says what it can of itself wherever a transport asks, and can end its streams."""
+
+    def __init__(self, subscribing: Subscribing, **identity_and_handlers: Any) -> None:
+        super().__init__("swarmtally", version=__version__, title="swarmtally", **identity_and_handlers)
+        self._subscribing = subscribing
+
+    def create_initialization_options(
+        self,
+        notification_options: NotificationOptions | None = None,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+    ) -> InitializationOptions:
+        changing = notification_options or NotificationOptions(resources_changed=True)
+        return super().create_initialization_options(changing, experimental_capabilities, extensions)
+
+    def get_capabilities(
+        self,
+        notification_options: NotificationOptions | None = None,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+        *,
+        protocol_version: str | None = None,
+    ) -> ServerCapabilities:
+        found = super().get_capabilities(
+            notification_options, experimental_capabilities, extensions, protocol_version=protocol_version
+        )
+        if protocol_version in MODERN_PROTOCOL_VERSIONS:
+            # The SDK takes all lists to change where streams are served. Ours of tools and prompts do not.
+            for fixed in (found.tools, found.prompts):
+                if fixed is not None:
+                    fixed.list_changed = False
+        return found
+
+    def end_streams(self) -> None:
+        """End all streams of change notices in order; calls under way go on."""
+        self._subscribing.close()
+
+
+def make_server(open_app: OpenApp) -> McpServer:
     """The server over the app that `open_app` gives; it is asked with each call."""
     calls = Calls(open_app)
+    resources = Resources(open_app)
+    subscribing = Subscribing(open_app)
 
     async def list_tools(_ctx: Context, params: PaginatedRequestParams | None) -> ListToolsResult:
         if params is not None and params.cursor is not None:
             raise MCPError(INVALID_PARAMS, "unknown cursor: tools/list has one page and gives none")
         return ListToolsResult(tools=await calls.listed())
 
-    server = Server[Any](
-        "swarmtally",
-        version=__version__,
-        title="swarmtally",
+    async def list_resources(ctx: Context, params: PaginatedRequestParams | None) -> ListResourcesResult:
+        found = await resources.list(ctx, params)
+        await _subscriptions(ctx).heed_list(ctx)
+        return found
+
+    async def subscribe(ctx: Context, params: SubscribeRequestParams) -> EmptyResult:
+        return await _subscriptions(ctx).subscribe(ctx, params)
+
+    async def unsubscribe(ctx: Context, params: UnsubscribeRequestParams) -> EmptyResult:
+        return await _subscriptions(ctx).unsubscribe(ctx, params)
+
+    async def listen(ctx: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
+        return await _subscriptions(ctx).listen(ctx, params)
+
+    server = McpServer(
+        subscribing,
         instructions=INSTRUCTIONS,
+        lifespan=subscribing.lifespan,
+        cache_hints=CACHE_HINTS,
         on_list_tools=list_tools,
         on_call_tool=calls,
+        on_list_resources=list_resources,
+        on_list_resource_templates=resources.templates,
+        on_read_resource=resources.read,
+        on_subscribe_resource=subscribe,
+        on_unsubscribe_resource=unsubscribe,
+        on_subscriptions_listen=listen,
     )
     Tasks(open_app, calls).serve(server)
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
@@ -65,3 +141,9 @@ def make_server(open_app: OpenApp) -> Server[Any]:
         server.middleware.clear()
     server.middleware.append(Sealing())
     return server
+
+
+def _subscriptions(ctx: Context) -> Subscriptions:
+    """Those of the server that answers, whose lifespan they are."""
+    found: Subscriptions = ctx.lifespan_context
+    return found

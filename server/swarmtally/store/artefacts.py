@@ -170,3 +170,16 @@ async def by_name(tx: Connection, project: str, run_id: str, phase: str, name: s
         {"project": project, "run_id": run_id, "phase": phase, "name": name},
     )
     return (await _loaded(tx, [row]))[0] if row else None
+
+
+async def by_path(tx: Connection, project: str, run_id: str, path: str) -> list[Artefact]:
+    """Those of the run that a path may mean, the likeliest first: named so, named so with its phase before it, or with
+    a file's path behind its name."""
+    rows = await tx.rows(
+        "SELECT artefact.* FROM artefact JOIN run ON run.run_id = artefact.run_id"
+        " WHERE run.project = :project AND artefact.run_id = :run_id AND (:path IN (name, phase || '/' || name)"
+        "  OR substr(:path, 1, length(name) + 1) = name || '/')"
+        " ORDER BY name = :path DESC, phase || '/' || name = :path DESC, length(name) DESC",
+        {"project": project, "run_id": run_id, "path": path},
+    )
+    return await _loaded(tx, rows)

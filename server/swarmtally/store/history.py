@@ -190,6 +190,11 @@ async def _attempts(tx: Connection, asked: Mapping[str, Any]) -> dict[str, tuple
     return {task_id: tuple(attempts) for task_id, attempts in found.items()}
 
 
+async def attempts_of_run(tx: Connection, run_id: str, until_ns: int) -> dict[str, tuple[Attempt, ...]]:
+    """The run's attempts by task, as they stood then."""
+    return await _attempts(tx, {"ids": as_json([run_id]), "until": until_ns})
+
+
 _STOPS = ("run.paused", "run.interrupted", "run.let_go")
 _GOES_ON = ("run.unpaused", "run.resumed")
 
