@@ -13,7 +13,7 @@ under an id, and the caller gets the id.
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -30,6 +30,7 @@ from swarmtally.core import progress
 from swarmtally.domain.errors import SwarmError
 from swarmtally_tools import registry
 from swarmtally_tools.definition import Tool
+from swarmtally_tools.toolsets import Offer
 
 log = structlog.get_logger(__name__)
 
@@ -47,11 +48,11 @@ Context = ServerRequestContext[Any, Any]
 
 
 class Calls:
-    """Answers calls of tools, and logs one line for each."""
+    """Answers calls of the tools of `offer`, and logs one line for each."""
 
-    def __init__(self, open_app: OpenApp) -> None:
+    def __init__(self, open_app: OpenApp, offer: Offer) -> None:
         self._open_app = open_app
-        self._tools = Tools()
+        self._tools = Tools(offer)
         # Bound once: an unbound logger makes itself anew with each line.
         self._log = log.bind()
 
@@ -64,7 +65,7 @@ class Calls:
         outcome = "cancelled"
         try:
             await self._tools.load()
-            result, outcome = await _answer(self._tools.by_name, ctx, params, self._open_app)
+            result, outcome = await _answer(self._tools, ctx, params, self._open_app)
         finally:
             # Only a name of ours is logged: what a caller wrote may be anything.
             self._log.info(
@@ -79,9 +80,10 @@ class Calls:
 class Tools:
     """The tools, imported when first asked for: the handshake does not wait for them, and needs none."""
 
-    def __init__(self) -> None:
-        self.by_name: dict[str, Tool] = {}
+    def __init__(self, offer: Offer) -> None:
         self.listed: list[ToolEntry] = []
+        self._offer = offer
+        self._by_name: dict[str, Tool] = {}
         self._loading = anyio.Lock()
 
     async def load(self) -> None:
@@ -90,20 +92,31 @@ class Tools:
             return
         async with self._loading:
             if not self.listed:
-                self.by_name, self.listed = await anyio.to_thread.run_sync(_load)
+                self._by_name, self.listed = await anyio.to_thread.run_sync(_load, self._offer)
+
+    def get(self, name: str) -> Tool:
+        """The tool called `name`; `load` has been awaited.
+
+        Raises:
+            InvalidInput: it is not offered, or there is none.
+        """
+        tool = self._by_name.get(name)
+        if tool is None:
+            raise registry.refusal(name, self._offer)
+        return tool
 
 
-def _load() -> tuple[dict[str, Tool], list[ToolEntry]]:
-    tools = {tool.name: tool for tool in registry.load_all()}
+def _load(offer: Offer) -> tuple[dict[str, Tool], list[ToolEntry]]:
+    tools = {tool.name: tool for tool in registry.load_all(offer)}
     return tools, [_entry(tool) for tool in tools.values()]
 
 
 async def _answer(
-    tools: Mapping[str, Tool], ctx: Context, params: CallToolRequestParams, open_app: OpenApp
+    tools: Tools, ctx: Context, params: CallToolRequestParams, open_app: OpenApp
 ) -> tuple[CallToolResult, str]:
     """The result of a call, and the one word for it in the log: ok, or the class of the error."""
     try:
-        tool = tools.get(params.name) or registry.load(params.name)
+        tool = tools.get(params.name)
         app = await open_app()
         with progress.listening(_Forwarder(ctx.session)):
             view = await tool.call(app, params.arguments or {})

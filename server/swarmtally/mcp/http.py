@@ -40,6 +40,7 @@ from swarmtally.mcp.process import STDERR, Watchdog, claim_streams, heed_signals
 from swarmtally.mcp.server import make_server
 from swarmtally.settings import Settings
 from swarmtally_tools import registry
+from swarmtally_tools.toolsets import Offer
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,12 @@ _DRAIN_S = 0.05
 _MESSAGES = "/messages/"
 
 
-async def serve(settings: Settings, listening: Listening, log_level: str = "info") -> None:
+async def serve(
+    settings: Settings,
+    listening: Listening,
+    log_level: str = "info",
+    offer: Offer = Offer(),  # noqa: B008 - frozen
+) -> None:
     """Serve clients until the process is told to end (SIGTERM, SIGINT, SIGHUP), and return within two seconds of that.
 
     Calls under way get `Bounds.grace_s`; runs under way are let go and show as interrupted. While the database cannot
@@ -57,6 +63,7 @@ async def serve(settings: Settings, listening: Listening, log_level: str = "info
 
     Args:
         log_level: what is logged on stderr; `info` is one line per call, and one with the URL when clients can come.
+        offer: which tools there are.
 
     Raises:
         InvalidInput: the log level is none.
@@ -66,12 +73,12 @@ async def serve(settings: Settings, listening: Listening, log_level: str = "info
     logs = LineWriter(STDERR, linger_s=LOG_LINGER_S)
     configure_logging(log_level, LogStream(logs))
     try:
-        await _serve(settings, listening)
+        await _serve(settings, listening, offer)
     finally:
         leave(logs)
 
 
-async def _serve(settings: Settings, listening: Listening) -> None:
+async def _serve(settings: Settings, listening: Listening, offer: Offer) -> None:
     opening = Opening(settings)
     told = anyio.Event()
     bounds = _affordable(Bounds())
@@ -80,7 +87,7 @@ async def _serve(settings: Settings, listening: Listening) -> None:
         async with anyio.create_task_group() as holding:
             holding.start_soon(opening.run)
             try:
-                async with serving(opening.app, listening, bounds):
+                async with serving(opening.app, listening, bounds, offer):
                     log.info("serve.listening", url=listening.url)
                     await told.wait()
             finally:
@@ -108,13 +115,19 @@ def _affordable(bounds: Bounds) -> Bounds:
 
 
 @asynccontextmanager
-async def serving(open_app: OpenApp, listening: Listening, bounds: Bounds) -> AsyncIterator[None]:
+async def serving(
+    open_app: OpenApp,
+    listening: Listening,
+    bounds: Bounds,
+    offer: Offer = Offer(),  # noqa: B008 - frozen
+) -> AsyncIterator[None]:
     """Clients are served while this is open. Leaving it gives calls under way their time, then ends every connection.
 
     Args:
         open_app: gives the app; asked with each call.
+        offer: which tools there are.
     """
-    server = make_server(open_app)
+    server = make_server(open_app, offer)
     calls = UnderWay()
     server.middleware.append(partial(_ended_with, calls))
     app, sessions = _streamable(server, bounds) if listening.transport == "http" else _sse(server, bounds)
