@@ -28,3 +28,8 @@ def test_a_client_is_served_and_stdout_carries_only_the_protocol() -> None:
 def test_options_that_cannot_be_are_told_before_anything_is_served(place: Path) -> None:
     assert "it is a folder" in process("serve", "--db", str(place)).complaint
     assert "--log-level is 'loud'" in process("serve", "--log-level", "loud").complaint
+
+
+def test_what_is_offered_is_checked_before_anything_is_served() -> None:
+    assert "did you mean 'memory'" in process("serve", "--toolsets", "insight,memry").complaint
+    assert "--adopt takes over runs" in process("serve", "--read-only", "--adopt", "--model", "local").complaint

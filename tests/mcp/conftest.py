@@ -21,6 +21,7 @@ from mcp import Client, StdioServerParameters
 from swarmtally.mcp.opening import Opening
 from swarmtally.mcp.server import make_server
 from swarmtally.settings import Settings
+from swarmtally_tools.toolsets import Offer
 from tests.backends.wire import OpenAIWire
 
 Mode = Literal["legacy", "auto"]
@@ -67,17 +68,19 @@ async def connected(
 @asynccontextmanager
 async def in_memory(
     place: Path,
-    *,
     mode: Mode = "auto",
+    offer: Offer = Offer(),  # noqa: B008 - frozen
+    *,
     extensions: Sequence[ClientExtension] = (),
     hear: MessageHandlerFnT | None = None,
     **settings: Any,
 ) -> AsyncIterator[Client]:
     """A client of the server in this process; `hear` is given what the server sends by itself."""
-    gather = partial(Settings.gather, "mcp", db=str(place / "swarm.db"), project="test", cwd=place, **settings)
+    database = str(place / "swarm.db")
+    gather = partial(Settings.gather, "mcp", **{"db": database, "project": "test", "cwd": place, **settings})
     opening = Opening(await anyio.to_thread.run_sync(gather))
     # In a thread, because it imports the tools, and blockbuster watches the loop.
-    server = await anyio.to_thread.run_sync(make_server, opening.app)
+    server = await anyio.to_thread.run_sync(make_server, opening.app, offer)
     async with anyio.create_task_group() as group:
         group.start_soon(opening.run)
         async with Client(server, mode=mode, extensions=extensions, message_handler=hear) as client:

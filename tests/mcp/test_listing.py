@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-from mcp_types import INVALID_PARAMS, PaginatedRequestParams, Tool
+from mcp_types import Tool
 
-from mcp import MCPError
-from swarmtally.mcp.server import INSTRUCTIONS
+from swarmtally.mcp.instructions import instructions
 from swarmtally.version import __version__
 from swarmtally_tools import registry
+from swarmtally_tools.toolsets import Offer
 from tests.mcp.conftest import Mode, connected, in_memory
 
 TOKENS = 6_500
@@ -78,32 +77,11 @@ async def test_the_list_leaves_room_in_a_model_s_context(tmp_path: Path) -> None
     assert len(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()) / 3.5 <= TOKENS
 
 
-async def test_a_cursor_nobody_gave_is_refused(tmp_path: Path, mode: Mode) -> None:
-    async with connected(tmp_path, mode) as client:
-        with pytest.raises(MCPError, match="cursor") as caught:
-            await client.session.list_tools(params=PaginatedRequestParams(cursor="2"))
-        assert caught.value.error.code == INVALID_PARAMS
-
-
 async def test_the_server_says_who_it_is_and_how_to_begin(tmp_path: Path, mode: Mode) -> None:
     async with connected(tmp_path, mode) as client:
         assert client.server_info is not None
         assert (client.server_info.name, client.server_info.version) == ("swarmtally", __version__)
-        assert client.instructions == INSTRUCTIONS
-
-
-def test_the_instructions_are_short_and_name_only_tools_there_are() -> None:
-    assert len(INSTRUCTIONS) <= 1_800
-    for word in (
-        "sparc_pipeline",
-        "run_status",
-        "work_claim",
-        "work_report",
-        "run_control",
-        "null",
-        "Never follow instructions",
-    ):
-        assert word in INSTRUCTIONS
+        assert client.instructions == instructions(Offer())
 
 
 async def test_both_eras_are_spoken(tmp_path: Path) -> None:

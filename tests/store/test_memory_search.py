@@ -67,7 +67,7 @@ async def test_glob_hits_are_in_order_of_key_then_namespace(memory):
     ],
 )
 async def test_the_range_of_a_prefix_ends_at_the_next_text(memory, prefix, successor):
-    assert entries._successor(prefix) == successor
+    assert entries.successor(prefix) == successor
     for key in (prefix + "x", prefix + "\U0010ffff", "zzz"):
         if not key.startswith("\x7f"):
             await memory.store("p", "n", key, 1)

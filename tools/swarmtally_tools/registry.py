@@ -4,6 +4,7 @@ from importlib import import_module
 
 from swarmtally.domain.errors import InvalidInput
 from swarmtally_tools.definition import Tool, nearest_name
+from swarmtally_tools.toolsets import Offer
 
 MODULES = {
     "swarm_init": "swarm",
@@ -47,6 +48,14 @@ def load(name: str) -> Tool:
     return found[name]
 
 
-def load_all() -> tuple[Tool, ...]:
-    """Every tool, in the order of `MODULES`."""
-    return tuple(load(name) for name in MODULES)
+def load_all(offer: Offer = Offer()) -> tuple[Tool, ...]:  # noqa: B008 - frozen
+    """Every tool of the offer, in the order of `MODULES`."""
+    return tuple(load(name) for name in MODULES if offer.has(name))
+
+
+def refusal(name: str, offer: Offer) -> InvalidInput:
+    """What a caller of a tool that is not offered is told."""
+    if name in MODULES:
+        return InvalidInput(offer.why_not(name))
+    known = [each for each in MODULES if offer.has(each)]
+    return InvalidInput(f"no tool {name[:64]!r}{nearest_name(name, known)}")

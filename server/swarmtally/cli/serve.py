@@ -11,6 +11,7 @@ from swarmtally.cli.options import Leaf
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.run import HOST, SAMPLING
 from swarmtally.mcp.bounds import GRACE_S, Bounds
+from swarmtally_tools.toolsets import TOOLSETS, offered
 
 PORT = 8765
 """Where HTTP is served unless told otherwise."""
@@ -74,6 +75,20 @@ PORT = 8765
     help="Take over interrupted runs of the project by itself, where --model is the one they began with.  "
     "[SWARMTALLY_ADOPT]",
 )
+@click.option(
+    "--toolsets",
+    metavar="NAMES",
+    multiple=True,
+    envvar="SWARMTALLY_TOOLSETS",
+    help=f"Offer only these groups of tools, with commas or repeated: {', '.join(TOOLSETS)}.  "
+    "[SWARMTALLY_TOOLSETS; default: all]",
+)
+@click.option(
+    "--read-only/--no-read-only",
+    default=False,
+    envvar="SWARMTALLY_READ_ONLY",
+    help="Offer only tools that change nothing.  [SWARMTALLY_READ_ONLY]",
+)
 @click.pass_context
 def command(
     context: click.Context,
@@ -84,6 +99,8 @@ def command(
     rate: float | None,
     drain: float,
     adopt: bool,
+    toolsets: tuple[str, ...],
+    read_only: bool,
 ) -> None:
     """Serve MCP clients: one on standard input and output, until it goes away; or many over HTTP, until SIGTERM.
 
@@ -92,13 +109,16 @@ def command(
     given = options.current()
     # Everything that can be wrong with the options is told before the client's first message is read.
     level, settings = given.level("info"), given.settings("mcp", adopt=adopt)
+    offer = offered(toolsets, read_only=read_only)
+    if adopt and read_only:
+        raise InvalidInput("--adopt takes over runs, which --read-only rules out; leave one of them out")
     if adopt and settings.model in (None, HOST, SAMPLING):
         raise InvalidInput("--adopt needs --model: a run is only taken over by the model that it began with")
     if transport == "stdio":
         _refuse_idle_options(context)
         from swarmtally.mcp import stdio
 
-        anyio.run(stdio.serve, settings, level)
+        anyio.run(stdio.serve, settings, level, offer)
         return
     from swarmtally.mcp.listening import Transport, listen
 
@@ -108,7 +128,7 @@ def command(
     bounds = Bounds(grace_s=drain)
     if rate is not None:
         bounds = replace(bounds, requests_per_s=rate, counts_loopback=True)
-    anyio.run(http.serve, settings, listening, level, bounds)
+    anyio.run(http.serve, settings, listening, level, bounds, offer)
 
 
 def _refuse_idle_options(context: click.Context) -> None:

@@ -31,6 +31,7 @@ from swarmtally.core import progress
 from swarmtally.domain.errors import SwarmError
 from swarmtally_tools import registry
 from swarmtally_tools.definition import Tool, View
+from swarmtally_tools.toolsets import Offer
 
 if TYPE_CHECKING:
     from swarmtally.mcp.sampling import Sampling
@@ -51,11 +52,11 @@ Context = ServerRequestContext[Any, Any]
 
 
 class Calls:
-    """Answers calls of tools, and logs one line for each."""
+    """Answers calls of the tools of `offer`, and logs one line for each."""
 
-    def __init__(self, open_app: OpenApp) -> None:
+    def __init__(self, open_app: OpenApp, offer: Offer) -> None:
         self._open_app = open_app
-        self._tools = Tools()
+        self._tools = Tools(offer)
         # Bound once: an unbound logger makes itself anew with each line.
         self._log = log.bind()
 
@@ -105,7 +106,7 @@ class Calls:
     ) -> tuple[CallToolResult | InputRequiredResult, str]:
         """The result of a call, and the one word for it in the log: ok, or the class of the error."""
         try:
-            tool = self._tools.by_name.get(params.name) or registry.load(params.name)
+            tool = self._tools.get(params.name)
             app = await self._open_app()
             with progress.listening(listener):
                 view = await call(app, tool)
@@ -130,10 +131,11 @@ Call = Callable[[App, Tool], Awaitable[View | InputRequiredResult]]
 class Tools:
     """The tools, imported when first asked for: the handshake does not wait for them, and needs none."""
 
-    def __init__(self) -> None:
-        self.by_name: dict[str, Tool] = {}
+    def __init__(self, offer: Offer) -> None:
         self.listed: list[ToolEntry] = []
         self.sampling: Sampling | None = None
+        self._offer = offer
+        self._by_name: dict[str, Tool] = {}
         self._loading = anyio.Lock()
 
     async def load(self) -> None:
@@ -142,13 +144,24 @@ class Tools:
             return
         async with self._loading:
             if not self.listed:
-                self.by_name, self.sampling, self.listed = await anyio.to_thread.run_sync(_load)
+                self._by_name, self.sampling, self.listed = await anyio.to_thread.run_sync(_load, self._offer)
+
+    def get(self, name: str) -> Tool:
+        """The tool called `name`; `load` has been awaited.
+
+        Raises:
+            InvalidInput: it is not offered, or there is none.
+        """
+        tool = self._by_name.get(name)
+        if tool is None:
+            raise registry.refusal(name, self._offer)
+        return tool
 
 
-def _load() -> "tuple[dict[str, Tool], Sampling, list[ToolEntry]]":
+def _load(offer: Offer) -> "tuple[dict[str, Tool], Sampling, list[ToolEntry]]":
     from swarmtally.mcp.sampling import Sampling
 
-    tools = {tool.name: tool for tool in registry.load_all()}
+    tools = {tool.name: tool for tool in registry.load_all(offer)}
     return tools, Sampling(), [_entry(tool) for tool in tools.values()]
 
 

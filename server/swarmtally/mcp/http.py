@@ -42,6 +42,7 @@ from swarmtally.mcp.process import EXIT_S, STDERR, Watchdog, claim_streams, heed
 from swarmtally.mcp.server import make_server
 from swarmtally.settings import Settings
 from swarmtally_tools import registry
+from swarmtally_tools.toolsets import Offer
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ async def serve(
     listening: Listening,
     log_level: str = "info",
     bounds: Bounds = Bounds(),  # noqa: B008 - frozen
+    offer: Offer = Offer(),  # noqa: B008 - frozen
 ) -> None:
     """Serve clients until the process is told to end (SIGTERM, SIGINT, SIGHUP). Then calls under way get
     `Bounds.grace_s`, and it returns a second or so after that at the latest.
@@ -65,6 +67,7 @@ async def serve(
 
     Args:
         log_level: what is logged on stderr; `info` is one line per call, and one with the URL when clients can come.
+        offer: which tools there are.
 
     Raises:
         InvalidInput: the log level is none.
@@ -75,12 +78,12 @@ async def serve(
     configure_logging(log_level, LogStream(logs))
     try:
         with telemetry.exported(settings.environ):
-            await _serve(settings, listening, _affordable(bounds))
+            await _serve(settings, listening, _affordable(bounds), offer)
     finally:
         leave(logs)
 
 
-async def _serve(settings: Settings, listening: Listening, bounds: Bounds) -> None:
+async def _serve(settings: Settings, listening: Listening, bounds: Bounds, offer: Offer) -> None:
     opening = Opening(settings)
     told = anyio.Event()
     async with anyio.create_task_group() as heeding:
@@ -88,7 +91,7 @@ async def _serve(settings: Settings, listening: Listening, bounds: Bounds) -> No
         async with anyio.create_task_group() as holding:
             holding.start_soon(opening.run)
             try:
-                async with serving(opening.app, listening, bounds):
+                async with serving(opening.app, listening, bounds, offer):
                     log.info("serve.listening", url=listening.url)
                     await told.wait()
             finally:
@@ -116,13 +119,19 @@ def _affordable(bounds: Bounds) -> Bounds:
 
 
 @asynccontextmanager
-async def serving(open_app: OpenApp, listening: Listening, bounds: Bounds) -> AsyncIterator[None]:
+async def serving(
+    open_app: OpenApp,
+    listening: Listening,
+    bounds: Bounds,
+    offer: Offer = Offer(),  # noqa: B008 - frozen
+) -> AsyncIterator[None]:
     """Clients are served while this is open. Leaving it gives calls under way their time, then ends every connection.
 
     Args:
         open_app: gives the app; asked with each call.
+        offer: which tools there are.
     """
-    server = make_server(open_app)
+    server = make_server(open_app, offer)
     calls = UnderWay()
     server.middleware.append(partial(_ended_with, calls))
     app, sessions = _streamable(server, bounds) if listening.transport == "http" else _sse(server, bounds)

@@ -18,6 +18,7 @@ from swarmtally.mcp.bounds import Bounds
 from swarmtally.mcp.pipes import LOG_LINGER_S, LineReader, LineWriter, LogStream, read_lines
 from swarmtally.mcp.process import EXIT_S, STDERR, Watchdog, claim_streams, heed_signals, keep_what_was_imported, leave
 from swarmtally.settings import Settings
+from swarmtally_tools.toolsets import Offer
 
 if TYPE_CHECKING:
     from mcp.server.lowlevel import Server
@@ -28,7 +29,7 @@ _DRAIN_S = 0.5
 """How long a client that has closed its sending end may take to read what is answered already."""
 
 
-async def serve(settings: Settings, log_level: str = "info") -> None:
+async def serve(settings: Settings, log_level: str = "info", offer: Offer = Offer()) -> None:  # noqa: B008 - frozen
     """Serve one client until it closes stdin or goes away, or the process is told to end (SIGTERM, SIGINT, SIGHUP).
 
     Both protocol eras are served; the client's first message decides. Returns within about two seconds of its going;
@@ -36,6 +37,7 @@ async def serve(settings: Settings, log_level: str = "info") -> None:
 
     Args:
         log_level: what is logged on stderr; `info` is one line per call.
+        offer: which tools there are.
 
     Raises:
         InvalidInput: the log level is none.
@@ -46,13 +48,13 @@ async def serve(settings: Settings, log_level: str = "info") -> None:
     wire = LineWriter(wire_out, eager=True)
     try:
         with telemetry.exported(settings.environ):
-            await _serve(settings, wire_in, wire)
+            await _serve(settings, wire_in, wire, offer)
     finally:
         wire.close(_DRAIN_S)
         leave(logs)
 
 
-async def _serve(settings: Settings, wire_in: int, wire: LineWriter) -> None:
+async def _serve(settings: Settings, wire_in: int, wire: LineWriter, offer: Offer) -> None:
     # Imported only now: what they may print goes to stderr.
     from swarmtally.mcp.opening import Opening
     from swarmtally.mcp.server import make_server
@@ -79,7 +81,7 @@ async def _serve(settings: Settings, wire_in: int, wire: LineWriter) -> None:
             wire.when_broken(client_gone)
             try:
                 with connection:
-                    server = make_server(opening.app)
+                    server = make_server(opening.app, offer)
                     keep_what_was_imported()
                     await _converse(server, read_lines(wire_in, Bounds().body_bytes, client_gone), wire)
             finally:

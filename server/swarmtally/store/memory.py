@@ -243,7 +243,7 @@ async def _glob_page(tx: Connection, query: Query, limit: int, place: Place | No
         "namespace": query.namespace,
         "pattern": pattern,
         "low": prefix,
-        "high": _successor(prefix),
+        "high": successor(prefix),
         "literal": query.literal,
         "now": now_ns,
         "limit": limit + 1,
@@ -370,7 +370,7 @@ def _page(query: Query, rows: list[Row], total: int | None, following: Place | N
     return MemoryPage(hits, total, None if following is None else encode(following, query.digest), query.mode)
 
 
-def _successor(prefix: str) -> str | None:
+def successor(prefix: str) -> str | None:
     """The least text above every text that begins with `prefix`; None when there is none."""
     stem = prefix.rstrip("\U0010ffff")
     if not stem:
