@@ -129,7 +129,7 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
 async def test_what_another_process_changes_is_told_and_nothing_else(tmp_path: Path, mode: Mode) -> None:
     heard = Heard(mode)
     async with (
-        in_memory(tmp_path, mode, heard) as client,
+        in_memory(tmp_path, mode, hear=heard) as client,
         another(tmp_path) as other,
         subscribed(client, mode, heard, KEY, END),
     ):
@@ -144,7 +144,7 @@ async def test_what_another_process_changes_is_told_and_nothing_else(tmp_path: P
 
 async def test_what_the_server_itself_changes_is_told(tmp_path: Path, mode: Mode) -> None:
     heard = Heard(mode)
-    async with in_memory(tmp_path, mode, heard) as client:
+    async with in_memory(tmp_path, mode, hear=heard) as client:
         run = await call(client, "sparc_run", mode="coder", task="Log in")
         uri = f"swarm://runs/{run['run_id']}"
         made = f"{uri}/artifacts/coder_1"
@@ -157,7 +157,7 @@ async def test_what_the_server_itself_changes_is_told(tmp_path: Path, mode: Mode
 
 async def test_runs_that_come_and_end_change_the_list(tmp_path: Path, mode: Mode) -> None:
     heard = Heard(mode)
-    async with in_memory(tmp_path, mode, heard) as client, subscribed(client, mode, heard, to_list=True):
+    async with in_memory(tmp_path, mode, hear=heard) as client, subscribed(client, mode, heard, to_list=True):
         run = await call(client, "sparc_run", mode="coder", task="Log in")
         assert await heard.until(ResourcesListChanged()) == [ResourcesListChanged()]
         await call(client, "run_control", run_id=run["run_id"], action="cancel")
@@ -167,7 +167,7 @@ async def test_runs_that_come_and_end_change_the_list(tmp_path: Path, mode: Mode
 async def test_a_burst_of_changes_becomes_few_notices(tmp_path: Path, mode: Mode) -> None:
     heard = Heard(mode)
     async with (
-        in_memory(tmp_path, mode, heard) as client,
+        in_memory(tmp_path, mode, hear=heard) as client,
         another(tmp_path) as other,
         subscribed(client, mode, heard, KEY, END),
     ):
@@ -182,7 +182,7 @@ async def test_a_burst_of_changes_becomes_few_notices(tmp_path: Path, mode: Mode
 
 async def test_who_is_no_longer_subscribed_is_not_told(tmp_path: Path) -> None:
     heard = Heard("legacy")
-    async with in_memory(tmp_path, "legacy", heard) as client, another(tmp_path) as other:
+    async with in_memory(tmp_path, "legacy", hear=heard) as client, another(tmp_path) as other:
         for uri in (KEY, KEY, END):
             await subscribe(client, uri)
         await unsubscribe(client, KEY)

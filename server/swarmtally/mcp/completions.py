@@ -7,6 +7,7 @@ from mcp_types import CompleteRequestParams, CompleteResult, Completion, PromptR
 
 from swarmtally.app import App
 from swarmtally.core.suggesting import suggested
+from swarmtally.domain.addresses import DELIVERABLE_TEMPLATE, MEMORY_TEMPLATE, RUN_TEMPLATE, TIMELINE_TEMPLATE
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.mcp.calling import Context, OpenApp
 from swarmtally.mcp.prompts import Prompts
@@ -18,10 +19,10 @@ MOST = 100
 """The most values of one answer: the protocol's own limit."""
 
 TEMPLATES: Final[Mapping[str, Mapping[str, Kind]]] = {
-    "swarm://runs/{id}": {"id": "run"},
-    "swarm://runs/{id}/artifacts/{name}": {"id": "run", "name": "artefact"},
-    "swarm://runs/{id}/timeline": {"id": "run"},
-    "memory://{namespace}/{key}": {"namespace": "namespace", "key": "key"},
+    RUN_TEMPLATE: {"id": "run"},
+    DELIVERABLE_TEMPLATE: {"id": "run", "name": "artefact"},
+    TIMELINE_TEMPLATE: {"id": "run"},
+    MEMORY_TEMPLATE: {"namespace": "namespace", "key": "key"},
 }
 """Templates of resources, and what their variables name."""
 
