@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from mcp_types import INVALID_PARAMS, PaginatedRequestParams, Tool
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from mcp import MCPError
 from swarmtally.mcp.server import INSTRUCTIONS
@@ -90,6 +91,13 @@ async def test_the_server_says_who_it_is_and_how_to_begin(tmp_path: Path, mode: 
         assert client.server_info is not None
         assert (client.server_info.name, client.server_info.version) == ("swarmtally", __version__)
         assert client.instructions == INSTRUCTIONS
+
+
+async def test_discovery_names_the_versions_of_both_eras(tmp_path: Path) -> None:
+    async with in_memory(tmp_path) as client:
+        discovered = client.session.discover_result
+        assert discovered is not None
+        assert set(discovered.supported_versions) == {*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS}
 
 
 def test_the_instructions_are_short_and_name_only_tools_there_are() -> None:

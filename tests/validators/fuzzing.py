@@ -15,6 +15,7 @@ from tests.validators.serving import over_http, place, stdio_command, trouble
 from tests.validators.verdict import Verdict
 
 SEED = 20260728
+_LAUNCHER = Path(__file__).with_name("patient_fuzzer.py")
 _AT_MOST_S = 120
 _TIMEOUT_S = 4
 
@@ -52,7 +53,7 @@ def _report(installed: Installed, folder: Path, what: tuple[str, ...], *endpoint
     written = folder / what[1]
     bounds = ("--timeout", str(_TIMEOUT_S), "--seed", str(SEED), "--no-network", "--no-corpus", "--fail-if-no-tools")
     places = ("--fs-root", str(folder / "files"), "--output-dir", str(written))
-    command = [installed.python_tool("mcp-fuzzer"), *what, *endpoint, *bounds, *places]
+    command = [installed.python_tool("python"), str(_LAUNCHER), *what, *endpoint, *bounds, *places]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_AT_MOST_S)
     if done.returncode or not (written / "run_summary.json").exists():
         raise RuntimeError(f"exit {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}")

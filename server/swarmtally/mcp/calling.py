@@ -6,14 +6,15 @@ most 20,000 to 25,000 tokens of a result before a model. Our lists are paged bel
 fetches what it stored; its text is a short JSON object that says so and shows the beginning, so that a model which
 reads the text is told rather than cut off.
 
-**Errors.** What a caller can mend is a result with `isError` and one line. Anything else is logged with its trace
-under an id, and the caller gets the id.
+**Errors.** What a caller can mend is a result with `isError` and one line; only the name of a tool there is none of is
+an error of the protocol, as the protocol has it. Anything else is logged with its trace under an id, and the caller
+gets the id.
 """
 
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -22,12 +23,12 @@ import structlog
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolRequestParams, CallToolResult, TextContent, ToolAnnotations
+from mcp_types import INVALID_PARAMS, CallToolRequestParams, CallToolResult, TextContent, ToolAnnotations
 from mcp_types import Tool as ToolEntry
 
 from swarmtally.app import App
 from swarmtally.core import progress
-from swarmtally.domain.errors import SwarmError
+from swarmtally.domain.errors import InvalidInput, SwarmError
 from swarmtally_tools import registry
 from swarmtally_tools.definition import Tool
 
@@ -64,7 +65,12 @@ class Calls:
         outcome = "cancelled"
         try:
             await self._tools.load()
-            result, outcome = await _answer(self._tools.by_name, ctx, params, self._open_app)
+            try:
+                tool = self._tools.by_name.get(params.name) or registry.load(params.name)
+            except InvalidInput as error:
+                outcome = type(error).__name__
+                raise MCPError(INVALID_PARAMS, _sendable(str(error))) from None
+            result, outcome = await _answer(tool, ctx, params, self._open_app)
         finally:
             # Only a name of ours is logged: what a caller wrote may be anything.
             self._log.info(
@@ -99,11 +105,10 @@ def _load() -> tuple[dict[str, Tool], list[ToolEntry]]:
 
 
 async def _answer(
-    tools: Mapping[str, Tool], ctx: Context, params: CallToolRequestParams, open_app: OpenApp
+    tool: Tool, ctx: Context, params: CallToolRequestParams, open_app: OpenApp
 ) -> tuple[CallToolResult, str]:
     """The result of a call, and the one word for it in the log: ok, or the class of the error."""
     try:
-        tool = tools.get(params.name) or registry.load(params.name)
         app = await open_app()
         with progress.listening(_Forwarder(ctx.session)):
             view = await tool.call(app, params.arguments or {})
@@ -143,9 +148,12 @@ def _success(structured: dict[str, Any]) -> CallToolResult:
 
 
 def _failure(line: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(text=_sendable(line))], is_error=True)
+
+
+def _sendable(line: str) -> str:
     # A path may hold bytes that are no UTF-8, and would come back as halves of surrogate pairs.
-    sendable = line.encode(errors="replace").decode()
-    return CallToolResult(content=[TextContent(text=sendable)], is_error=True)
+    return line.encode(errors="replace").decode()
 
 
 class _Forwarder:

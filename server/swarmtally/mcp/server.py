@@ -8,7 +8,8 @@ from typing import Any
 
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, ListToolsResult, PaginatedRequestParams
+from mcp_types import INVALID_PARAMS, DiscoverResult, ListToolsResult, PaginatedRequestParams, RequestParams
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 from opentelemetry import trace
 
 from swarmtally.mcp.calling import Calls, Context, OpenApp
@@ -47,6 +48,14 @@ def make_server(open_app: OpenApp) -> Server[Any]:
             raise MCPError(INVALID_PARAMS, "unknown cursor: tools/list has one page and gives none")
         return ListToolsResult(tools=await calls.listed())
 
+    async def discover(ctx: Context, _params: RequestParams) -> DiscoverResult:
+        # The SDK's own answer leaves out the versions that begin with a handshake, which are served as well.
+        return DiscoverResult(
+            supported_versions=[*MODERN_PROTOCOL_VERSIONS, *reversed(HANDSHAKE_PROTOCOL_VERSIONS)],
+            capabilities=server.get_capabilities(protocol_version=ctx.protocol_version),
+            instructions=server.instructions,
+        )
+
     server = Server[Any](
         "swarmtally",
         version=__version__,
@@ -55,6 +64,7 @@ def make_server(open_app: OpenApp) -> Server[Any]:
         on_list_tools=list_tools,
         on_call_tool=calls,
     )
+    server.add_request_handler("server/discover", RequestParams, discover)
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         # All there is so far is the SDK's tracing. Nobody has asked OpenTelemetry for spans, and making them takes
         # time.
