@@ -1,6 +1,6 @@
 """The ecosystem's own validators: `make validators`, or
 
-    python -m tests.validators [NAME ...]
+    python -m tests.validators [--at-once N] [NAME ...]
 
 One line each: name, version, figure, limit; below it what failed, and what was not counted with the reason. Ends with
 1 when one is below its limit, and with 3 when one is not there and could not be installed.
@@ -27,16 +27,17 @@ VALIDATORS: Mapping[str, Validator] = {
     "conformance-next": conformance.upcoming,
     "definitions": listing.run,
 }
-"""The longest first: two run at a time."""
+"""The longest first."""
 
-_AT_A_TIME = 2
 _BELOW, _MISSING = 1, 3
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.validators")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(VALIDATORS))
-    names = parser.parse_args().names or list(VALIDATORS)
+    parser.add_argument("--at-once", type=int, default=2, metavar="N", help="how many run at once (2)")
+    asked = parser.parse_args()
+    names = asked.names or list(VALIDATORS)
     if unknown := [name for name in names if name not in VALIDATORS]:
         parser.error(f"no validator {unknown[0]!r}; there are {', '.join(VALIDATORS)}")
     started = time.monotonic()
@@ -46,7 +47,7 @@ def main() -> int:
         print(f"validators: {missing}", file=sys.stderr)
         return _MISSING
     ready = time.monotonic()
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+    with ThreadPoolExecutor(asked.at_once) as pool:
         verdicts = list(pool.map(lambda name: _told(name, installed), names))
     took = f"installed in {ready - started:.0f} s, ran in {time.monotonic() - ready:.0f} s"
     below = [verdict.name for verdict in verdicts if not verdict.passed]

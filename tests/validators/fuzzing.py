@@ -29,6 +29,8 @@ WAITS = ("swarm_monitor", "run_status", "sparc_run", "sparc_batch", "sparc_concu
 
 _LEAK = re.compile(r"-32603|Traceback \(most recent|internal error|File \\?\"/")
 
+_UNANSWERED = re.compile(r"timed out|^No response received")
+
 _TOOLS = ("--mode", "tools", "--phase", "both", "--runs", "4")
 _MESSAGES = ("--mode", "protocol", "--protocol-phase", "aggressive", "--runs-per-type", "3", "--stateful")
 
@@ -100,7 +102,7 @@ def _ended(report: Path) -> tuple[list[str], list[str]]:
                 message = str(ended["message"])
                 if message in THE_FUZZERS_OWN:
                     notes.append(f"not sent: {tool['name']}: {THE_FUZZERS_OWN[message]}")
-                elif "timed out" in message and tool["name"] in WAITS:
+                elif _UNANSWERED.search(message) and tool["name"] in WAITS:
                     notes.append(f"not waited for: {tool['name']} was told to wait: {str(ended['arguments'])[:80]}")
                 else:
                     faults.append(f"{tool['name']}: {message[:200]}")
