@@ -17,7 +17,7 @@ _KNOWN = {
     *("items", "properties", "required", "additionalProperties", "propertyNames", "maxProperties", "discriminator"),
 }
 
-_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
+_TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12) | st.sampled_from(
     ["coder", "24h", "default", "*", "../x", "r_1", "1.5", "[]", "e-commerce with cart, search", "\0", "é" * 80]
 )
 ANY = st.recursive(
@@ -25,6 +25,8 @@ ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),
     max_leaves=5,
 )
+
+_USUALLY_WRONG: list[Any] = [True, False, -1, 1.5, 10**18, -(10**18), 1e300, [], [[]], [None], {}, {"a": 1}, [{"a": 1}]]
 
 
 def allowed(schema: Schema) -> st.SearchStrategy[Any]:
@@ -43,10 +45,14 @@ def allowed(schema: Schema) -> st.SearchStrategy[Any]:
     return _OF_TYPE[schema["type"]](schema)
 
 
-def arguments(schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
-    """Arguments a tool's input schema allows."""
-    made: st.SearchStrategy[dict[str, Any]] = _objects(schema)
-    return made
+@st.composite
+def arguments(draw: st.DrawFn, schema: Schema) -> dict[str, Any]:
+    """Arguments a tool's input schema allows, at most two more than it needs: with all of them one is refused for what
+    it says nearly always, and the tool never gets to work."""
+    optional = [name for name in schema["properties"] if name not in schema.get("required", ())]
+    further = draw(st.lists(st.sampled_from(optional), max_size=2, unique=True)) if optional else []
+    names = (*schema.get("required", ()), *further)
+    return {name: draw(allowed(schema["properties"][name])) for name in names}
 
 
 @st.composite
@@ -63,9 +69,13 @@ def wrong_arguments(draw: st.DrawFn, schema: Schema) -> tuple[str, dict[str, Any
     refuses = Draft202012Validator(properties.get(name, False))
     # Null is what an argument that may be left out is by default, which the schema does not spend words on. A text may
     # hold the JSON of what was wanted, or a number's digits, and 0 and 1 stand for a boolean: some clients send those.
-    sent = name in required
-    wrong = ANY.filter(lambda value: not isinstance(value, str) and (value is not None or sent) and value not in (0, 1))
+    values = st.sampled_from(_USUALLY_WRONG) | ANY
+    wrong = values.filter(lambda value: not _often_meant(value) and (value is not None or name in required))
     return name, given | {name: draw(wrong.filter(lambda value: not refuses.is_valid(value)))}
+
+
+def _often_meant(value: Any) -> bool:
+    return isinstance(value, str) or (value in (0, 1) and not isinstance(value, bool))
 
 
 def _integers(schema: Schema) -> st.SearchStrategy[Any]:

@@ -81,7 +81,7 @@ def _judged(name: str, version: str, found: Counts, trouble: Sequence[str]) -> V
     failed = {scenario for scenario, (_, fails) in found.items() if fails}
     excused = {scenario: expected[_bare(scenario)] for scenario in failed if _bare(scenario) in expected}
     faults = sorted(failed - excused.keys())
-    counted = {scenario: counts for scenario, counts in found.items() if scenario not in excused}
+    counted = {scenario: counts for scenario, counts in found.items() if scenario not in excused and any(counts)}
     checks = sum(passed for passed, _ in counted.values())
     return Verdict(
         name,
@@ -93,6 +93,7 @@ def _judged(name: str, version: str, found: Counts, trouble: Sequence[str]) -> V
             *(f"{scenario}: {found[scenario][1]} checks failed" for scenario in faults),
             *trouble,
             *(f"expected to fail: {scenario}: {reason}" for scenario, reason in sorted(excused.items())),
+            *(f"found nothing to check: {scenario}" for scenario, counts in sorted(found.items()) if not any(counts)),
             *(
                 f"passes now, take it out of {EXPECTED.name}: {scenario}"
                 for scenario in sorted(found)
