@@ -105,8 +105,8 @@ def _run(what: str, *command: str) -> None:
     except subprocess.TimeoutExpired:
         raise Missing(f"{what} did not come within {_AT_MOST_S} s") from None
     if done.returncode:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise Missing(f"{what} did not come: {last[0] if last else f'exit {done.returncode}'}")
+        told = [line for line in (done.stderr or done.stdout).splitlines() if "error" in line.lower()]
+        raise Missing(f"{what} did not come: {told[0] if told else f'exit {done.returncode}'}")
 
 
 def _sum(*files: Path) -> str:
