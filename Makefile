@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check docs bench bench-peers bench-peers-npm soak faults clean
+.PHONY: demo test check docs bench bench-peers bench-peers-npm soak faults validators clean
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit("swarmtally needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -66,6 +66,10 @@ soak: .venv/.dev
 faults: .venv/.dev
 	$(BIN)/python -m tests.faults $(FAULTS)
 
+# The validators of others, each with its figure (docs/compatibility.md); their programs are kept in .validators.
+validators: .venv/.dev
+	$(BIN)/python -m tests.validators $(VALIDATORS)
+
 # Servers of others, from npm: a folder of their own, needed by nothing else. Of what they bring only SQLite is built: it is
 # all that is measured.
 bench-peers-npm: .venv/.dev
@@ -74,4 +78,4 @@ bench-peers-npm: .venv/.dev
 	$(BIN)/python -m benchmarks.npm_memory $(BENCH)
 
 clean:
-	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-peers .validators .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

@@ -2,13 +2,15 @@
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp_types import INVALID_PARAMS
 from structlog.typing import EventDict
 
-from mcp import Client
+from mcp import Client, MCPError
 from swarmtally.app import App
 from swarmtally.domain.errors import SwarmError
 from swarmtally_tools import registry, swarm
@@ -16,8 +18,6 @@ from swarmtally_tools.definition import View
 from tests.mcp.conftest import Mode, answered, connected, in_memory, told
 
 WRONG = [
-    ("swarm_int", {}, "no tool 'swarm_int'; did you mean 'swarm_init'?"),
-    ("zzz", {}, "no tool 'zzz'; it takes swarm_init, "),
     ("swarm_init", {"max_agentz": 3}, "has no argument 'max_agentz'; did you mean 'max_agents'?"),
     ("swarm_init", {"max_agents": 3, "maxAgents": 3}, "twice"),
     ("swarm_init", {"max_agents": "many"}, "max_agents must be a whole number, got 'many'"),
@@ -49,6 +49,14 @@ async def test_what_is_wrong_is_one_line_with_the_remedy(tmp_path: Path, mode: M
     assert status["swarms"] == status["runs"] == []
 
 
+async def test_a_tool_there_is_none_of_is_an_error_of_the_protocol(tmp_path: Path) -> None:
+    async with in_memory(tmp_path) as client:
+        for name, part in (("swarm_int", "did you mean 'swarm_init'?"), ("zzz", "it takes swarm_init, ")):
+            with pytest.raises(MCPError, match=f"no tool '{name}'; {re.escape(part)}") as caught:
+                await client.call_tool(name, {})
+            assert caught.value.error.code == INVALID_PARAMS
+
+
 async def test_camel_case_is_understood(tmp_path: Path) -> None:
     async with in_memory(tmp_path) as client:
         made = answered(await client.call_tool("swarm_init", {"maxAgents": 3}))
@@ -59,10 +67,11 @@ async def test_camel_case_is_understood(tmp_path: Path) -> None:
 async def test_each_call_is_one_line_of_log_without_what_it_said(tmp_path: Path, logged: list[EventDict]) -> None:
     async with in_memory(tmp_path) as client:
         await client.call_tool("memory_usage", {"action": "store", "key": "secret-key", "value": "secret-value"})
-        await client.call_tool("secret-tool", {"secret": 1})
+        with pytest.raises(MCPError):
+            await client.call_tool("secret-tool", {"secret": 1})
         await client.call_tool("run_status", {"run_id": "secret-run"})
     calls = [(line["tool"], line["outcome"]) for line in logged if line["event"] == "tool.call"]
-    assert calls == [("memory_usage", "ok"), ("unknown", "InvalidInput"), ("run_status", "NotFound")]
+    assert calls == [("memory_usage", "ok"), ("unknown", "refused"), ("run_status", "NotFound")]
     assert "secret" not in str(logged)
 
 

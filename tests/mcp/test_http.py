@@ -9,6 +9,7 @@ import anyio
 import httpx2
 import pytest
 
+from mcp import MCPError
 from swarmtally.mcp.bounds import Bounds
 from swarmtally.mcp.listening import Transport
 from swarmtally_tools import registry
@@ -38,7 +39,8 @@ async def test_the_tools_are_listed_and_do_their_work(tmp_path: Path, transport:
 async def test_an_error_is_a_result_with_one_line(tmp_path: Path, transport: Transport, mode: Mode) -> None:
     async with served(tmp_path, transport) as listening, client_of(listening.url, mode) as client:
         assert "did you mean 'max_agents'" in told(await client.call_tool("swarm_init", {"max_agentz": 3}))
-        assert "no tool 'swarm_int'" in told(await client.call_tool("swarm_int", {}))
+        with pytest.raises(MCPError, match="no tool 'swarm_int'"):
+            await client.call_tool("swarm_int", {})
 
 
 async def test_the_era_is_the_one_the_client_asked_for(tmp_path: Path, transport: Transport) -> None:

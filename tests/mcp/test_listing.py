@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp_types import Tool
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 from swarmtally.mcp.instructions import instructions
 from swarmtally.version import __version__
@@ -82,6 +83,13 @@ async def test_the_server_says_who_it_is_and_how_to_begin(tmp_path: Path, mode: 
         assert client.server_info is not None
         assert (client.server_info.name, client.server_info.version) == ("swarmtally", __version__)
         assert client.instructions == instructions(Offer())
+
+
+async def test_discovery_names_the_versions_of_both_eras(tmp_path: Path) -> None:
+    async with in_memory(tmp_path) as client:
+        discovered = client.session.discover_result
+        assert discovered is not None
+        assert set(discovered.supported_versions) == {*HANDSHAKE_PROTOCOL_VERSIONS, *MODERN_PROTOCOL_VERSIONS}
 
 
 async def test_both_eras_are_spoken(tmp_path: Path) -> None:

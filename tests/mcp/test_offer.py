@@ -7,17 +7,19 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from mcp_types import INVALID_PARAMS
 
-from mcp import MCPError
+from mcp import Client, MCPError
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.mcp.instructions import LIMIT, instructions
 from swarmtally_tools import registry
 from swarmtally_tools.pages import EXAMPLES
 from swarmtally_tools.toolsets import READ_ONLY, TOOLSETS, Offer, offered
-from tests.mcp.conftest import Mode, answered, in_memory, told
+from tests.mcp.conftest import Mode, answered, in_memory
 
 BOOKKEEPING = {"run_measure", "resource_sample", "forgotten", "observation", "sqlite_sequence"}
 """Tables of what the program notes about its own work, which a read may bring up to date."""
@@ -45,14 +47,22 @@ async def test_only_what_is_offered_is_listed(tmp_path: Path, mode: Mode) -> Non
         assert listed == ["memory_usage", "memory_search", "neural_train", "neural_patterns", "neural_predict"]
 
 
+async def refused(client: Client, tool: str, **arguments: Any) -> str:
+    """The one line with which the protocol's own error refuses a tool."""
+    with pytest.raises(MCPError) as error:
+        await client.call_tool(tool, arguments)
+    assert error.value.code == INVALID_PARAMS
+    return error.value.message
+
+
 async def test_a_call_of_a_tool_that_is_not_offered_says_which_toolset_has_it(tmp_path: Path) -> None:
     async with in_memory(tmp_path, offer=Offer(("memory",))) as client:
-        assert told(await client.call_tool("run_control", {})) == (
+        assert await refused(client, "run_control") == (
             "run_control is not offered: it is in toolset sparc and runs, and this server was started with "
             "--toolsets memory"
         )
-        assert "did you mean 'memory_search'" in told(await client.call_tool("memory_serch", {}))
-        assert "swarm_init" not in told(await client.call_tool("swarm_inid", {}))
+        assert "did you mean 'memory_search'" in await refused(client, "memory_serch")
+        assert "swarm_init" not in await refused(client, "swarm_inid")
         assert answered(await client.call_tool("memory_usage", {"action": "list"}))["entries"] == []
 
 
@@ -61,8 +71,7 @@ async def test_read_only_neither_lists_nor_calls_what_changes_things(tmp_path: P
         tools = (await client.list_tools()).tools
         assert {tool.name for tool in tools} == READ_ONLY
         assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools)
-        refused = await client.call_tool("memory_usage", {"action": "store", "key": "a", "value": 1})
-        assert "started with --read-only" in told(refused)
+        assert "started with --read-only" in await refused(client, "memory_usage", action="store", key="a", value=1)
         assert answered(await client.call_tool("memory_search", {"pattern": "*"}))["total"] == 0
 
 

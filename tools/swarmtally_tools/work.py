@@ -25,7 +25,8 @@ NEXT = (
 )
 """What a client does that reported a packet and got another; it knows the rest."""
 
-Tokens = Annotated[int, Field(ge=0, le=FIGURE_LIMIT)]
+# The limit is left out of the schema, where it would take more than what the fields mean.
+Tokens = Annotated[int, Field(ge=0, le=FIGURE_LIMIT, json_schema_extra=lambda schema: schema.pop("maximum", None))]
 Limit = Annotated[int, Field(description="Packets at most; fewer when prompts are long", ge=1, le=CLAIM_LIMIT)]
 SwarmId = Annotated[str | None, Field(description="Only this swarm's", max_length=100)]
 TaskId = Annotated[str, Field(description="The packet's", min_length=1, max_length=100)]
@@ -35,13 +36,18 @@ LeaseName = Annotated[str, Field(description="The packet's", min_length=1, max_l
 class ReportedUsage(BaseModel):
     """Tokens a packet took, where the client knows them: cached ones are in the input, reasoning in the output."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     input_tokens: Tokens
+    """all read"""
     output_tokens: Tokens
+    """all written"""
     cache_read_tokens: Tokens | None = None
+    """of input"""
     cache_write_tokens: Tokens | None = None
+    """of input"""
     reasoning_tokens: Tokens | None = None
+    """of output"""
 
 
 class WorkView(View):

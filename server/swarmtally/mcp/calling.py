@@ -6,8 +6,9 @@ most 20,000 to 25,000 tokens of a result before a model. Our lists are paged bel
 fetches what it stored; its text is a short JSON object that says so and shows the beginning, so that a model which
 reads the text is told rather than cut off.
 
-**Errors.** What a caller can mend is a result with `isError` and one line. Anything else is logged with its trace
-under an id, and the caller gets the id.
+**Errors.** What a caller can mend is a result with `isError` and one line; only the name of a tool there is none of is
+an error of the protocol, as the protocol has it. Anything else is logged with its trace under an id, and the caller
+gets the id.
 """
 
 import json
@@ -23,7 +24,14 @@ import structlog
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
-from mcp_types import CallToolRequestParams, CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    InputRequiredResult,
+    TextContent,
+    ToolAnnotations,
+)
 from mcp_types import Tool as ToolEntry
 
 from swarmtally.app import App
@@ -90,7 +98,11 @@ class Calls:
         outcome = "cancelled"
         try:
             await self._tools.load()
-            result, outcome = await self._outcome(params, listener, call)
+            result, outcome = await self._outcome(self._tools.get(params.name), listener, call)
+        except MCPError:
+            # What the protocol itself has a refusal for.
+            outcome = "refused"
+            raise
         finally:
             # Only a name of ours is logged: what a caller wrote may be anything.
             self._log.info(
@@ -102,11 +114,10 @@ class Calls:
         return result
 
     async def _outcome(
-        self, params: CallToolRequestParams, listener: progress.Listener, call: "Call"
+        self, tool: Tool, listener: progress.Listener, call: "Call"
     ) -> tuple[CallToolResult | InputRequiredResult, str]:
         """The result of a call, and the one word for it in the log: ok, or the class of the error."""
         try:
-            tool = self._tools.get(params.name)
             app = await self._open_app()
             with progress.listening(listener):
                 view = await call(app, tool)
@@ -116,11 +127,10 @@ class Calls:
         except SwarmError as error:
             return _failure(str(error)), type(error).__name__
         except MCPError:
-            # What the protocol itself has a refusal for.
             raise
         except Exception as error:
             error_id = secrets.token_hex(4)
-            log.exception("tool.failed", id=error_id, tool=params.name)
+            log.exception("tool.failed", id=error_id, tool=tool.name)
             return _failure(f"internal error, id {error_id}; see the server's log"), type(error).__name__
 
 
@@ -150,11 +160,11 @@ class Tools:
         """The tool called `name`; `load` has been awaited.
 
         Raises:
-            InvalidInput: it is not offered, or there is none.
+            MCPError: it is not offered, or there is none.
         """
         tool = self._by_name.get(name)
         if tool is None:
-            raise registry.refusal(name, self._offer)
+            raise MCPError(INVALID_PARAMS, _sendable(str(registry.refusal(name, self._offer))))
         return tool
 
 
@@ -195,9 +205,12 @@ def success(structured: dict[str, Any]) -> CallToolResult:
 
 
 def _failure(line: str) -> CallToolResult:
+    return CallToolResult(content=[TextContent(text=_sendable(line))], is_error=True)
+
+
+def _sendable(line: str) -> str:
     # A path may hold bytes that are no UTF-8, and would come back as halves of surrogate pairs.
-    sendable = line.encode(errors="replace").decode()
-    return CallToolResult(content=[TextContent(text=sendable)], is_error=True)
+    return line.encode(errors="replace").decode()
 
 
 class _Forwarder:
