@@ -23,6 +23,7 @@ COMMANDS = {
     "top": "swarmtally.cli.top",
     "doctor": "swarmtally.cli.doctor",
     "install": "swarmtally.cli.install",
+    "import": "swarmtally.cli.importing",
 }
 """Command → the module that holds it, as its attribute `command`."""
 

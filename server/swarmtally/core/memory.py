@@ -7,6 +7,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from swarmtally.domain.clock import NS_PER_S, Clock
@@ -75,27 +76,14 @@ class Memory:
             InvalidInput: something is not as it must be, or too large.
             VersionConflict: it is at another version.
         """
-        _check_place(namespace, key)
-        _check_own(key)
-        _check_tags(tags)
         _check_version(if_version, least=0)
-        text = _searchable(value)
-        dumped, size_bytes = _dump(value)
+        entry = checked(project, namespace, key, value, tags)
         lifetime_ns = _lifetime_ns(ttl_s)
 
         async def unit(tx: Connection) -> MemoryEntry:
             now_ns = self._clock.now_ns()
-            entry = entries.NewEntry(
-                project=project,
-                namespace=namespace,
-                key=key,
-                value=dumped,
-                size_bytes=size_bytes,
-                text=text,
-                tags=tuple(tags),
-                expires_ns=None if lifetime_ns is None else now_ns + lifetime_ns,
-            )
-            return await entries.store(tx, entry, if_version, now_ns)
+            expires_ns = None if lifetime_ns is None else now_ns + lifetime_ns
+            return await entries.store(tx, replace(entry, expires_ns=expires_ns), if_version, now_ns)
 
         return await self._database.write(unit)
 
@@ -190,6 +178,20 @@ class Memory:
         return await self._database.read(
             lambda tx: entries.search(tx, query, limit, cursor, self._clock.now_ns()),
         )
+
+
+def checked(project: str, namespace: str, key: str, value: Any, tags: Sequence[str]) -> entries.NewEntry:
+    """An entry that may be stored, without an expiry.
+
+    Raises:
+        InvalidInput: something is not as it must be, or too large.
+    """
+    _check_place(namespace, key)
+    _check_own(key)
+    _check_tags(tags)
+    text = _searchable(value)
+    dumped, size_bytes = _dump(value)
+    return entries.NewEntry(project, namespace, key, dumped, size_bytes, text, tuple(tags), expires_ns=None)
 
 
 def _mode_of(pattern: str) -> Literal["glob", "text"]:
