@@ -5,5 +5,5 @@ from swarmtally.mcp import http
 from tests.validators.fixtures import fixed
 
 made = http.make_server
-http.make_server = lambda open_app: fixed(made(open_app))
+http.make_server = lambda open_app, offer: fixed(made(open_app, offer))
 main()

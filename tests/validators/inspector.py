@@ -39,7 +39,7 @@ ASKED = (
     Asked("tools", "tools/call", "structuredContent", ("--tool-name", "memory_search", "--tool-args-json", SEARCH)),
     Asked("resources", "resources/list", "resources"),
     Asked("resources", "resources/templates/list", "resourceTemplates"),
-    Asked("resources", "resources/read", "contents", ("--uri", "swarm://current")),
+    Asked("resources", "resources/read", "contents", ("--uri", "report://performance")),
     Asked("prompts", "prompts/list", "prompts"),
 )
 """A server that does not declare a capability is not asked for it: the Inspector would answer with an empty list."""

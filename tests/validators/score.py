@@ -12,6 +12,7 @@ from tests.validators.verdict import Verdict
 
 NOT_APPLICABLE: Mapping[str, str] = {
     "capability_tools_list_changed": "our tools do not change while the server runs, and the rule allows for that",
+    "capability_prompts_list_changed": "our prompts change only with the files of modes, which nobody watches",
     "security_tls_enabled": "the server listens on loopback; off it a proxy speaks TLS (docs/http.md)",
     "transport_invalid_request_error_code": "the SDK answers; refused with 400 as it must be, but with -32602",
 }

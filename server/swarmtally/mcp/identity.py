@@ -25,6 +25,9 @@ from swarmtally.version import __version__
 
 NAME = "swarmtally"
 
+WEBSITE = "https://pypi.org/project/swarmtally/"
+"""Where the package is published, with its README; the one address that goes with its name."""
+
 
 def _icon(file: str, mime_type: str, size: str) -> Icon:
     content = b64encode(Path(__file__).with_name(file).read_bytes()).decode()
@@ -38,14 +41,14 @@ class IntroducedServer(Server[Any]):
     """A server that says who it is, and what it can, where the SDK's own would say too much or too little."""
 
     def __init__(self, **handlers: Any) -> None:
-        super().__init__(NAME, version=__version__, title=NAME, icons=ICONS, **handlers)
+        super().__init__(NAME, version=__version__, title=NAME, website_url=WEBSITE, icons=ICONS, **handlers)
         self.add_request_handler("server/discover", RequestParams, self._discover)
 
     @property
     def server_info(self) -> Implementation:
         """What is stamped on each result: in the protocol of 2026 each says which server it came from, in 60 bytes, and
         with icons in 950. They are shown when a client makes the server's acquaintance."""
-        return super().server_info.model_copy(update={"icons": None})
+        return super().server_info.model_copy(update={"icons": None, "website_url": None})
 
     async def _discover(self, ctx: ServerRequestContext[Any, Any], _params: RequestParams) -> DiscoverResult:
         whole = super().server_info.model_dump(by_alias=True, mode="json", exclude_none=True)
