@@ -19,6 +19,7 @@ from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.handle import KEPT_NS, LONGEST_NS
 from swarmtally.mcp import tasks
 from swarmtally.mcp.tasks import EXTENSION
+from swarmtally_tools.toolsets import Offer
 from tests.backends.wire import Hold, OpenAIWire, held
 from tests.mcp.conftest import answered, in_memory, text_of, told
 from tests.mcp.tasks_client import WAIT_S, TakesTasks, ask, begin, begun, ended, get, seen
@@ -144,6 +145,14 @@ async def test_work_for_the_client_is_a_result(tmp_path: Path) -> None:
         look = await begin(client, "swarm_monitor")
         assert isinstance(look, CallToolResult)
         assert answered(look)["samples_taken"] == 1
+
+
+async def test_a_long_call_of_a_tool_that_is_not_offered_is_refused_and_the_server_goes_on(tmp_path: Path) -> None:
+    async with in_memory(tmp_path, offer=Offer(("memory",)), **TAKES) as client:
+        with pytest.raises(MCPError) as error:
+            await begin(client, "neural_train")
+        assert error.value.code == INVALID_PARAMS
+        assert answered(await client.call_tool("memory_search", {"pattern": "*"}))["total"] == 0
 
 
 async def test_a_cancelled_run_stays_cancelled(tmp_path: Path, wire: OpenAIWire) -> None:

@@ -86,13 +86,16 @@ class Call:
         self._scope = anyio.CancelScope()
         self.over = anyio.Event()
         self.result: CallToolResult | None = None
-        """None until it is over, and when it was cancelled."""
+        """None until it is over, when it was cancelled, and when it was refused."""
+        self.refusal: MCPError | None = None
         self.message = f"{params.name} is working"
 
     async def run(self) -> None:
         try:
             with self._scope, patience.of(None):
                 self.result = await self._calls.answer(self._params, self._heard)
+        except MCPError as error:
+            self.refusal = error
         finally:
             self.over.set()
 
@@ -196,7 +199,9 @@ class Tasks:
     async def _written(self, handles: "Handles", handle: Handle, call: Call) -> bool:
         """Whether nothing is left to be written."""
         try:
-            if call.result is not None:
+            if call.refusal is not None:
+                await handles.settle(handle, HandleStatus.FAILED, call.refusal.message)
+            elif call.result is not None:
                 await handles.settle(handle, HandleStatus.COMPLETED, _ended(call.result), _to_json(call.result))
             elif await handles.renew(handle.handle_id, call.message):
                 return False
@@ -337,6 +342,8 @@ def _refusal(error: SwarmError) -> MCPError:
 
 
 def _given(call: Call) -> CallToolResult:
+    if call.refusal is not None:
+        raise call.refusal
     if call.result is None:
         raise MCPError(INTERNAL_ERROR, "the server let go of its database; ask again")
     return call.result
