@@ -2,8 +2,20 @@
 
 from swarmtally.cli.main import main
 from swarmtally.mcp import http
+from swarmtally.mcp.calling import OpenApp
+from swarmtally.mcp.server import McpServer
+from swarmtally_tools.toolsets import Offer
 from tests.validators.fixtures import fixed
+from tests.validators.task_fixtures import serve_tasks
 
 made = http.make_server
-http.make_server = lambda open_app, offer: fixed(made(open_app, offer))
+
+
+def make_server(open_app: OpenApp, offer: Offer) -> McpServer:
+    server = made(open_app, offer)
+    serve_tasks(server, open_app)
+    return fixed(server)
+
+
+http.make_server = make_server
 main()

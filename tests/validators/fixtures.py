@@ -8,7 +8,7 @@ reach what our front (HTTP, guard, calls) has to carry.
 import json
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
@@ -62,6 +62,7 @@ from mcp_types import (
 )
 
 from swarmtally.mcp.calling import Context
+from tests.validators.task_fixtures import SCHEMAS
 
 warnings.simplefilter("ignore", MCPDeprecationWarning)  # what the older era has, and its validator asks for
 
@@ -109,6 +110,8 @@ ENUMS = {
     "untitledMulti": {"type": "array", "items": {"type": "string", "enum": _PLAIN}},
     "titledMulti": {"type": "array", "items": {"anyOf": _TITLED}},
 }
+
+Made = TypeVar("Made", bound=Server[Any])
 
 Answer = CallToolResult | InputRequiredResult
 Tools = Mapping[str, Callable[[Context, CallToolRequestParams], Awaitable[Answer]]]
@@ -354,17 +357,17 @@ async def get_prompt(_ctx: Context, params: GetPromptRequestParams) -> GetPrompt
 
 
 def entry(name: str) -> Tool:
-    schema = SCHEMA_2020 if name == "json_schema_2020_12_tool" else EMPTY
+    schema = SCHEMA_2020 if name == "json_schema_2020_12_tool" else SCHEMAS.get(name, EMPTY)
     return Tool(name=name, description=f"What a validator calls {name}.", input_schema=schema)
 
 
-def fixed(server: Server[Any]) -> Server[Any]:
+def fixed(server: Made) -> Made:
     """`server`, with the validator's tools beside its own, and with the resources and prompts the validator knows."""
     ours = {method: server.get_request_handler(method) for method in ("tools/list", "tools/call")}
 
     async def list_tools(ctx: Context, params: PaginatedRequestParams) -> ListToolsResult:
         listed = await _handler(ours, "tools/list")(ctx, params)
-        return ListToolsResult(tools=[*listed.tools, *(entry(name) for name in TOOLS)])
+        return ListToolsResult(tools=[*listed.tools, *(entry(name) for name in (*TOOLS, *SCHEMAS))])
 
     async def call_tool(ctx: Context, params: CallToolRequestParams) -> Answer:
         if params.name in TOOLS:
