@@ -12,6 +12,7 @@ from swarmtally.app import App
 from swarmtally.cli.main import main
 from swarmtally_tools import registry, swarm
 from swarmtally_tools.definition import Tool, View
+from swarmtally_tools.toolsets import Offer
 
 made = swarm.swarm_init.function
 
@@ -28,9 +29,9 @@ async def noisy(app: App, **arguments: Any) -> View:
     return await made(app, **arguments)
 
 
-def loaded_noisily() -> tuple[Tool, ...]:
+def loaded_noisily(*offer: Offer) -> tuple[Tool, ...]:
     print("noise from the beginning")
-    return loaded()
+    return loaded(*offer)
 
 
 loaded = registry.load_all

@@ -48,10 +48,10 @@ def test_a_scenario_passes_when_every_check_does_and_the_server_is_quiet(
 
 
 def test_a_failure_that_is_expected_is_told_with_its_reason() -> None:
-    found = {"ping": (1, 0), "2026-07-28 tasks-lifecycle": (1, 7)}
+    found = {"ping": (1, 0), "2026-07-28 tasks-mrtr-input": (1, 7)}
     verdict = conformance._judged("conformance", "1", found, [])
     assert verdict.passed
-    assert any(note.startswith("expected to fail: 2026-07-28 tasks-lifecycle: ") for note in verdict.notes)
+    assert any(note.startswith("expected to fail: 2026-07-28 tasks-mrtr-input: ") for note in verdict.notes)
 
 
 def test_what_the_server_did_not_expect_is_found_in_its_log(tmp_path: Path) -> None:
