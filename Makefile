@@ -32,7 +32,7 @@ test: .venv/.dev
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest -n $(WORKERS) $(addprefix --ignore=,$(ALONE) $(UNTRACED))
 	$(BIN)/python -m coverage run -m pytest $(ALONE)
-	$(BIN)/python -m pytest $(UNTRACED)
+	$(BIN)/python -m pytest -n 2 $(UNTRACED)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
