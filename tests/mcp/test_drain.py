@@ -9,16 +9,19 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
 from mcp.server.subscriptions import ListenHandler
 from mcp_types import CallToolResult, SubscriptionsListenResult
 
-from mcp import MCPError
+from mcp import Client, MCPError
 from swarmtally.mcp.bounds import Bounds
 from swarmtally.mcp.listening import Listening, Transport
 from tests.backends.wire import Hold, OpenAIWire, held
 from tests.mcp.conftest import Mode, answered
 from tests.mcp.http_harness import WAIT_S, client_of, post, served
 from tests.mcp.test_healthz import asked
+from tests.mcp.test_sampling import Person, call
 
 LONG = Bounds(grace_s=WAIT_S)
 
@@ -87,6 +90,29 @@ async def test_while_a_call_is_under_way_new_work_is_refused_and_the_call_is_ans
         with anyio.fail_after(WAIT_S):
             await server.ended.wait()
     assert answered(results[0])["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("transport", ["http", "sse"])
+async def test_what_a_client_s_model_answers_during_the_drain_counts(tmp_path: Path, transport: Transport) -> None:
+    person, results = Person(), []
+    person.gate = anyio.Event()
+    connect = sse_client if transport == "sse" else streamable_http_client
+    async with ending(tmp_path, transport, LONG, model="sampling") as server:
+        lending = Client(connect(server.listening.url), mode="legacy", sampling_callback=person)
+        async with lending as client, anyio.create_task_group() as group:
+            # Else it asks for the list once it has the result, to check that, and is refused.
+            await client.list_tools()
+
+            async def ask() -> None:
+                results.append(await call(client, "sparc_concurrent", mode="coder", tasks=["A", "B"], wait_s=0))
+
+            group.start_soon(ask)
+            await person.asked_at_once(2)
+            await server.draining()
+            person.gate.set()
+        with anyio.fail_after(WAIT_S):
+            await server.ended.wait()
+    assert (results[0]["status"], len(person.asked)) == ("succeeded", 2)
 
 
 async def test_without_a_call_under_way_nobody_waits(tmp_path: Path) -> None:

@@ -54,6 +54,23 @@ async def test_a_database_that_cannot_be_opened_is_told_without_its_path_until_i
         assert (await asked(listening)).json() == {"status": "ok"}
 
 
+@pytest.mark.parametrize("another", [False, True], ids=["gone", "another"])
+async def test_a_database_whose_file_is_gone_or_another_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, another: bool
+) -> None:
+    monkeypatch.setattr(healthz, "FRESH_S", 0.0)
+    database = anyio.Path(tmp_path / "swarm.db")
+    async with served(tmp_path) as listening:
+        assert (await asked(listening)).status_code == 200
+        # Kept under another name, else the new file may get its number.
+        await database.rename(tmp_path / "away.db")
+        if another:
+            await database.touch()
+        found = await asked(listening)
+        assert found.status_code == 503
+        assert found.json()["reason"] == "the database's file is gone or another; restart the server"
+
+
 async def test_who_asks_often_or_at_once_shares_one_look() -> None:
     looks, now_s = 0, 100.0
 

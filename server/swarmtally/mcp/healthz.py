@@ -5,6 +5,7 @@ It needs no token, so it tells nothing but that: no path, no name, no figure.
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import structlog
@@ -38,6 +39,7 @@ class Healthz:
         self._looking = anyio.Lock()
         self._looked_s: float | None = None
         self._trouble: str | None = None
+        self._file: tuple[int, int] | None = None
 
     async def trouble(self) -> str | None:
         """Why no call can be done now; None when they can."""
@@ -52,6 +54,8 @@ class Healthz:
             with anyio.fail_after(ANSWER_S):
                 app = await self._open_app()
                 await app.database.read(version)
+                if not await self._same_file(app.database.path):
+                    return "the database's file is gone or another; restart the server"
         except TimeoutError:
             return f"the database did not answer within {ANSWER_S:g} s"
         except SwarmError as error:
@@ -61,3 +65,14 @@ class Healthz:
             log.exception("healthz.failed")
             return "internal error; the server's log says more"
         return None
+
+    async def _same_file(self, path: Path) -> bool:
+        """Whether `path` still names the file of the first look. One that was removed or replaced while it is open goes
+        on answering, and what is written to it is lost when the server ends."""
+        try:
+            found = await anyio.Path(path).stat()
+        except FileNotFoundError:
+            return False
+        now = (found.st_dev, found.st_ino)
+        self._file = self._file or now
+        return self._file == now
