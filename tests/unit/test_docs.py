@@ -23,8 +23,9 @@ def test_every_dependency_is_named_with_its_reason() -> None:
         assert name == "swarmtally" or name in named, f"{name} is not in docs/dependencies.md"
 
 
-def test_the_readmes_configurations_are_json_and_name_the_server() -> None:
-    blocks = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_configurations_to_write_by_hand_are_json_and_name_the_server() -> None:
+    by_hand = (ROOT / "docs" / "install.md").read_text().partition("## By hand")[2]
+    blocks = re.findall(r"```json\n(.*?)```", by_hand, re.DOTALL)
     assert len(blocks) == 2
     for block in blocks:
         found = json.loads(block)
