@@ -28,7 +28,7 @@ from types import ModuleType
 
 from swarmtally.app import App
 from swarmtally.cli import main
-from swarmtally_tools import registry
+from swarmtally_tools import registry, toolsets
 from swarmtally_tools.definition import View, tool
 
 class Nothing(View):
@@ -44,6 +44,7 @@ module = ModuleType("swarmtally_tools.noop")
 module.TOOLS = (noop,)
 sys.modules[module.__name__] = module
 registry.MODULES["noop"] = "noop"
+toolsets.TOOLSETS = {**toolsets.TOOLSETS, "noop": ("noop",)}
 sys.exit(main.run(sys.argv[1:]))
 """
 
