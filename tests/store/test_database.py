@@ -7,7 +7,7 @@ import sqlite3
 import anyio
 import pytest
 
-from swarmtally.domain.errors import DatabaseBusy, DiskFull, NewerSchema
+from swarmtally.domain.errors import DatabaseBusy, DatabaseMoved, DiskFull, NewerSchema
 from swarmtally.store import connection, swarms
 from swarmtally.store import database as database_module
 from swarmtally.store.database import open_database
@@ -324,6 +324,21 @@ async def test_a_process_older_than_the_schema_stops_writing(database, path, clo
     with pytest.raises(NewerSchema):
         async with open_database(path, clock):
             pass
+
+
+@pytest.mark.parametrize("put", ["away", "back", "another"])
+async def test_nothing_is_acknowledged_that_a_moved_file_would_keep(database, path, put):
+    await database.write(adding("before"))
+    aside = path.with_name("aside.db")
+    await anyio.Path(path).rename(aside)
+    if put == "another":
+        await anyio.Path(path).write_bytes(b"")
+    with pytest.raises(DatabaseMoved, match="was moved, deleted or replaced while it was open"):
+        await database.write(adding("lost"))
+    if put == "back":
+        await anyio.Path(aside).rename(path)
+        await database.write(adding("after"))
+        assert await names(database) == ["after", "before"]
 
 
 async def test_many_inserts_at_once_are_one_call(database):

@@ -211,6 +211,14 @@ class DatabaseUnavailable(StoreError):
         )
 
 
+class DatabaseMoved(StoreError):
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"database {path} was moved, deleted or replaced while it was open, and what is written now would be lost; "
+            "put it back, or start the program again to begin with what lies there"
+        )
+
+
 class NetworkFileSystem(StoreError):
     def __init__(self, path: str, kind: str) -> None:
         super().__init__(

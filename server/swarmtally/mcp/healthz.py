@@ -5,9 +5,9 @@ It needs no token, so it tells nothing but that: no path, no name, no figure.
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import structlog
 
 from swarmtally.domain.errors import SwarmError
@@ -39,7 +39,6 @@ class Healthz:
         self._looking = anyio.Lock()
         self._looked_s: float | None = None
         self._trouble: str | None = None
-        self._file: tuple[int, int] | None = None
 
     async def trouble(self) -> str | None:
         """Why no call can be done now; None when they can."""
@@ -54,7 +53,7 @@ class Healthz:
             with anyio.fail_after(ANSWER_S):
                 app = await self._open_app()
                 await app.database.read(version)
-                if not await self._same_file(app.database.path):
+                if await anyio.to_thread.run_sync(app.database.moved):
                     return "the database's file is gone or another; restart the server"
         except TimeoutError:
             return f"the database did not answer within {ANSWER_S:g} s"
@@ -65,14 +64,3 @@ class Healthz:
             log.exception("healthz.failed")
             return "internal error; the server's log says more"
         return None
-
-    async def _same_file(self, path: Path) -> bool:
-        """Whether `path` still names the file of the first look. One that was removed or replaced while it is open goes
-        on answering, and what is written to it is lost when the server ends."""
-        try:
-            found = await anyio.Path(path).stat()
-        except FileNotFoundError:
-            return False
-        now = (found.st_dev, found.st_ino)
-        self._file = self._file or now
-        return self._file == now

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import anyio
+import anyio.to_thread
 
 from swarmtally.domain.clock import Clock
-from swarmtally.domain.errors import NewerSchema, StoreError
+from swarmtally.domain.errors import DatabaseMoved, NewerSchema, StoreError
 from swarmtally.domain.timekeeping import Timekeeper
 from swarmtally.store import faults, location
 from swarmtally.store.connection import Connection, Unit
@@ -77,6 +78,7 @@ class Database:
         self.timekeeper = Timekeeper(clock.monotonic_ns)
         """Where the time of this process goes while the database is open. Whoever works with it adds its own part."""
         self._writer: Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._committing: asyncio.Task[None] | None = None
         self._asking: dict[object, deque[tuple[Any, asyncio.Future[Any]]]] = {}
         self._reading: set[asyncio.Task[None]] = set()
@@ -215,6 +217,8 @@ class Database:
         await tx.begin()
         try:
             await self._check_schema(tx)
+            if self.moved():
+                raise DatabaseMoved(str(self.path))
             groups = _together(batch)
             for group in groups:
                 await _run_units(tx, group, alone=len(groups) == 1)
@@ -231,6 +235,11 @@ class Database:
         found = await version(writer)
         if found > SCHEMA_VERSION:
             raise NewerSchema(str(self.path), found, SCHEMA_VERSION)
+
+    def moved(self) -> bool:
+        """Whether the path names another file than the one that is open, or none. SQLite goes on all the same, and what
+        is written then is gone when the last process closes the file. Blocks: a few µs."""
+        return self._file != _identity(self.path)
 
     async def changes(self) -> tuple[int, int]:
         """Changes when another process has written, or this one has (a few µs; poll it, compare within a process)."""
@@ -260,6 +269,7 @@ class Database:
         except BaseException:
             await writer.close()
             raise
+        self._file = await anyio.to_thread.run_sync(_identity, self.path)
         self._writer = writer
 
     async def close(self) -> None:
@@ -272,6 +282,15 @@ class Database:
         if self._writer is not None:
             writer, self._writer = self._writer, None
             await writer.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from all others; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 async def _each(tx: Connection, units: list[Unit[T]]) -> list[T]:
