@@ -5,22 +5,22 @@
 Ends with 1 and one line when something is not as it has to be.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import anyio
-from mcp.client.stdio import stdio_client
 
-from mcp import Client, StdioServerParameters
+from release import trial
 from release.artefacts import ROOT, Unfit, build, check
 from swarmtally.version import __version__
-from swarmtally_tools import registry
 
-_KEY, _VALUE = "packaged", {"from": "a wheel"}
+_MODES: tuple[Literal["legacy", "auto"], ...] = ("legacy", "auto")
+"""Both protocol eras."""
 
 
 def main() -> int:
@@ -43,8 +43,10 @@ def _package(folder: Path) -> None:
         told = _version(wheel, Path(place))
         installed = time.monotonic()
         _say(f"{told}, in a new environment with its dependencies alone ({installed - built:.1f} s)")
-        for mode in ("legacy", "auto"):
-            _say(f"uvx --from {wheel.name} swarmtally serve: {anyio.run(_served, wheel, Path(place), mode)}")
+        command = [*_command(wheel), "serve", "--project", "packaged"]
+        for mode in _MODES:
+            answered = anyio.run(partial(trial.served, command, Path(place), mode, {}))
+            _say(f"uvx --from {wheel.name} swarmtally serve: {answered}")
         _say(f"two clients served ({time.monotonic() - installed:.1f} s)")
 
 
@@ -59,44 +61,14 @@ def _command(wheel: Path, *options: str) -> list[str]:
     return [uvx, *here, *options, "--from", str(wheel.resolve()), "swarmtally"]
 
 
-def _environment(place: Path) -> dict[str, str]:
-    """Nothing of ours is set: neither where the checkout lies, nor settings, nor this environment."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SWARMTALLY_", "PYTHON"))}
-    kept.pop("VIRTUAL_ENV", None)
-    return {**kept, "XDG_DATA_HOME": str(place)}
-
-
 def _version(wheel: Path, place: Path) -> str:
     # The wheel of an earlier build may have had the same name, and what was made of it is kept.
     command = [*_command(wheel, "--refresh-package", "swarmtally"), "--version"]
-    done = subprocess.run(  # noqa: S603 - a list of our own words
-        command, cwd=place, env=_environment(place), capture_output=True, text=True
-    )
+    environ = trial.environment(place)
+    done = subprocess.run(command, cwd=place, env=environ, capture_output=True, text=True)  # noqa: S603 - our own words
     if done.stdout.strip() != f"swarmtally {__version__}":
         raise Unfit(f"--version of the wheel: {(done.stdout or done.stderr).strip()[-300:]!r}")
     return done.stdout.strip()
-
-
-async def _served(wheel: Path, place: Path, mode: str) -> str:
-    """What a client of the wheel's server gets: every tool, a value kept and given back, the modes' prompts."""
-    command, *arguments = [*_command(wheel), "serve", "--project", "packaged"]
-    parameters = StdioServerParameters(command=command, args=arguments, env=_environment(place), cwd=str(place))
-    with (place / "server.log").open("a") as log:
-        transport = stdio_client(parameters, errlog=log)
-        async with Client(transport, mode="legacy" if mode == "legacy" else "auto", read_timeout_seconds=60) as client:
-            tools = [tool.name for tool in (await client.list_tools()).tools]
-            if sorted(tools) != sorted(registry.MODULES):
-                raise Unfit(f"the wheel's server has {len(tools)} tools, the checkout {len(registry.MODULES)}")
-            stored = {"action": "store", "key": _KEY, "value": _VALUE}
-            await client.call_tool("memory_usage", stored)
-            found = await client.call_tool("memory_usage", {"action": "retrieve", "key": _KEY})
-            if found.is_error or (found.structured_content or {}).get("value") != _VALUE:
-                raise Unfit(f"the wheel's server did not give back what it was given: {found.content}")
-            prompts = (await client.list_prompts()).prompts
-            if not prompts:
-                raise Unfit("the wheel's server has no prompts")
-            version = client.protocol_version
-    return f"protocol {version}, {len(tools)} tools, {len(prompts)} prompts, a value kept and given back"
 
 
 if __name__ == "__main__":

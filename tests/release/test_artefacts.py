@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from release.artefacts import Unfit, build, check
+
 from swarmtally.version import __version__
 
 INFO = f"swarmtally-{__version__}.dist-info"
