@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check docs bench bench-peers bench-peers-npm soak faults validators clean
+.PHONY: demo test check docs bench bench-peers bench-peers-npm soak faults validators package mcpb clean
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit("swarmtally needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -69,6 +69,14 @@ faults: .venv/.dev
 # The validators of others, each with its figure (docs/compatibility.md); their programs are kept in .validators.
 validators: .venv/.dev
 	$(BIN)/python -m tests.validators $(VALIDATORS)
+
+# The wheel in dist/, tried as a stranger would: from the archive, in a new environment, by a client (docs/packaging.md).
+package: .venv/.dev
+	$(BIN)/python -m release
+
+# The bundle for Claude Desktop, with the tool of its makers, which comes with the validators.
+mcpb: .venv/.dev
+	$(BIN)/python -m release.bundle
 
 # Servers of others, from npm: a folder of their own, needed by nothing else. Of what they bring only SQLite is built: it is
 # all that is measured.
