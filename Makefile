@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check docs bench bench-peers bench-peers-npm soak faults validators package mcpb clean
+.PHONY: demo test check docs bench bench-peers bench-peers-npm soak faults validators package mcpb site clean
 
 .venv/.created:
 	$(PYTHON) -c 'import sys; sys.exit("swarmtally needs Python 3.11 or newer; set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -73,6 +73,10 @@ validators: .venv/.dev
 # The wheel in dist/, tried as a stranger would: from the archive, in a new environment, by a client (docs/packaging.md).
 package: .venv/.dev
 	$(BIN)/python -m release
+
+# The documentation as a site, in site/; a warning, such as a link to nothing, is an error.
+site: .venv/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # The bundle for Claude Desktop, with the tool of its makers, which comes with the validators.
 mcpb: .venv/.dev
