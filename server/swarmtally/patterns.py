@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
-import anyio.to_thread
-
+from swarmtally.core.worker import Step, in_thread
 from swarmtally.domain.timeframe import Timeframe
 from swarmtally.store import models
 from swarmtally.store.database import Database
@@ -46,14 +46,19 @@ async def find(
     own = await training_rows(database, project, timeframe, limit)
     given = await database.read(lambda tx: models.given_to_any(tx, project, timeframe, limit))
     # Arithmetic over thousands of rows: in a thread, so that the event loop goes on.
-    return await anyio.to_thread.run_sync(lambda: _found((*own, *given_rows(given)), operations, limit))
+    return await in_thread(lambda step: _found((*own, *given_rows(given)), operations, limit, step))
 
 
-def _found(rows: "Sequence[TrainingRow]", operations: "Sequence[Operation]", limit: int) -> Found:
+def _found(rows: "Sequence[TrainingRow]", operations: "Sequence[Operation]", limit: int, step: Step) -> Found:
     from swarmtally.learning.patterns import Operation, find_patterns, rows_for
 
     seen = {}
     for operation in Operation:
         counts = [len(rows_for(rows, operation, source)) for source in ("own", "given")]
         seen[operation] = Seen(counts[0], counts[1], max(counts) >= limit)
-    return Found(seen, find_patterns(rows, operations))
+    parts = count()
+
+    def begin(part: str) -> None:
+        step(next(parts), None, f"looking at {part}")
+
+    return Found(seen, find_patterns(rows, operations, begin=begin))

@@ -4,7 +4,8 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Mapping
+from typing import Any
 
 import anyio
 from anyio.abc import Process
@@ -70,9 +71,13 @@ async def _hear(process: Process) -> bytes | None:
             if line.startswith(_RESULT):
                 return line
             done += 1
-            told = json.loads(line)
-            learned = ", ".join(told["learned"]) or "nothing"
-            said = f"{told['rows']} {told['source']} {told['level']}s: learned {learned}"
-            await progress.report(done, None, said)
+            await progress.report(done, None, _said(json.loads(line)))
         begun.append(rest)
     return None
+
+
+def _said(told: Mapping[str, Any]) -> str:
+    if "begun" in told:
+        return f"learning {told['begun']}"
+    learned = ", ".join(told["learned"]) or "nothing"
+    return f"{told['rows']} {told['source']} {told['level']}s: learned {learned}"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import anyio
 import anyio.to_thread
 
 from swarmtally.core import claims, results
@@ -151,20 +152,29 @@ class Packets:
         for run in looked_at:
             await self._settle(run)
         found: list[Packet] = []
-        for _ in range(CLAIM_TRIES):
-            offers = await self._offers(looked_at, role, limit, lent)
-            if offers:
-                found = await self._database.write(partial(self._hand_out, offers=offers, lent=lent))
-            # Another client may be faster between looking and taking; then there is something else to take.
-            if found or not offers:
-                break
+        handed: list[str] = []
 
         async def unit(tx: Connection) -> Claimed:
             left = await runs.unfinished_of_host(tx, self._project, swarm_id, run_id)
             rest = await packets.outstanding(tx, [run.run_id for run in left], self._clock.now_ns())
             return Claimed(tuple(found), rest, tuple(left))
 
-        return await self._database.read(unit)
+        try:
+            for _ in range(CLAIM_TRIES):
+                offers = await self._offers(looked_at, role, limit, lent)
+                if offers:
+                    hand_out = partial(self._hand_out, offers=offers, lent=lent, handed=handed)
+                    found = await self._database.write(hand_out)
+                # Another client may be faster between looking and taking; then there is something else to take.
+                if found or not offers:
+                    break
+            return await self._database.read(unit)
+        except anyio.get_cancelled_exc_class():
+            # It may have been committed, and nobody will do what nobody is told of.
+            if handed:
+                with anyio.CancelScope(shield=True):
+                    await self.give_back(handed)
+            raise
 
     async def _look(self, tx: Connection, swarm_id: str | None, run_id: str | None) -> list[Run]:
         if run_id is not None and await runs.get(tx, self._project, run_id) is None:
@@ -224,7 +234,8 @@ class Packets:
         await self._settle(run)
         return failed
 
-    async def _hand_out(self, tx: Connection, offers: Sequence[_Offer], lent: bool) -> list[Packet]:
+    async def _hand_out(self, tx: Connection, offers: Sequence[_Offer], lent: bool, handed: list[str]) -> list[Packet]:
+        """Hand out what is offered, as far as it can still be claimed; the leases are added to `handed`."""
         now_ns = self._clock.now_ns()
         expires_ns = now_ns + LEASE_NS
         offered = {offer.task.task_id: offer for offer in offers}
@@ -237,6 +248,7 @@ class Packets:
             await usage.open_calls(tx, [opened_call(offer.run, claim, who, offer.prompt)], now_ns)
             await messages.receive(tx, [(claim.task.task_id, claim.number, now_ns)])
             found.append(Packet(offer.run, claim.task, self._new_id("l"), offer.prompt, expires_ns))
+            handed.append(found[-1].lease)
             await packets.lease(tx, [(claim.task.task_id, claim.number, found[-1].lease)], expires_ns)
         order = list(offered)
         return sorted(found, key=lambda packet: order.index(packet.task.task_id))

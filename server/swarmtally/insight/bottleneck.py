@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
-import anyio.to_thread
 import psutil
 
+from swarmtally.core.worker import Step, in_thread
 from swarmtally.domain.timeframe import Timeframe
 from swarmtally.insight import causes, sampled
 from swarmtally.insight.commands import Place
 from swarmtally.insight.recording import Scene, Unreplayable, scenes
 from swarmtally.insight.replay import replay
 from swarmtally.insight.sampled import Figure, Metric
-from swarmtally.insight.study import Cause, Component, Study
+from swarmtally.insight.study import Cause, Component, Heed, Study
 from swarmtally.insight.waits import with_waits
 from swarmtally.store import history
 from swarmtally.store.connection import Connection
@@ -73,14 +74,32 @@ async def analyze(database: Database, asked: Asked) -> Analysis:
 
     found, samples = await database.read(unit)
     # Hundreds of replays: not on the event loop.
-    return await anyio.to_thread.run_sync(
-        lambda: examine(found, samples, asked, psutil.virtual_memory().total, database.path)
+    machine_bytes = psutil.virtual_memory().total
+    return await in_thread(
+        lambda step: examine(found, samples, asked, machine_bytes, database.path, _replays_told(step))
     )
 
 
-def examine(found: History, samples: Sequence[Sample], asked: Asked, machine_bytes: int | None, path: Path) -> Analysis:
+def _replays_told(step: Step) -> Heed:
+    replays = count()
+
+    def heed() -> None:
+        done = next(replays)
+        step(done, None, f"{done} replays done")
+
+    return heed
+
+
+def examine(
+    found: History,
+    samples: Sequence[Sample],
+    asked: Asked,
+    machine_bytes: int | None,
+    path: Path,
+    heed: Heed,
+) -> Analysis:
     """The analysis of what was recorded; `machine_bytes` is the memory that the processes' is held against, `path` the
-    database that commands name."""
+    database that commands name, `heed` what is called before each replay."""
     figures = sampled.figures([each for each in samples if each.at_ns >= asked.timeframe.since_ns], asked.metrics)
     made, refused = scenes(found, asked.timeframe.until_ns)
     reasons = {metric.value: figure.reason for metric, figure in figures.items() if figure.reason}
@@ -98,6 +117,7 @@ def examine(found: History, samples: Sequence[Sample], asked: Asked, machine_byt
         found.memberships,
         machine_bytes,
         Place(asked.project, path),
+        heed,
     )
     verdict = causes.find(study, asked.component)
     error = _replay_error(study)

@@ -79,6 +79,9 @@ class Unknown(Exception):
     """Nothing can be said of a cause; the text says why."""
 
 
+Heed = Callable[[], None]
+"""Called before each replay; raises when nobody waits for the study any more."""
+
 Change = Callable[[Scene], Recording]
 """A scene's recording, changed; the very same object where the change does not concern it."""
 
@@ -95,6 +98,7 @@ class Study:
     """Of each swarm, as it is now."""
     machine_bytes: int | None
     place: Place
+    heed: Heed
 
     @property
     def base_ns(self) -> int:
@@ -111,7 +115,7 @@ class Study:
         return replace(
             self,
             scenes=tuple(replace(scene, recording=new) for scene, _, new in made),
-            bases=tuple(base if new is scene.recording else replay(new) for scene, base, new in made),
+            bases=tuple(base if new is scene.recording else self._replay(new) for scene, base, new in made),
         )
 
     def total_ns(self, change: Change) -> int:
@@ -119,8 +123,12 @@ class Study:
         total = 0
         for scene, base in zip(self.scenes, self.bases, strict=True):
             changed = change(scene)
-            total += (base if changed is scene.recording else replay(changed)).makespan_ns
+            total += (base if changed is scene.recording else self._replay(changed)).makespan_ns
         return total
+
+    def _replay(self, recording: Recording) -> Replayed:
+        self.heed()
+        return replay(recording)
 
     def lost_ns(self, change: Change) -> int:
         """What is gained with `change`."""

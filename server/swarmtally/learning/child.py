@@ -1,5 +1,6 @@
 """The process that trains a model: on stdin lines of JSON, each a list of rows; on stdout a line of JSON for each
-section that is done, and last one with the model. `python -P -m swarmtally.learning.child --pattern NAME --seed N`.
+part that is begun and each section that is done, and last one with the model. `python -P -m swarmtally.learning.child
+--pattern NAME --seed N`.
 
 A process of its own, because fitting holds Python's interpreter lock: in a thread it would hold up the server.
 """
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # It ends soon, and looking through a hundred thousand rows for what can be freed takes seconds.
     gc.disable()
     rows = [TrainingRow(*values) for line in sys.stdin.buffer for values in json.loads(line)]
-    sections = learn(rows, given.pattern, given.seed, _tell)
+    sections = learn(rows, given.pattern, given.seed, _tell, lambda part: _write({"begun": part}))
     _write({"model": to_document(sections)})
     return 0
 

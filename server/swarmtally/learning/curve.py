@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from swarmtally.learning.answers import Insufficient, Interval
-from swarmtally.learning.patterns import curves
+from swarmtally.learning.patterns import Begin, curves, unheard
 from swarmtally.learning.rows import Source, TrainingRow
 from swarmtally.learning.scalability import WIDEST, Scalability, speed_ups, where_agents_stop_paying
 
@@ -66,10 +66,10 @@ class Curve:
         return bool(np.count_nonzero(taken * (1 + SLACK) >= usual) >= SURE * len(self.draws))
 
 
-def curves_of(rows: Sequence[TrainingRow], source: Source, seed: int) -> dict[str, Curve]:
+def curves_of(rows: Sequence[TrainingRow], source: Source, seed: int, begin: Begin = unheard) -> dict[str, Curve]:
     """The curves of a source's rows, as `neural_patterns` shows them: of its runs, its pipelines, or what was given."""
     mine = [row for row in rows if row.source == source]
-    return {found.of: _told(found.rows, found.found) for found in curves(mine, seed) if found.source == source}
+    return {found.of: _told(found.rows, found.found) for found in curves(mine, seed, begin) if found.source == source}
 
 
 def _told(rows: int, found: Scalability | Insufficient) -> Curve:

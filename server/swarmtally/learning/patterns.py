@@ -3,7 +3,7 @@
 The project's own rows and given ones are never put together: they may come from another machine and another load.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -59,10 +59,22 @@ class Patterns:
     curves: tuple[Curve, ...]
 
 
-def find_patterns(rows: Sequence[TrainingRow], operations: Sequence[Operation], seed: int = 0) -> Patterns:
+Begin = Callable[[str], None]
+"""Called with the name of each part before it is looked at; what it raises ends the search."""
+
+
+def unheard(_part: str) -> None:
+    """Nobody wants to know."""
+
+
+def find_patterns(
+    rows: Sequence[TrainingRow], operations: Sequence[Operation], seed: int = 0, begin: Begin = unheard
+) -> Patterns:
     """What the rows say about those operations. The same rows and seed say the same."""
-    patterns = [pattern for operation in operations if operation in _LEVELS for pattern in _patterns(rows, operation)]
-    found = tuple(curves(rows, seed)) if Operation.PARALLEL_EXECUTION in operations else ()
+    patterns = [
+        pattern for operation in operations if operation in _LEVELS for pattern in _patterns(rows, operation, begin)
+    ]
+    found = tuple(curves(rows, seed, begin)) if Operation.PARALLEL_EXECUTION in operations else ()
     return Patterns(tuple(patterns), found)
 
 
@@ -76,16 +88,17 @@ def rows_for(rows: Sequence[TrainingRow], operation: Operation, source: Source) 
     return compared if source == "given" else [row for row in compared if row.level == "run"]
 
 
-def _patterns(rows: Sequence[TrainingRow], operation: Operation) -> Iterator[Pattern]:
+def _patterns(rows: Sequence[TrainingRow], operation: Operation, begin: Begin) -> Iterator[Pattern]:
     for source in SOURCES:
         own = rows_for(rows, operation, source)
         # Of what nobody gave there is nothing to say; that a project has no rows of its own is worth saying.
         if own or source == "own":
             for target in TARGETS:
+                begin(f"{target} of {operation}, {source} rows")
                 yield Pattern(source, operation, target, effects(own, target))
 
 
-def curves(rows: Sequence[TrainingRow], seed: int) -> Iterator[Curve]:
+def curves(rows: Sequence[TrainingRow], seed: int, begin: Begin = unheard) -> Iterator[Curve]:
     """How throughput grows with agents, source by source, pipelines apart."""
     own = rows_for(rows, Operation.PARALLEL_EXECUTION, "own")
     parts: tuple[tuple[Source, str, list[TrainingRow]], ...] = (
@@ -95,6 +108,7 @@ def curves(rows: Sequence[TrainingRow], seed: int) -> Iterator[Curve]:
     )
     for source, of, part in parts:
         if part or of == "runs":
+            begin(f"throughput by agents, {of}")
             yield Curve(source, of, len(part), _curve(part, seed))
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, get_args
 from swarmtally.learning.answers import Insufficient, Missing
 from swarmtally.learning.curve import Curve, curves_of, read, written
 from swarmtally.learning.document import number, one_of, text, whole
-from swarmtally.learning.patterns import SOURCES
+from swarmtally.learning.patterns import SOURCES, Begin, unheard
 from swarmtally.learning.predict import LEAST_ROWS, Predictor, from_json, to_json, train
 from swarmtally.learning.rows import AMOUNTS, CATEGORIES, Level, Source, Target, TrainingRow
 
@@ -61,28 +61,40 @@ class Section:
 Told: TypeAlias = Callable[[Section], None]
 
 
-def learn(rows: Sequence[TrainingRow], pattern: str, seed: int, tell: Told) -> list[Section]:
-    """Train a model on `rows`, section by section; `tell` hears of each when it is done."""
+def learn(rows: Sequence[TrainingRow], pattern: str, seed: int, tell: Told, begin: Begin = unheard) -> list[Section]:
+    """Train a model on `rows`, section by section; `tell` hears of each when it is done, `begin` of its parts before
+    they are learned."""
     found = []
     for source in SOURCES:
-        curves = curves_of(rows, source, seed)
+        curves = curves_of(rows, source, seed, begin)
         for level in PATTERNS[pattern]:
             mine = [row for row in rows if row.source == source and row.level == level]
             if mine or source == "own":
-                section = _section(source, level, mine, curves, seed)
+                section = _section(source, level, mine, curves, seed, begin)
                 found.append(section)
                 tell(section)
     return found
 
 
 def _section(
-    source: Source, level: Level, rows: Sequence[TrainingRow], curves: Mapping[str, Curve], seed: int
+    source: Source,
+    level: Level,
+    rows: Sequence[TrainingRow],
+    curves: Mapping[str, Curve],
+    seed: int,
+    begin: Begin,
 ) -> Section:
     categories = {name: _seen(rows, name) for name in CATEGORIES}
     amounts = {name: made for name in AMOUNTS if (made := _amounts(rows, name)) is not None}
-    targets = {target: train(rows, target, seed) if rows else _nothing(level) for target in TARGETS}
+    targets: dict[Target, Predictor | Insufficient] = {}
+    for target in TARGETS:
+        begin(f"{target} of {len(rows)} {source} {level}s")
+        targets[target] = train(rows, target, seed) if rows else _nothing(level)
     seen = {name: values for name, values in categories.items() if values}
-    before = _before(rows, seed) if (source, level) == ("own", "task") else None
+    before = None
+    if (source, level) == ("own", "task"):
+        begin(f"duration_s of {len(rows)} {source} {level}s before they start")
+        before = _before(rows, seed)
     return Section(source, level, len(rows), seen, amounts, targets, curves, before)
 
 

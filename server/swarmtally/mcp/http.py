@@ -134,7 +134,7 @@ async def serving(
     server = make_server(open_app, offer)
     calls = UnderWay()
     server.middleware.append(partial(_ended_with, calls))
-    app, sessions = _streamable(server, bounds) if listening.transport == "http" else _sse(server, bounds)
+    app, sessions = _streamable(server, bounds, offer) if listening.transport == "http" else _sse(server, bounds)
     guard = Guard(app, listening.access, bounds, Healthz(open_app))
     connections = Connections(bounds)
     web = _Web(guard, connections)
@@ -191,8 +191,8 @@ async def _ended_with(calls: UnderWay, context: ServerRequestContext[Any, Any], 
     raise MCPError(INTERNAL_ERROR, _OVER)
 
 
-def _streamable(server: Server[Any], bounds: Bounds) -> tuple[ASGIApp, AbstractAsyncContextManager[None]]:
-    schemas = {tool.name: tool.input_schema for tool in registry.load_all()}
+def _streamable(server: Server[Any], bounds: Bounds, offer: Offer) -> tuple[ASGIApp, AbstractAsyncContextManager[None]]:
+    schemas = {tool.name: tool.input_schema for tool in registry.load_all(offer)}
     # Else the SDK lists all tools with each call, to find one's schema.
     server.get_tool_input_schema = schemas.get
     app = server.streamable_http_app(
