@@ -76,7 +76,7 @@ package: .venv/.dev
 
 # The documentation as a site, in site/; a warning, such as a link to nothing, is an error.
 site: .venv/.dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The bundle for Claude Desktop, with the tool of its makers, which comes with the validators.
 mcpb: .venv/.dev

@@ -3,14 +3,17 @@
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
+from swarmtally.core.packets import Packet
 from swarmtally.domain.errors import NotFound, PacketRefused
 from swarmtally.domain.run import NewRun, RunKind
 from swarmtally.domain.swarm import Strategy
 from swarmtally.domain.usage import TokenUsage
+from swarmtally.store.connection import Unit
 from tests.core.harness import CHOICE, task
 from tests.core.hosted import Hosted, failed, hosted, made, packets_over
 from tests.core.invariants import broken
@@ -40,6 +43,29 @@ async def test_a_packet_is_claimed_once_and_reported_once(host: Hosted) -> None:
         await host.report(packet, made("another cart"))
     assert await host.contents() == before
     assert (await host.runs.get(run_id)).status == "succeeded"
+
+
+async def test_packets_of_a_cancelled_claim_are_there_for_the_next(
+    host: Hosted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await host.start(task("a"))
+    write, handed = host.database.write, anyio.Event()
+
+    async def write_and_wait(unit: Unit[Any]) -> Any:
+        result = await write(unit)
+        if not handed.is_set() and isinstance(result, list) and result and isinstance(result[0], Packet):
+            handed.set()
+            await anyio.sleep_forever()
+        return result
+
+    monkeypatch.setattr(host.database, "write", write_and_wait)
+    async with anyio.create_task_group() as group:
+        group.start_soon(host.claim)
+        await handed.wait()
+        assert len(await busy(host)) == 1
+        group.cancel_scope.cancel()
+    assert await busy(host) == []
+    assert (await host.claim_one()).task.key == "a"
 
 
 async def test_an_error_fails_the_task_and_retry_hands_it_out_again(host: Hosted) -> None:
