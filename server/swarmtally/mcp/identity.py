@@ -26,7 +26,7 @@ from swarmtally.version import __version__
 NAME = "swarmtally"
 
 WEBSITE = "https://pypi.org/project/swarmtally/"
-"""Where the package is published, with its README; the one address that goes with its name."""
+"""The package's page, from when it is published: the one address that goes with its name."""
 
 
 def _icon(file: str, mime_type: str, size: str) -> Icon:
