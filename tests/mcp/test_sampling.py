@@ -40,6 +40,7 @@ from swarmtally.requests import SparcRequest
 from swarmtally.settings import Settings
 from tests.mcp.conftest import Mode, answered, in_memory, serve_command, told
 from tests.mcp.http_harness import JSON, served
+from tests.mcp.tasks_client import TakesTasks
 
 ARCHITECTURE = "# Architecture\n\n## Components\n\n- cart\n- search\n"
 
@@ -170,6 +171,14 @@ async def test_a_client_that_lends_its_model_completes_a_whole_pipeline(tmp_path
         ("host", "acme-7", "unknown", None, "the client's model did the work, and sampling reports no tokens")
     ]
     assert rows(tmp_path, "SELECT COUNT(*) FROM attempt WHERE exec_ns IS NULL") == [(0,)]
+
+
+async def test_a_client_that_also_takes_handles_is_asked_and_gets_the_result(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        person = Person()
+        async with Client(server, sampling_callback=person, extensions=[TakesTasks()]) as client:
+            done = await call(client, "sparc_batch", modes=["coder", "tester"], tasks=["Login"])
+    assert (done["status"], done["tasks"]["succeeded"]) == ("succeeded", 2)
 
 
 async def test_what_a_client_s_model_gets_is_a_prompt_it_can_follow_alone(tmp_path: Path, mode: Mode) -> None:
