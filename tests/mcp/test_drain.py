@@ -20,8 +20,8 @@ from swarmtally.mcp.listening import Listening, Transport
 from tests.backends.wire import Hold, OpenAIWire, held
 from tests.mcp.conftest import Mode, answered
 from tests.mcp.http_harness import WAIT_S, client_of, post, served
+from tests.mcp.lending import Person, call
 from tests.mcp.test_healthz import asked
-from tests.mcp.test_sampling import Person, call
 
 LONG = Bounds(grace_s=WAIT_S)
 

@@ -1,10 +1,7 @@
-"""Clients that lend their model, in both eras: whole runs, refusals, clients that go away, and states tampered with."""
+"""Clients that lend their model, in both eras: whole runs, refusals, and clients that go away."""
 
 import json
 import os
-import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,144 +10,36 @@ import anyio
 import anyio.to_thread
 import httpx2
 import pytest
-from mcp.client.context import ClientRequestContext
-from mcp.client.session import ClientSession
 from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import (
-    INVALID_PARAMS,
-    CreateMessageRequest,
     CreateMessageRequestParams,
     CreateMessageResult,
     ErrorData,
     ImageContent,
-    InputRequiredResult,
     TextContent,
 )
 
-from mcp import Client, MCPError, StdioServerParameters
-from swarmtally.app import open_app
-from swarmtally.domain.run import RunKind
+from mcp import Client, StdioServerParameters
 from swarmtally.mcp import live
-from swarmtally.mcp.opening import Opening
-from swarmtally.mcp.server import make_server
-from swarmtally.mcp.waves import Waves
-from swarmtally.requests import SparcRequest
-from swarmtally.settings import Settings
-from tests.mcp.conftest import Mode, answered, in_memory, serve_command, told
+from tests.mcp.conftest import Mode, in_memory, serve_command, told
 from tests.mcp.http_harness import JSON, served
+from tests.mcp.lending import (
+    Answer,
+    Person,
+    by_task,
+    call,
+    first_round,
+    lending,
+    rows,
+    said,
+    serving,
+    unchecked,
+)
 from tests.mcp.tasks_client import TakesTasks
 
-ARCHITECTURE = "# Architecture\n\n## Components\n\n- cart\n- search\n"
-
-Answer = CreateMessageResult | ErrorData
-
-
-@pytest.fixture(autouse=True)
-def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's client lists the tools and checks the schema of a tool's results anew on each connection, which takes
-    most of such a test's time. Others have them checked."""
-
-    async def take(*_: object) -> None:
-        return None
-
-    monkeypatch.setattr(ClientSession, "validate_tool_result", take)
-
-
-def said(text: str, **more: Any) -> CreateMessageResult:
-    return CreateMessageResult(role="assistant", content=TextContent(text=text), model="acme-7", **more)
-
-
-def by_task(params: CreateMessageRequestParams) -> Answer:
-    """What a model would make of it, in short."""
-    (message,) = params.messages
-    assert isinstance(message.content, TextContent)
-    return said(ARCHITECTURE if message.content.text.endswith("Deliverable: architecture") else "# done\n")
-
-
-class Person:
-    """A client's model, with whoever watches over it."""
-
-    def __init__(self, answer: Callable[[CreateMessageRequestParams], Answer] = by_task) -> None:
-        self.answer = answer
-        self.asked: list[CreateMessageRequestParams] = []
-        self.at_once = 0
-        self.most = 0
-        self.gate: anyio.Event | None = None
-        self.changed = anyio.Event()
-
-    async def __call__(self, _: ClientRequestContext, params: CreateMessageRequestParams) -> Answer:
-        self.asked.append(params)
-        self._now(self.at_once + 1)
-        self.most = max(self.most, self.at_once)
-        try:
-            if self.gate is not None:
-                await self.gate.wait()
-            await anyio.lowlevel.checkpoint()
-            return self.answer(params)
-        finally:
-            self._now(self.at_once - 1)
-
-    def _now(self, at_once: int) -> None:
-        self.at_once = at_once
-        self.changed.set()
-        self.changed = anyio.Event()
-
-    async def asked_at_once(self, number: int) -> None:
-        """Wait until so many requests are under way."""
-        while self.at_once != number:
-            await self.changed.wait()
-
-
-@asynccontextmanager
-async def serving(place: Path, **settings: Any) -> AsyncIterator[Any]:
-    """The server in this process, for several clients."""
-    settings = {"model": "sampling", **settings}
-    gather = partial(Settings.gather, "mcp", db=str(place / "swarm.db"), project="test", cwd=place, **settings)
-    opening = Opening(await anyio.to_thread.run_sync(gather))
-    server = await anyio.to_thread.run_sync(make_server, opening.app)
-    with anyio.fail_after(60):
-        async with anyio.create_task_group() as group:
-            group.start_soon(opening.run)
-            yield server
-            opening.close()
-
-
-def lending(server: Any, mode: Mode, person: Person) -> Client:
-    return Client(server, mode=mode, sampling_callback=person)
-
-
-async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    return answered(await client.call_tool(tool, arguments))
-
-
-async def first_round(client: Client, tool: str, **arguments: Any) -> InputRequiredResult:
-    result = await client.session.call_tool(tool, arguments, allow_input_required=True)
-    assert isinstance(result, InputRequiredResult), result
-    return result
-
-
-async def next_round(
-    client: Client, last: InputRequiredResult, answers: dict[str, Answer], tool: str, **arguments: Any
-) -> Any:
-    given = {key: value for key, value in answers.items() if isinstance(value, CreateMessageResult)}
-    return await client.session.call_tool(
-        tool, arguments, input_responses=given, request_state=last.request_state, allow_input_required=True
-    )
-
-
-def all_said(asked: InputRequiredResult) -> dict[str, Answer]:
-    found: dict[str, Answer] = {}
-    for key, request in (asked.input_requests or {}).items():
-        assert isinstance(request, CreateMessageRequest)
-        found[key] = by_task(request.params)
-    return found
-
-
-def rows(place: Path, sql: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(place / "swarm.db")) as database, database:
-        return database.execute(sql).fetchall()
+__all__ = ["unchecked"]
 
 
 async def test_a_client_that_lends_its_model_completes_a_whole_pipeline(tmp_path: Path, mode: Mode) -> None:
@@ -286,44 +175,6 @@ async def test_all_runs_of_a_connection_together_ask_no_more_at_once(tmp_path: P
     assert (person.most, len(person.asked)) == (2, 4)
 
 
-async def test_one_wave_asks_for_all_that_is_ready(tmp_path: Path) -> None:
-    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
-        await call(client, "swarm_init", max_agents=15)
-        tasks = [f"task {number}" for number in range(20)]
-        asked = await first_round(client, "sparc_concurrent", mode="coder", tasks=tasks)
-        assert len(asked.input_requests or {}) == 15
-        rest = await next_round(client, asked, all_said(asked), "sparc_concurrent", mode="coder", tasks=tasks)
-        assert len(rest.input_requests) == 5
-
-
-async def test_a_round_that_comes_twice_counts_once(tmp_path: Path) -> None:
-    asking = {"mode": "coder", "tasks": ["A", "B"], "wait_s": 0}
-    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
-        asked = await first_round(client, "sparc_concurrent", **asking)
-        first = answered(await next_round(client, asked, all_said(asked), "sparc_concurrent", **asking))
-        again = answered(await next_round(client, asked, all_said(asked), "sparc_concurrent", **asking))
-        assert (first["status"], again["status"]) == ("succeeded", "succeeded")
-        assert first["run_id"] == again["run_id"]
-    assert rows(tmp_path, "SELECT COUNT(*) FROM run") == [(1,)]
-    assert rows(tmp_path, "SELECT COUNT(*), SUM(status = 'succeeded') FROM attempt") == [(2, 2)]
-
-
-async def test_what_a_round_leaves_out_is_asked_again(tmp_path: Path) -> None:
-    asking = {"mode": "coder", "tasks": ["A", "B"]}
-    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
-        asked = await first_round(client, "sparc_concurrent", **asking)
-        one, other = asked.input_requests or {}
-        rest = await next_round(client, asked, {one: said("# one")}, "sparc_concurrent", **asking)
-        assert list(rest.input_requests) == [other]
-        run = answered(await next_round(client, rest, all_said(rest), "sparc_concurrent", **asking))
-        assert run["status"] == "succeeded"
-        # The lease that was given back is nobody's any more.
-        late = await next_round(client, asked, {other: said("# late")}, "sparc_concurrent", **asking)
-        assert answered(late)["status"] == "succeeded"
-    assert rows(tmp_path, "SELECT COUNT(*) FROM artefact WHERE text = '# late'") == [(0,)]
-    assert ("its packet was given back before an answer came",) in rows(tmp_path, "SELECT reason FROM usage")
-
-
 @pytest.mark.parametrize(("transport", "answers"), [("http", True), (None, True), (None, False)])
 async def test_a_database_that_cannot_be_written_any_more_is_told_in_one_line(
     tmp_path: Path, transport: Any, answers: bool
@@ -355,74 +206,6 @@ async def test_a_database_that_cannot_be_written_any_more_is_told_in_one_line(
                 await spoil(client)
     assert "newer" in told(results[0])
     assert "Exception" not in told(results[0])
-
-
-async def test_a_wave_that_cannot_be_asked_is_given_back(tmp_path: Path) -> None:
-    gather = partial(Settings.gather, "mcp", db=str(tmp_path / "swarm.db"), project="test", cwd=tmp_path)
-    async with open_app(await anyio.to_thread.run_sync(gather)) as app:
-        request = SparcRequest(RunKind.RUN, ("coder",), ("A",), model="sampling")
-        run_id = (await app.start(request)).run_id
-        waves = Waves(app)
-        with suppress(ArithmeticError):
-            async with waves.lent():
-                await waves.work(run_id, 0)
-                assert waves.asked() is not None
-                raise ArithmeticError
-        assert len((await (await app.packets()).claim(1, run_id=run_id)).packets) == 1
-
-
-async def test_a_state_tampered_with_or_of_another_call_is_refused(tmp_path: Path) -> None:
-    asking = {"mode": "coder", "task": "A"}
-    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
-        asked = await first_round(client, "sparc_run", **asking)
-        other = await first_round(client, "sparc_run", mode="coder", task="B")
-        sealed = asked.request_state
-        assert sealed is not None
-        assert asked.input_requests is not None
-        # A client can read nothing of it.
-        assert next(iter(asked.input_requests)) not in sealed
-        place = len(sealed) // 2
-        flipped = sealed[:place] + ("A" if sealed[place] != "A" else "B") + sealed[place + 1 :]
-        plain = json.dumps({"run_id": "r_1", "rounds": 0, "notes": "", "leases": {}})
-        before = rows(tmp_path, "SELECT * FROM attempt")
-        for state in (flipped, plain, sealed[:-1], other.request_state, ""):
-            with pytest.raises(MCPError) as refused:
-                await client.session.call_tool(
-                    "sparc_run",
-                    asking,
-                    input_responses={key: said("# forged") for key in asked.input_requests},
-                    request_state=state,
-                    allow_input_required=True,
-                )
-            assert refused.value.code == INVALID_PARAMS
-        with pytest.raises(MCPError, match="without the requestState"):
-            await client.session.call_tool(
-                "sparc_run", asking, input_responses={"t": said("# forged")}, allow_input_required=True
-            )
-        assert rows(tmp_path, "SELECT * FROM attempt") == before
-        assert answered(await next_round(client, asked, all_said(asked), "sparc_run", **asking))["status"] == (
-            "succeeded"
-        )
-
-
-async def test_a_state_of_another_process_is_refused(tmp_path: Path) -> None:
-    asking = {"mode": "coder", "task": "A"}
-    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
-        asked = await first_round(client, "sparc_run", **asking)
-    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
-        with pytest.raises(MCPError, match="Invalid or expired"):
-            await next_round(client, asked, all_said(asked), "sparc_run", **asking)
-
-
-async def test_a_call_stops_asking_before_a_client_s_own_limit_and_the_next_goes_on(tmp_path: Path) -> None:
-    person = Person()
-    tasks = [f"task {number}" for number in range(12)]
-    async with serving(tmp_path, max_parallel=1) as server, lending(server, "auto", person) as client:
-        run = await call(client, "sparc_concurrent", mode="coder", tasks=tasks)
-        assert (run["status"], run["tasks"]["succeeded"], len(person.asked)) == ("waiting_for_host", 9, 9)
-        assert "call run_status with run_id" in run["next_step"]
-        run = (await call(client, "run_status", run_id=run["run_id"], wait_s=45))["run"]
-        assert (run["status"], len(person.asked)) == ("succeeded", 12)
 
 
 async def test_requests_go_on_after_the_call_where_the_connection_is_the_client_s_own(tmp_path: Path) -> None:
