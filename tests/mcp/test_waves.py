@@ -1,5 +1,4 @@
-"""Rounds of a client that lends its model in the protocol of 2026: asked, answered twice, not at all, or with a state that
-was tampered with."""
+"""Rounds of a client that lends its model in the protocol of 2026: what is asked, and what comes back in odd ways."""
 
 import json
 from contextlib import suppress
