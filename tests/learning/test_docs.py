@@ -1,35 +1,18 @@
 """docs/learning.md says what the code does."""
 
-import json
 import re
-import shlex
 from pathlib import Path
 from typing import get_args
-
-import pytest
 
 from swarmtally.learning import answers, given, predict, recommending, sections
 from swarmtally.predicting import FORESEEN, SCORED
 from swarmtally.store import models
 from swarmtally.training import DEFAULT_MODEL
 from swarmtally.training_rows import ROWS_LIMIT
-from tests.cli.conftest import Shell, place, shell
-from tests.learning.worlds import as_given, world
-
-__all__ = ["place", "shell"]
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 PAGE = (DOCS / "learning.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("page", ["learning.md", "patterns.md"])
-def test_its_examples_run(page: str, shell: Shell) -> None:
-    Path("performance-logs.json").write_text(json.dumps(as_given(world(40))), encoding="utf-8")
-    for line in re.findall(r"^swarmtally (.+)$", (DOCS / page).read_text(encoding="utf-8"), re.MULTILINE):
-        done = shell(*shlex.split(line, comments=True))
-        assert (done.status, done.err) == (0, ""), line
-        assert isinstance(done.document, dict)
 
 
 def test_every_name_that_a_given_row_may_have_is_in_the_table() -> None:

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.backends.wire import OpenAIWire, failure
+from tests.docs.blocks import blocks
 from tests.mcp.conftest import on_wire
+
+README = Path(__file__).parents[2] / "README.md"
+SHOWN = [line for line in blocks(README, "text")[0].text.splitlines() if line.strip() not in ("", "…")]
+
+
+def shape(line: str) -> str:
+    """A line without what differs from run to run or from model to model, and without its end."""
+    line = re.sub(r"\b[rsa]_\w{12}\b|\b[a-z]+-\w{4}\b|\b\w+:\w+\b|\d[\d.]*", "0", line)
+    return re.sub(r"[ █]+", " ", line)[:36]
 
 
 def demo(place: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -32,6 +42,8 @@ def test_it_tells_who_did_what_and_where_it_lies(tmp_path: Path, wire: OpenAIWir
     files = [path for path in (tmp_path / "out put").rglob("*.md") if path.is_file()]
     assert len(files) == 48
     assert (tmp_path / "out put" / "swarm.db").is_file()
+    printed = {shape(line) for line in said.splitlines()}
+    assert [line for line in SHOWN if shape(line) not in printed] == []
 
 
 def test_the_commands_it_names_work(tmp_path: Path, wire: OpenAIWire) -> None:
