@@ -7,6 +7,7 @@ import anyio.to_thread
 import psutil
 import pytest
 
+from swarmtally.core import progress
 from swarmtally.domain.errors import DatabaseBusy, TrainingBroken
 from swarmtally.learning import child
 from swarmtally.learning.given import encoded
@@ -37,6 +38,27 @@ async def test_a_cancelled_training_leaves_no_process_behind() -> None:
         process = await begun()
         group.cancel_scope.cancel()
     assert not process.is_running()
+
+
+async def test_reading_many_rows_is_told_before_anything_is_learned_of_them() -> None:
+    told: list[tuple[float, str]] = []
+
+    async def hear(done: float, total: float | None, message: str) -> None:
+        assert total is None
+        told.append((done, message))
+
+    async def short() -> AsyncIterator[bytes]:
+        rows = world(500)
+        for first in range(0, len(rows), 5):
+            yield b"[" + b",".join(map(encoded, rows[first : first + 5])) + b"]\n"
+
+    with progress.listening(hear):
+        await train_in_process(short(), "coordination", 0)
+    assert [done for done, _ in told] == sorted({done for done, _ in told}), "each is more than the one before"
+    assert told[0] == (0.5, "reading rows: 0.0 MB")
+    learning = [message.startswith("reading") for _, message in told].index(False)
+    assert learning >= 2
+    assert told[learning][0] == 1
 
 
 async def test_a_process_that_was_killed_is_told() -> None:

@@ -8,12 +8,16 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import BinaryIO
 
 from swarmtally.quality.answer import Line, answer, written
 from swarmtally.quality.assess import assess
 from swarmtally.quality.model import Criterion
+
+TOLD_EVERY_S = 0.25
+"""How long lies between two reports of progress within a stage."""
 
 
 def main(arguments: list[str]) -> int:
@@ -35,16 +39,17 @@ def main(arguments: list[str]) -> int:
 
 
 class _Progress:
-    """Tells of every hundredth: some analysers report each file."""
+    """Tells of each stage's begin and end, and now and then between: some analysers report each file."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
-        self._last = ("", 0)
+        self._what = ""
+        self._due_s = 0.0
 
     def tell(self, what: str, done: int, total: int) -> None:
-        before = self._last[1] if self._last[0] == what else None
-        if before is None or done == total or done >= before + total / 100:
-            self._last = (what, done)
+        now_s = time.monotonic()
+        if what != self._what or done == total or now_s >= self._due_s:
+            self._what, self._due_s = what, now_s + TOLD_EVERY_S
             self._out.write(written(Line(progress=(what, done, total))))
 
 
