@@ -10,6 +10,7 @@ from collections.abc import Callable
 from benchmarks import (
     bottleneck,
     budgets,
+    completions,
     durable_tasks,
     http_clients,
     learning,
@@ -65,6 +66,7 @@ BENCHMARKS: dict[str, Callable[[bool], list[str]]] = {
     "soak": soak.run,
     "tool_calls": tool_calls.run,
     "tracing": tracing.run,
+    "completions": completions.run,
     "processes": processes.run,
     "http_clients": http_clients.run,
     "quality_calibration": quality_calibration.run,

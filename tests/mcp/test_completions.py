@@ -72,7 +72,8 @@ async def test_keys_begin_as_typed_or_hold_it_in_the_namespace_named_beside(tmp_
         assert anywhere.values == ["api_elsewhere", "api_keys", "api_specs", "my_API"]
         assert (await of_template(client, ENTRY, "namespace", "")).values == ["second", "default"]
         assert (await of_template(client, ENTRY, "namespace", "eco")).values == ["second"]
-        assert (await of_template(client, ENTRY, "key", "p%s", namespace="default")).values == []
+        for nowhere in ("p%s", "\0", "api\0"):
+            assert (await of_template(client, ENTRY, "key", nowhere, namespace="default")).values == []
 
 
 async def test_at_most_100_values_are_given_and_the_rest_counted(tmp_path: Path) -> None:

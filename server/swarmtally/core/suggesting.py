@@ -30,8 +30,8 @@ async def suggested(
     Args:
         within: of a key the namespace (None: any), of an artefact its run.
     """
-    # No name of ours is longer than a key may be.
-    if len(typed) > KEY_LIMIT or (kind == "artefact" and within is None):
+    # No name of ours is longer than a key may be or holds this character, at which SQLite's LIKE would take it to end.
+    if len(typed) > KEY_LIMIT or "\0" in typed or (kind == "artefact" and within is None):
         return Suggested((), 0)
     source = suggestions.KEYS_ANYWHERE if kind == "key" and within is None else _SOURCES[kind]
 
