@@ -244,6 +244,23 @@ async def test_a_look_goes_on_for_as_long_as_was_asked(
         assert await get(client, made["taskId"]) == over
 
 
+@pytest.mark.usefixtures("at_once")
+async def test_calls_that_come_together_count_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("swarmtally_tools.monitor.CALL_LIMIT_S", 0)
+    monkeypatch.setattr(tasks, "AT_ONCE", 2)
+    async with in_memory(tmp_path, **TAKES) as client:
+        await client.call_tool("swarm_init", {})
+        answers: list[Any] = []
+
+        async def look() -> None:
+            answers.append(await begin(client, "swarm_monitor", **FOR_EVER))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(look)
+    assert sorted(isinstance(answer, CallToolResult) for answer in answers) == [False, False, True, True, True]
+
+
 async def heard_end(logged: list[EventDict]) -> None:
     """Wait until a call was cancelled."""
     with anyio.fail_after(WAIT_S):

@@ -112,7 +112,10 @@ class Tasks:
     def __init__(self, open_app: OpenApp, calls: Calls) -> None:
         self._open_app = open_app
         self._calls = calls
+        self._begun: set[Call] = set()
+        """Calls that have, or may yet get, a handle."""
         self._under_way: dict[str, Call] = {}
+        """Those that have one, by its name."""
 
     def serve(self, server: Server[Any]) -> None:
         """Have `server` offer the extension."""
@@ -126,7 +129,7 @@ class Tasks:
         """A call of a tool: its result, or a handle where that takes long and the client declared that it takes one."""
         if params.name in RUNS and _declared(ctx):
             return await self._run(ctx, params)
-        if params.name in LONG and _declared(ctx) and len(self._under_way) < AT_ONCE:
+        if params.name in LONG and _declared(ctx) and len(self._begun) < AT_ONCE:
             return await self._long(ctx, params)
         return await self._calls(ctx, params)
 
@@ -160,12 +163,21 @@ class Tasks:
         return {"resultType": "task", **_state(handle, handle.created_ns)}
 
     async def _long(self, ctx: Context, params: CallToolRequestParams) -> Answer:
+        call = Call(self._calls, params)
+        # Before anything is waited for, so that calls that come together count each other.
+        self._begun.add(call)
+        try:
+            return await self._begin(ctx, params, call)
+        finally:
+            if call not in self._under_way.values():
+                self._begun.discard(call)
+
+    async def _begin(self, ctx: Context, params: CallToolRequestParams, call: Call) -> Answer:
         try:
             app = await self._open_app()
             handles = await app.handles()
         except SwarmError:
             return await self._calls(ctx, params)
-        call = Call(self._calls, params)
         app.in_background(call.run)
         try:
             with anyio.move_on_after(PROMPT_S):
@@ -195,6 +207,7 @@ class Tasks:
                     await (anyio.sleep_forever() if call.over.is_set() else call.over.wait())
         finally:
             del self._under_way[handle.handle_id]
+            self._begun.discard(call)
 
     async def _written(self, handles: "Handles", handle: Handle, call: Call) -> bool:
         """Whether nothing is left to be written."""
