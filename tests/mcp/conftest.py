@@ -141,13 +141,13 @@ class RawServer:
         while line := self.process.stdout.readline():
             self.lines.append(line)
             message: dict[str, Any] = json.loads(line)
-            if message.get("id") == request:
+            if message.get("id") == request and "method" not in message:
                 return message
         raise EOFError("the server closed stdout")
 
-    def shake_hands(self) -> dict[str, Any]:
+    def shake_hands(self, **capabilities: Any) -> dict[str, Any]:
         client = {"name": "test", "version": "1"}
-        asked = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
+        asked = {"protocolVersion": "2025-06-18", "capabilities": capabilities, "clientInfo": client}
         answer = self.receive(self.send("initialize", asked))
         self.send("notifications/initialized", notice=True)
         return answer

@@ -50,6 +50,27 @@ def test_the_id_is_the_requests_own_or_none(
     assert long(text, kept).request_id in (own, None)
 
 
+@given(st.permutations(["jsonrpc", "id", "result"]), ids, values, kept, separators, st.booleans())
+def test_the_id_of_an_answer_is_its_own_or_none_and_no_requests(
+    order: list[str], own: int | str, result: Any, kept: int, separators: tuple[str, str], ascii_only: bool
+) -> None:
+    members = {"jsonrpc": "2.0", "id": own, "result": {"x": result, "y": [result]}}
+    line = long(
+        json.dumps({name: members[name] for name in order}, separators=separators, ensure_ascii=ascii_only), kept
+    )
+    assert line.answered_id in (own, None)
+    assert line.request_id is None
+    assert long(request(id=own, params={"result": result, "x": [result]}), kept).answered_id is None
+
+
+@given(ids, values)
+def test_the_id_of_an_answer_is_found_where_the_sdks_write_it(own: int | str, result: Any) -> None:
+    middle = {"result": {"first": result, "value": "x" * 20_000, "last": result}}
+    named = {"jsonrpc": "2.0", "id": own}
+    for members in (named | middle, middle | named, named | {"result": None}):
+        assert long(json.dumps(members, separators=(",", ":"))).answered_id == own
+
+
 @given(ids, values)
 def test_the_id_is_found_where_the_sdks_write_it(own: int | str, params: Any) -> None:
     middle = {"params": {"first": params, "value": "x" * 20_000, "last": params}}
@@ -161,6 +182,34 @@ async def test_a_request_that_is_too_long_is_refused_and_the_next_is_answered(tm
         answered(await client.call_tool("memory_usage", {"action": "store", "key": "short", "value": "x"}))
         listed = answered(await client.call_tool("memory_usage", {"action": "list"}))
     assert [entry["key"] for entry in listed["entries"]] == ["short"]
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        ('{"role":"assistant","model":"m","content":{"type":"text","text":"' + LONG + '"}}', "has 8,388,"),
+        ("null", "is no message of JSON-RPC 2.0"),
+    ],
+    ids=["too long", "unreadable"],
+)
+def test_an_answer_that_cannot_be_read_fails_the_task_that_waits_for_it(
+    result: str, reason: str, tmp_path: Path
+) -> None:
+    server = RawServer(serve_command(tmp_path, "--model", "sampling"), tmp_path)
+    try:
+        server.shake_hands(sampling={})
+        call = server.call_soon("sparc_run", mode="coder", task="Login", wait_s=45)
+        assert server.process.stdin is not None
+        assert server.process.stdout is not None
+        asked = json.loads(server.process.stdout.readline())
+        assert asked["method"] == "sampling/createMessage"
+        server.process.stdin.write(f'{{"jsonrpc":"2.0","id":{asked["id"]},"result":{result}}}\n'.encode())
+        server.process.stdin.flush()
+        (task,) = server.receive(call)["result"]["structuredContent"]["timeline"]
+    finally:
+        server.clean_up()
+    assert task["status"] == "failed"
+    assert task["error"].startswith(f"the client's answer {reason}")
 
 
 def test_a_line_of_100_mb_costs_the_server_no_more_than_the_bound(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from swarmtally.mcp.pipes import (
     ThreadReader,
     read_lines,
 )
-from swarmtally.mcp.wire import Incoming, Outgoing
+from swarmtally.mcp.wire import ANSWER_UNREAD, Incoming, Outgoing
 
 Pipe = tuple[int, int]
 MakeReader = Callable[[int, int, Callable[[], None]], LineReader]
@@ -246,8 +246,12 @@ async def test_a_request_that_cannot_be_read_is_refused_and_any_other_line_is_wa
     os.write(pipe[1], "".join(line + "\n" for line in lines).encode())
     writer = LineWriter(theirs, eager=True)
     incoming = Incoming(read_lines(pipe[0], MOST, nothing), Outgoing(writer))
-    for _ in lines:
-        assert isinstance(await incoming.receive(), ValueError)
+    read = [await incoming.receive() for _ in lines]
+    (unread,) = [message.message for message in read if isinstance(message, SessionMessage)]
+    assert unread == JSONRPCError(
+        jsonrpc="2.0", id=6, error=ErrorData(code=ANSWER_UNREAD, message="the client's answer is nested too deep")
+    )
+    assert [type(message) is SessionMessage for message in read] == [False] * 5 + [True, False]
     answers = [jsonrpc_message_adapter.validate_json(line) for line in os.read(ours, 65_536).splitlines()]
     told = {answer.id: answer.error for answer in answers if isinstance(answer, JSONRPCError)}
     deeper = "The request is nested too deep and was not read; send flatter values, or JSON as a text."

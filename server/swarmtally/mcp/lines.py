@@ -1,9 +1,9 @@
 """Lines put together from what arrives. None is longer than a bound: of a longer one only both ends are kept, and from
-them it is found out whose request it was, where that is certain."""
+them it is found out whose request it was, or what it answered, where that is certain."""
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _END_BYTES = 4_096
@@ -26,6 +26,9 @@ _LAST = re.compile(rf"(?:,{_MEMBER})++\}}\s*\Z")
 there backwards, each quotation mark that no backslash precedes begins or ends a string."""
 
 _ONE = re.compile(_MEMBER)
+
+_ANSWER = re.compile(rf'\s*\{{(?:{_MEMBER},)*+\s*"(?:result|error)"\s*:')
+"""The beginning of an object that has one of these after members that are neither objects nor arrays."""
 
 
 def text_of(line: bytes | bytearray) -> str:
@@ -55,6 +58,11 @@ class LineTooLong:
         """The id of the request that the line was; None when it was none, or that is not certain."""
         return request_id(text_of(self.head), text_of(self.tail))
 
+    @property
+    def answered_id(self) -> int | str | None:
+        """The id of the request of ours that the line answered; None when it was no answer, or that is not certain."""
+        return answered_id(text_of(self.head), text_of(self.tail))
+
 
 def request_id(head: str, tail: str) -> int | str | None:
     """The id of the request whose line begins and ends so; None when it is none, or that is not certain.
@@ -62,18 +70,34 @@ def request_id(head: str, tail: str) -> int | str | None:
     Clients write `id` first (the SDK for Python) or last (the one for TypeScript). Only members of the outermost object
     count: those before its first member that is an object or array, and those after its last.
     """
+    members = _certain(head, tail)
+    return _id_of(members) if isinstance(members.get("method"), str) else None
+
+
+def answered_id(head: str, tail: str) -> int | str | None:
+    """The id of the request of ours that is answered by a line which begins and ends so; None when it is no answer, or
+    that is not certain. The result is looked for at the beginning only: SDKs write it second, or first."""
+    members = _certain(head, tail)
+    return _id_of(members) if "method" not in members and _ANSWER.match(head[:_END_BYTES]) else None
+
+
+def _id_of(members: Mapping[str, object]) -> int | str | None:
+    own = members.get("id")
+    if members.get("jsonrpc") != "2.0" or isinstance(own, bool) or not isinstance(own, int | str):
+        return None
+    return own
+
+
+def _certain(head: str, tail: str) -> Mapping[str, object]:
+    """The members of the outermost object that can be seen; none where they contradict each other."""
     found: dict[str, str] = {}
     try:
         for name, value in _members(head[:_END_BYTES], tail[-_END_BYTES:]):
             if found.setdefault(json.loads(name), value) != value:
-                return None
-        members = {name: json.loads(value) for name, value in found.items()}
+                return {}
+        return {name: json.loads(value) for name, value in found.items()}
     except ValueError:
-        return None
-    if members.get("jsonrpc") != "2.0" or not isinstance(members.get("method"), str):
-        return None
-    own = members.get("id")
-    return own if isinstance(own, int | str) and not isinstance(own, bool) else None
+        return {}
 
 
 def _members(head: str, tail: str) -> Iterator[tuple[str, str]]:

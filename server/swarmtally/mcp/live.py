@@ -19,6 +19,7 @@ from swarmtally.domain.errors import SwarmError
 from swarmtally.domain.run import Run, RunStatus
 from swarmtally.mcp import questions
 from swarmtally.mcp.calling import Context
+from swarmtally.mcp.wire import ANSWER_UNREAD
 from swarmtally_tools.runs import tell
 
 log = structlog.get_logger(__name__)
@@ -255,6 +256,8 @@ class _Asking:
         except MCPError as error:
             if (error.code, error.message) == (CONNECTION_CLOSED, _CLOSED):
                 return None
+            if error.code == ANSWER_UNREAD:
+                return questions.failed(error.message)
             return questions.failed(f"the client refused: {error.message or 'it gave no reason'}")
         except ValidationError as error:
             return questions.failed(f"the client's answer is no message: {error.errors()[0]['msg']}")

@@ -15,7 +15,7 @@ import structlog
 from mcp.shared.message import SessionMessage
 from mcp_types import INVALID_REQUEST, ErrorData, JSONRPCError, jsonrpc_message_adapter
 
-from swarmtally.mcp.lines import LineTooLong, request_id
+from swarmtally.mcp.lines import LineTooLong, answered_id, request_id
 from swarmtally.mcp.pipes import BACKLOG_BYTES, LineReader, LineWriter
 
 log = structlog.get_logger(__name__)
@@ -37,9 +37,14 @@ class _Stream:
         return None
 
 
+ANSWER_UNREAD = -32098
+"""The code of the error that stands for a client's answer which could not be read. It is never sent."""
+
+
 class Incoming(_Stream):
     """Messages read from `lines`. What is none comes as the error that says why; the server drops it. A request that
-    is too long, or none that can be read, is refused through `outgoing`, for its client waits for an answer."""
+    is too long, or none that can be read, is refused through `outgoing`, for its client waits for an answer. An answer
+    of that kind comes as an error, for whoever asked waits for it."""
 
     def __init__(self, lines: LineReader, outgoing: "Outgoing") -> None:
         self._lines = lines
@@ -50,13 +55,16 @@ class Incoming(_Stream):
 
     async def __anext__(self) -> SessionMessage | Exception:
         while isinstance(line := await anext(self._lines), LineTooLong):
-            told = (
-                f"The request has {line.length:,} bytes and was not read; send at most {line.most:,} bytes in a line."
-            )
+            length = f"{line.length:,} bytes"
+            if (own := line.answered_id) is not None:
+                return _unread_answer(own, f"has {length} and was not read; at most {line.most:,} are")
+            told = f"The request has {length} and was not read; send at most {line.most:,} bytes in a line."
             await self._refuse(line.request_id, told, reason="size", bytes=line.length, at_most_bytes=line.most)
         try:
             return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
         except ValueError as error:
+            if (own := answered_id(line, line)) is not None:
+                return _unread_answer(own, "is nested too deep" if _deep(error) else "is no message of JSON-RPC 2.0")
             await self._refuse(request_id(line, line), _unread(error), reason="content", characters=len(line))
             return error
 
@@ -83,11 +91,21 @@ class Incoming(_Stream):
             await self._outgoing.send(SessionMessage(JSONRPCError(jsonrpc="2.0", id=request, error=error)))
 
 
+def _unread_answer(own: int | str, told: str) -> SessionMessage:
+    log.warning("stdio.answer_unread", why=told)
+    error = ErrorData(code=ANSWER_UNREAD, message=f"the client's answer {told}")
+    return SessionMessage(JSONRPCError(jsonrpc="2.0", id=own, error=error))
+
+
 def _unread(error: ValueError) -> str:
     """Why a request could not be read, without anything of it."""
-    if "recursion limit" in str(error):
+    if _deep(error):
         return "The request is nested too deep and was not read; send flatter values, or JSON as a text."
     return "The request was not read: it is no message of JSON-RPC 2.0; send one, in one line."
+
+
+def _deep(error: ValueError) -> bool:
+    return "recursion limit" in str(error)
 
 
 class Outgoing(_Stream):
