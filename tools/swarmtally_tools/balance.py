@@ -3,7 +3,7 @@
 from statistics import median_low
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from swarmtally.app import App
 from swarmtally.core import progress
@@ -134,7 +134,9 @@ class BalanceView(View):
 async def load_balance(
     app: App,
     tasks: Annotated[
-        list[QueuedItem], Field(description="Tasks that may depend on each other", min_length=1, max_length=MAX_TASKS)
+        list[QueuedItem],
+        Field(description="Tasks that may depend on each other", min_length=1, max_length=MAX_TASKS),
+        FailFast(),  # one fault is told; to remember those of 10,000 tasks takes half a gigabyte
     ],
     swarm_id: Annotated[str | None, Field(description="The swarm; omitted: the current one", max_length=100)] = None,
     dispatch: Annotated[bool, Field(description="Start them as a run")] = False,

@@ -24,6 +24,7 @@ from swarmtally.mcp.paging import page
 from swarmtally.mcp.prompts import Prompts
 from swarmtally.mcp.resources import CACHE_HINTS, Resources
 from swarmtally.mcp.sealing import Sealing
+from swarmtally.mcp.sizes import bounded
 from swarmtally.mcp.subscriptions import Subscribing, Subscriptions
 from swarmtally.mcp.tasks import Tasks
 from swarmtally_tools.toolsets import Offer
@@ -81,6 +82,7 @@ def make_server(open_app: OpenApp, offer: Offer = Offer()) -> McpServer:  # noqa
         # All there is so far is the SDK's tracing. Nobody has asked OpenTelemetry for spans, and making them takes
         # time.
         server.middleware.clear()
+    server.middleware.append(bounded)
     server.middleware.append(Sealing())
     return server
 
