@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mcp import MCPError
 from swarmtally.mcp.bounds import Bounds
 from swarmtally.mcp.lines import Lines, LineTooLong
+from swarmtally.mcp.sizes import VALUES_LIMIT
 from tests.mcp.conftest import Mode, RawServer, answered, connected, serve_command
 
 MIB = 1 << 20
@@ -189,8 +190,9 @@ async def test_a_request_that_is_too_long_is_refused_and_the_next_is_answered(tm
     [
         ('{"role":"assistant","model":"m","content":{"type":"text","text":"' + LONG + '"}}', "has 8,388,"),
         ("null", "is no message of JSON-RPC 2.0"),
+        ('{"role":"assistant","model":"m","content":[' + "{}," * VALUES_LIMIT + "{}]}", "has more than 5,000 values"),
     ],
-    ids=["too long", "unreadable"],
+    ids=["too long", "unreadable", "too many values"],
 )
 def test_an_answer_that_cannot_be_read_fails_the_task_that_waits_for_it(
     result: str, reason: str, tmp_path: Path

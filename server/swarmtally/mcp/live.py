@@ -5,13 +5,16 @@ meanwhile. Over HTTP they travel on the call's stream, so the call stays open un
 sends no new ones once its time is over; the next call that follows the run goes on with it.
 """
 
+from dataclasses import dataclass
+from typing import Any, cast
+
 import anyio
 import structlog
 from anyio.abc import TaskGroup
 from mcp.shared.exceptions import MCPError, NoBackChannelError
 from mcp.shared.message import ServerMessageMetadata
-from mcp_types import CONNECTION_CLOSED, CreateMessageResult
-from pydantic import ValidationError
+from mcp_types import CONNECTION_CLOSED, CreateMessageRequest, CreateMessageResult
+from pydantic import RootModel, ValidationError
 
 from swarmtally.app import App
 from swarmtally.core.packets import Packet, Packets, Report
@@ -19,10 +22,28 @@ from swarmtally.domain.errors import SwarmError
 from swarmtally.domain.run import Run, RunStatus
 from swarmtally.mcp import questions
 from swarmtally.mcp.calling import Context
+from swarmtally.mcp.sizes import VALUES_LIMIT, has_more_than
 from swarmtally.mcp.wire import ANSWER_UNREAD
 from swarmtally_tools.runs import tell
 
 log = structlog.get_logger(__name__)
+
+
+class _Answer(RootModel[dict[str, Any]]):
+    """What a client answered, not looked at yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A question as the SDK sends it, with a method of whose answers the SDK knows nothing: it would look for faults in
+    each value, however many there are (see sizes)."""
+
+    asked: CreateMessageRequest
+    method: str = "sampling/createMessage, its answer unseen"
+
+    def model_dump(self, **how: Any) -> dict[str, Any]:
+        return self.asked.model_dump(**how)
+
 
 AT_ONCE = 8
 """The most requests under way over one connection, or of one call over HTTP, unless --max-parallel says otherwise; as
@@ -248,9 +269,11 @@ class _Asking:
         given: CreateMessageResult | None = None
         try:
             with anyio.move_on_after(ANSWER_S):
-                given = await self._session.send_request(
-                    questions.question(packet), CreateMessageResult, metadata=self._related
-                )
+                asked = cast("CreateMessageRequest", _Question(questions.question(packet)))
+                answer = await self._session.send_request(asked, _Answer, metadata=self._related)
+                if has_more_than(VALUES_LIMIT, answer.root):
+                    return questions.failed(f"the client's answer has more than {VALUES_LIMIT:,} values")
+                given = CreateMessageResult.model_validate(answer.root, by_name=False)
         except NoBackChannelError:
             return None
         except MCPError as error:

@@ -1,5 +1,6 @@
-"""How many values a request may have. The SDK checks what the protocol says of them before any handler is asked, and
-remembers each fault that it finds: a request of 3 MB made of nothing but faults took 9 GB and half a minute."""
+"""How many values a request, or a client's answer, may have. The SDK checks what the protocol says of them before
+anybody of ours is asked, and remembers each fault that it finds: a request of 3 MB made of nothing but faults took 9 GB
+and half a minute."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +21,7 @@ VALUES_LIMIT = 5_000
 async def bounded(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     """A middleware of the SDK's server: refuses messages that have too many values."""
     not_read = ("arguments",) if ctx.method == "tools/call" else ()
-    if _has_more_than(VALUES_LIMIT, [value for name, value in (ctx.params or {}).items() if name not in not_read]):
+    if has_more_than(VALUES_LIMIT, [value for name, value in (ctx.params or {}).items() if name not in not_read]):
         told = f"{ctx.method} has too many values; at most {VALUES_LIMIT:,} are read beside arguments of tools"
         if ctx.request_id is None:
             log.warning("notification.dropped", why=told)
@@ -29,7 +30,7 @@ async def bounded(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> H
     return await call_next(ctx)
 
 
-def _has_more_than(limit: int, value: object) -> bool:
+def has_more_than(limit: int, value: object) -> bool:
     """Whether there are more values than that in it, at any depth."""
     count, looked_at = 0, [value]
     while looked_at:
