@@ -73,6 +73,14 @@ def test_a_client_that_starts_elsewhere_is_told_the_project(shell: Shell, projec
     assert (named["args"], named["project"]) == (["serve", "--project", "team"], "team")
 
 
+def test_fewer_tools_are_handed_on(shell: Shell, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = shell("install", "--client", "cursor", "--toolsets", "memory", "--toolsets", "insight,runs", "--read-only")
+    assert asked.document["args"] == ["serve", "--toolsets", "memory,insight,runs", "--read-only"]
+    monkeypatch.setenv("SWARMTALLY_TOOLSETS", "memory")
+    assert shell("install", "--client", "cursor").document["args"] == ["serve", "--toolsets", "memory"]
+    assert "memroy" in shell("install", "--client", "cursor", "--toolsets", "memroy").complaint
+
+
 def test_outside_a_git_root_the_project_is_said_to_be_the_default(shell: Shell, place: Path) -> None:
     document = shell("install", "--client", "claude-desktop").document
     assert "--project" not in document["args"]

@@ -15,9 +15,11 @@ from swarmtally.cli.clients import CLIENTS, Client, Machine, Scope
 from swarmtally.cli.configfile import ConfigFile
 from swarmtally.cli.entries import Servers, Unfit
 from swarmtally.cli.jsontext import NotPlainJson
+from swarmtally.cli.offering import offer_options, written
 from swarmtally.cli.options import Leaf, Options
 from swarmtally.domain.errors import InvalidInput, PathRefused
 from swarmtally_tools.definition import View
+from swarmtally_tools.toolsets import offered
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET = re.compile(r'("[^"]*(?:KEY|TOKEN|SECRET|PASSWORD|AUTH)[^"]*"\s*:\s*)"(?:[^"\\]|\\.)*"', re.IGNORECASE)
@@ -68,8 +70,18 @@ class _Wanted:
 @click.option("--file", "path", metavar="PATH", help="The file to change, instead of the client's usual one.")
 @click.option("--dry-run", is_flag=True, help="Show what would change; write nothing.")
 @click.option("--uninstall", is_flag=True, help="Take our entry out again.")
-def command(client: str | None, scope: str | None, name: str, path: str | None, dry_run: bool, uninstall: bool) -> None:
-    """Have an MCP client start this swarmtally, with the --model, --project, --db, --allow … given here.
+@offer_options
+def command(
+    client: str | None,
+    scope: str | None,
+    name: str,
+    path: str | None,
+    dry_run: bool,
+    uninstall: bool,
+    toolsets: tuple[str, ...],
+    read_only: bool,
+) -> None:
+    """Have an MCP client start this swarmtally, with the --model, --project, --db, --allow, --toolsets … given here.
 
     The client's file keeps everything else; its previous content is kept as FILE.swarmtally.bak.
     """
@@ -77,6 +89,7 @@ def command(client: str | None, scope: str | None, name: str, path: str | None, 
         raise InvalidInput(f"--client is missing; it takes {', '.join(CLIENTS)}")
     if not _NAME.fullmatch(name):
         raise InvalidInput(f"--name is {name[:80]!r}; it takes up to 64 letters, digits, - and _")
+    offer = offered(toolsets, read_only=read_only)
     machine, whose = Machine.here(), CLIENTS[client]
     where = Scope(scope) if scope else whose.scopes[0]
     file = _named(path) if path is not None else clients.config_file(whose, where, machine)
@@ -84,7 +97,7 @@ def command(client: str | None, scope: str | None, name: str, path: str | None, 
     if not uninstall:
         given = clients.pinned(whose, where, clients.with_environment(given, machine.environ), machine.root)
         _check_model(given)
-        entry = clients.entry(whose, [*clients.program(machine), *clients.serve_arguments(given)])
+        entry = clients.entry(whose, [*clients.program(machine), *clients.serve_arguments(given), *written(offer)])
     output.show(_change(_Wanted(whose, where, name, given, entry), configfile.read(file), dry_run=dry_run))
 
 

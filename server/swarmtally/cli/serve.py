@@ -7,11 +7,12 @@ import anyio
 import click
 
 from swarmtally.cli import options
+from swarmtally.cli.offering import offer_options
 from swarmtally.cli.options import Leaf
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.run import HOST, SAMPLING
 from swarmtally.mcp.bounds import GRACE_S, Bounds
-from swarmtally_tools.toolsets import TOOLSETS, offered
+from swarmtally_tools.toolsets import offered
 
 PORT = 8765
 """Where HTTP is served unless told otherwise."""
@@ -75,20 +76,7 @@ PORT = 8765
     help="Take over interrupted runs of the project by itself, where --model is the one they began with.  "
     "[SWARMTALLY_ADOPT]",
 )
-@click.option(
-    "--toolsets",
-    metavar="NAMES",
-    multiple=True,
-    envvar="SWARMTALLY_TOOLSETS",
-    help=f"Offer only these groups of tools, with commas or repeated: {', '.join(TOOLSETS)}.  "
-    "[SWARMTALLY_TOOLSETS; default: all]",
-)
-@click.option(
-    "--read-only/--no-read-only",
-    default=False,
-    envvar="SWARMTALLY_READ_ONLY",
-    help="Offer only tools that change nothing.  [SWARMTALLY_READ_ONLY]",
-)
+@offer_options
 @click.pass_context
 def command(
     context: click.Context,
