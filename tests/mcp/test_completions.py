@@ -107,6 +107,22 @@ async def test_choices_are_completed_and_free_text_is_not(tmp_path: Path) -> Non
         assert await of_prompt(client, "sparc_coder", "task", "Log") == []
 
 
+async def test_modes_and_roles_are_completed_in_lists_too(tmp_path: Path, mode: Mode) -> None:
+    async with in_memory(tmp_path, mode) as client:
+        modes = await of_prompt(client, "tutorial_api_development", "modes", "")
+        assert {"architect", "coder", "tester"} < set(modes)
+        assert await of_prompt(client, "tutorial_data_analysis", "mode", "data-p") == ["data-pipeline"]
+        begun = await of_prompt(client, "tutorial_api_development", "modes", "coder,  my, archi")
+        assert begun == ["coder,  my, architect"]
+        assert await of_prompt(client, "tutorial_parallel_execution", "modes", "coder,") == [
+            f"coder, {m}" for m in modes
+        ]
+        assert await of_prompt(client, "tutorial_agent_coordination", "roles", "tester,cod") == ["tester, coder"]
+        assert await of_prompt(client, "tutorial_data_analysis", "mode", "coder, archi") == []
+        given = await client.get_prompt("tutorial_api_development", {"modes": "coder, tester"})
+    assert '"coder","tester"' in str(given.messages[0].content).replace(" ", "").replace("\\n", "")
+
+
 WRONG = (
     (PromptReference(name="sparc_codr"), "task", "did you mean 'sparc_coder'"),
     (PromptReference(name="sparc_coder"), "tsk", "did you mean 'task'"),

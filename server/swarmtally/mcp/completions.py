@@ -41,7 +41,11 @@ class Completions:
         with told("completion/complete"):
             argument = await self._argument(params)
             known = (params.context.arguments if params.context else None) or {}
-            values, total = await self._values(argument, params.argument.value, known)
+            typed = params.argument.value
+            before, comma, last = typed.rpartition(",") if argument.many else ("", "", typed)
+            values, total = await self._values(argument, last.lstrip(), known)
+            if comma:
+                values = [f"{before}, {value}" for value in values]
             found = Completion(values=list(values[:MOST]), total=total, has_more=total is None or total > MOST)
             return CompleteResult(completion=found)
 

@@ -22,11 +22,18 @@ _SHOP = (
 )
 _FEATURES = ("Feature A", "Feature B", "Feature C")
 _DATA_TASKS = ("ETL pipeline", "Data validation", "Visualization dashboard", "Performance monitoring")
+_DATA_MODE = "data-pipeline"
+_PARALLEL_MODES = ("spec-pseudocode", "architect", "refactor")
+_API_MODES = ("architect", "coder", "tester", "documenter")
 _ROLES = ("researcher", "coder", "tester", "reviewer")
 
 
 def _task(example: str) -> Argument:
     return Argument("task", f"What to build; omitted: {example}.")
+
+
+def _modes(usual: Sequence[str]) -> Argument:
+    return Argument("modes", f"Modes, with commas; omitted: {', '.join(usual)}.", kind="mode", many=True)
 
 
 def _parts(text: str | None, otherwise: Sequence[str]) -> list[str]:
@@ -44,7 +51,7 @@ def _number(text: str | None, otherwise: int) -> int | str:
 
 def _parallel(given: Mapping[str, str]) -> list[Step]:
     batch = {
-        "modes": ["spec-pseudocode", "architect", "refactor"],
+        "modes": _parts(given.get("modes"), _PARALLEL_MODES),
         "tasks": _parts(given.get("features"), _FEATURES),
     }
     return [
@@ -133,10 +140,10 @@ def _web(given: Mapping[str, str]) -> list[Step]:
 
 
 def _api(given: Mapping[str, str]) -> list[Step]:
-    arguments = {"modes": ["architect", "coder", "tester", "documenter"], "tasks": [given.get("task") or _API]}
+    arguments = {"modes": _parts(given.get("modes"), _API_MODES), "tasks": [given.get("task") or _API]}
     return [
         Step(
-            "Run four modes on it, all at once.",
+            "Run every mode on it, all at once.",
             "sparc_batch",
             {**arguments, **given_ones(out_dir=given.get("out_dir"))},
         )
@@ -144,7 +151,7 @@ def _api(given: Mapping[str, str]) -> list[Step]:
 
 
 def _data(given: Mapping[str, str]) -> list[Step]:
-    arguments = {"mode": "data-pipeline", "tasks": _parts(given.get("tasks"), _DATA_TASKS)}
+    arguments = {"mode": given.get("mode") or _DATA_MODE, "tasks": _parts(given.get("tasks"), _DATA_TASKS)}
     return [
         Step(
             "Run one mode on every task, all at once.",
@@ -210,10 +217,13 @@ EXERCISES = (
     Script(
         "tutorial_parallel_execution",
         "Tutorial 1: parallel execution",
-        "Run several features through three modes at once, and measure what that was worth.",
+        "Run several features through several modes at once, and measure what that was worth.",
         frozenset({"sparc_batch", "performance_report"}),
         _parallel,
-        (Argument("features", "Features, with commas; omitted: Feature A, Feature B, Feature C."),),
+        (
+            Argument("features", "Features, with commas; omitted: Feature A, Feature B, Feature C."),
+            _modes(_PARALLEL_MODES),
+        ),
     ),
     Script(
         "tutorial_token_savings",
@@ -232,7 +242,12 @@ EXERCISES = (
         (
             _topology("mesh"),
             Argument("max_agents", "The most agents; omitted: 8."),
-            Argument("roles", "Roles to add, with commas; omitted: researcher, coder, tester, reviewer."),
+            Argument(
+                "roles",
+                "Roles to add, with commas; omitted: researcher, coder, tester, reviewer.",
+                kind="role",
+                many=True,
+            ),
         ),
     ),
     Script(
@@ -277,7 +292,7 @@ EXERCISES = (
         "Design, write, test and document an API, all at once.",
         frozenset({"sparc_batch"}),
         _api,
-        (_task(_API), OUT_DIR),
+        (_task(_API), _modes(_API_MODES), OUT_DIR),
     ),
     Script(
         "tutorial_data_analysis",
@@ -285,7 +300,11 @@ EXERCISES = (
         "Build the parts of a data pipeline, all at once.",
         frozenset({"sparc_concurrent"}),
         _data,
-        (Argument("tasks", f"Parts, with commas; omitted: {', '.join(_DATA_TASKS)}."), OUT_DIR),
+        (
+            Argument("tasks", f"Parts, with commas; omitted: {', '.join(_DATA_TASKS)}."),
+            Argument("mode", f"The mode for all of them; omitted: {_DATA_MODE}.", kind="mode"),
+            OUT_DIR,
+        ),
     ),
     Script(
         "tutorial_learning",

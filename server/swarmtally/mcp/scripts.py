@@ -33,13 +33,18 @@ packet's own task."""
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument of a prompt, which is always a text. `choices` or `kind` say what it can be completed with."""
+    """An argument of a prompt, which is always a text. `choices` or `kind` say what it can be completed with.
+
+    Args:
+        many: it takes several with commas between them, and the last of them is completed.
+    """
 
     name: str
     description: str
     required: bool = False
     kind: Kind | None = None
     choices: tuple[str, ...] = ()
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
