@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import httpx2
 import pytest
 from structlog.typing import EventDict
 
@@ -18,6 +19,7 @@ from tests.backends.wire import Hold, OpenAIWire, held
 from tests.mcp.conftest import answered
 from tests.mcp.http_harness import (
     HELLO,
+    WAIT_S,
     client_of,
     head,
     heard_until_closed,
@@ -195,6 +197,27 @@ async def test_a_body_that_is_too_large_is_refused(tmp_path: Path) -> None:
     async with served(tmp_path, bounds=Bounds(body_bytes=1_000)) as listening:
         assert (await post(listening.url, content=HELLO.ljust(1_000))).status_code == 200
         assert (await post(listening.url, content=HELLO.ljust(1_001))).status_code == 413
+
+
+@pytest.mark.parametrize("protocol", ["2025-11-25", "2026-07-28"])
+async def test_what_the_sdk_refuses_without_words_is_told_with_its_remedy(tmp_path: Path, protocol: str) -> None:
+    async with served(tmp_path, bounds=Bounds(body_bytes=1_000)) as listening:
+
+        async def refused(status: int, method: str = "POST", path: str = "/mcp", **headers: str) -> str:
+            given = {"MCP-Protocol-Version": protocol, "Accept": "text/html", "Content-Type": "application/json"}
+            url = listening.url.replace("/mcp", path)
+            async with httpx2.AsyncClient(timeout=WAIT_S) as http:
+                body = "x" * int(headers.pop("size", "10"))
+                found = await http.request(method, url, headers=given | headers, content=body)
+            assert found.status_code == status
+            (line,) = found.text.splitlines()
+            return line
+
+        assert "ends in /mcp" in await refused(404, path="/mpc")
+        assert await refused(413, size="1001") == "The request's body is longer than 1,000 bytes; send less at once."
+        assert "text/event-stream" in await refused(406)
+        assert "Content-Type: application/json" in await refused(400, **{"Content-Type": "text/plain"})
+        assert ("Use " if protocol == "2026-07-28" else "Method Not Allowed") in await refused(405, "PUT")
 
 
 async def test_a_body_of_unknown_length_that_gets_too_large_is_refused(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from swarmtally.mcp.listening import AT_ONCE, MESSAGES, PATHS, QUEUE, Listening
 from swarmtally.mcp.opening import Opening
 from swarmtally.mcp.pipes import LOG_LINGER_S, LineWriter, LogStream
 from swarmtally.mcp.process import EXIT_S, STDERR, Watchdog, claim_streams, heed_signals, leave
+from swarmtally.mcp.remedies import Remedies
 from swarmtally.mcp.server import make_server
 from swarmtally.settings import Settings
 from swarmtally_tools import registry
@@ -135,7 +136,8 @@ async def serving(
     calls = UnderWay()
     server.middleware.append(partial(_ended_with, calls))
     app, sessions = _streamable(server, bounds, offer) if listening.transport == "http" else _sse(server, bounds)
-    guard = Guard(app, listening.access, bounds, Healthz(open_app))
+    told = Remedies(app, bounds, PATHS[listening.transport])
+    guard = Guard(told, listening.access, bounds, Healthz(open_app))
     connections = Connections(bounds)
     web = _Web(guard, connections)
     async with anyio.create_task_group() as running:
