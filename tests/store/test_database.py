@@ -335,6 +335,8 @@ async def test_nothing_is_acknowledged_that_a_moved_file_would_keep(database, pa
         await anyio.Path(path).write_bytes(b"")
     with pytest.raises(DatabaseMoved, match="was moved, deleted or replaced while it was open"):
         await database.write(adding("lost"))
+    with pytest.raises(DatabaseMoved):
+        await names(database)
     if put == "back":
         await anyio.Path(aside).rename(path)
         await database.write(adding("after"))

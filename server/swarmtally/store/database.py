@@ -177,6 +177,9 @@ class Database:
                     asking.popleft()
 
     async def _open_reader(self) -> Connection:
+        if await anyio.to_thread.run_sync(self.moved):
+            # It would answer from another file than the other readers do.
+            raise DatabaseMoved(str(self.path))
         # `mode=ro` is all that makes it read-only: nothing is left to do that could fail and leak the connection.
         return await Connection.open(self.path, read_only=True, timekeeper=self.timekeeper)
 
