@@ -104,7 +104,8 @@ async def client_of(
     """The SDK's client, over the transport that `url` names; `hear` is given what the server sends by itself."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     if url.endswith("/sse"):
-        async with Client(sse_client(url, headers=headers), mode=mode, read_timeout_seconds=60) as client:
+        sse = sse_client(url, headers=headers)
+        async with Client(sse, mode=mode, read_timeout_seconds=60, message_handler=hear) as client:
             yield client
         return
     async with httpx2.AsyncClient(headers=headers, timeout=60) as http:

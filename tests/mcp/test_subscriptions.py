@@ -29,6 +29,7 @@ from mcp_types import (
 from mcp import Client, MCPError
 from swarmtally.app import App, open_app
 from swarmtally.mcp import subscriptions
+from swarmtally.mcp.listening import Transport
 from swarmtally.mcp.opening import Opening
 from swarmtally.mcp.resources import RESOURCE_NOT_FOUND
 from swarmtally.mcp.server import McpServer, make_server
@@ -295,10 +296,11 @@ async def test_capabilities_say_what_is_told(tmp_path: Path, mode: Mode) -> None
         assert not found.tools.list_changed
 
 
-async def test_notices_reach_clients_over_http(tmp_path: Path, mode: Mode) -> None:
+@pytest.mark.parametrize("transport", ["http", "sse"])
+async def test_notices_reach_clients_over_http(tmp_path: Path, transport: Transport, mode: Mode) -> None:
     heard = Heard(mode)
     async with (
-        served(tmp_path) as listening,
+        served(tmp_path, transport) as listening,
         another(tmp_path) as other,
         client_of(listening.url, mode, hear=heard) as client,
         subscribed(client, mode, heard, KEY),
