@@ -57,6 +57,21 @@ async def test_a_round_that_comes_twice_counts_once(tmp_path: Path) -> None:
     assert rows(tmp_path, "SELECT COUNT(*), SUM(status = 'succeeded') FROM attempt") == [(2, 2)]
 
 
+async def test_who_finds_every_agent_busy_for_others_is_told_what_to_do(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:
+        await call(client, "swarm_init", max_agents=2)
+        # Whoever asked for these has gone.
+        left = await first_round(client, "sparc_concurrent", mode="coder", tasks=["A", "B"])
+        assert len(left.input_requests or {}) == 2
+        run = await call(client, "sparc_run", mode="coder", task="C", wait_s=0)
+        assert "raise its size with swarm_scale, or cancel with run_control" in run["next_step"]
+        (other,) = [each for each in (await call(client, "run_status"))["runs"] if each["run_id"] != run["run_id"]]
+        await call(client, "run_control", run_id=other["run_id"], action="cancel")
+        ended = (await call(client, "run_status", run_id=run["run_id"], wait_s=45))["run"]
+        assert ended["status"] == "succeeded"
+        assert "swarm_scale" not in ended["next_step"]
+
+
 async def test_what_a_round_leaves_out_is_asked_again(tmp_path: Path) -> None:
     asking = {"mode": "coder", "tasks": ["A", "B"]}
     async with serving(tmp_path) as server, lending(server, "auto", Person()) as client:

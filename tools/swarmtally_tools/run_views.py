@@ -315,6 +315,11 @@ def _next_step(app: App, run: Run, state: RunState) -> str:
         more += higher_budget(run.budget, state.account)
         return f"{more}Nothing more starts until you continue it with {resume}, or {shell}."
     if run.backend.lent and lending.lender() is not None and not run.status.final:
+        if state.counts.get(TaskStatus.READY) and not state.counts.get(TaskStatus.RUNNING):
+            more += (
+                "Where its tasks stay ready, the swarm's agents have tasks of other runs: raise its size with "
+                "swarm_scale, or cancel with run_control a run that nobody does any more. "
+            )
         return f"{more}Your client's model does its work: call run_status with run_id {run.run_id} and wait_s 45."
     if run.backend.name == HOST and not run.status.final:
         return f"{more}Clients do its work: call work_claim with run_id {run.run_id}, do each packet, then work_report."
