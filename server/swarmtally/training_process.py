@@ -16,9 +16,6 @@ from swarmtally.learning import child
 
 _RESULT = b'{"model":'
 
-_PAGES = 40
-"""How many pages of rows lie between two reports of progress: about a third of a second."""
-
 
 async def train_in_process(pages: AsyncIterable[bytes], pattern: str, seed: int) -> str:
     """The JSON of a model of rows; who listens to progress is told of each part that is done.
@@ -51,14 +48,13 @@ async def _give(process: Process, pages: AsyncIterable[bytes], unread: list[Stor
     try:
         # It may have been killed before it had all.
         with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            sent_bytes = number = 0
+            sent_bytes, pace = 0, progress.Pace()
             async for page in pages:
                 await process.stdin.send(page)
                 sent_bytes += len(page)
-                number += 1
-                if number % _PAGES == 0:
-                    # Below 1, which the first part is, and always more: how many there are is not known.
-                    await progress.report(1 - _PAGES / number / 2, None, f"reading rows: {sent_bytes / 2**20:.1f} MB")
+                # Below 1, which the first part is, and always more: how many there are is not known.
+                share = sent_bytes / (sent_bytes + 2**20)
+                await pace.report(share, None, f"reading rows: {sent_bytes / 2**20:.1f} MB")
             await process.stdin.aclose()
     except StoreError as error:
         # Not raised here, where the task group would wrap it; and nothing is learned from some of the rows.

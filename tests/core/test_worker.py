@@ -6,7 +6,7 @@ import anyio
 import anyio.from_thread
 import pytest
 
-from swarmtally.core import progress, worker
+from swarmtally.core import progress
 from swarmtally.core.worker import Step, in_thread
 
 WAIT_S = 10
@@ -32,7 +32,7 @@ async def test_work_whose_call_is_cancelled_ends_at_its_next_step() -> None:
 
 
 async def test_how_far_it_is_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "TOLD_EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "TOLD_EVERY_S", 0.0)
     told = []
 
     async def hear(done: float, total: float | None, message: str) -> None:

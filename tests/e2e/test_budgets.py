@@ -11,6 +11,7 @@ import anyio.to_thread
 import pytest
 
 from swarmtally.app import App, open_app
+from swarmtally.core import progress
 from swarmtally.core.ports import BackendInfo
 from swarmtally.domain.errors import InvalidInput
 from swarmtally.domain.run import RunKind
@@ -117,6 +118,21 @@ async def test_a_dry_run_estimates_what_is_known_and_starts_nothing(tmp_path: Pa
         sent = await app.database.read(lambda tx: tx.rows("SELECT prompt_bytes, reserved_tokens FROM usage"))
         assert sorted(row["prompt_bytes"] for row in sent) == sorted(size or 0 for size in sizes)
         assert sum(row["reserved_tokens"] for row in sent) == estimate.reserved_tokens
+
+
+async def test_a_dry_run_of_many_tasks_tells_how_far_it_is(
+    tmp_path: Path, wire: OpenAIWire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "TOLD_EVERY_S", 0.0)
+    told = []
+
+    async def hear(done: float, total: float | None, message: str) -> None:
+        told.append((done, total, message))
+
+    async with app_on(tmp_path, wire) as app:
+        with progress.listening(hear):
+            await called(app, sparc_batch, modes=["coder", "tester"], tasks=["A", "B"], dry_run=True)
+    assert told == [(done, 4, f"{done} of 4 prompts packed") for done in range(4)]
 
 
 def test_one_schema_describes_a_run_and_a_dry_run() -> None:

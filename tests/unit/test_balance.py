@@ -100,6 +100,23 @@ def test_no_plan_is_shorter_than_its_bounds(items: list[Item], workers: list[Wor
     assert limits.lower_ns == max(limits.work_ns, limits.chain_ns)
 
 
+@pytest.mark.parametrize("last", [0, 1, 7])
+def test_whoever_waits_no_more_ends_the_search(last: int) -> None:
+    """Before the first try two parts are heeded."""
+    items = [Item(f"t{number}", "coder", 7 + number % 5) for number in range(40)]
+    workers = [Worker(f"a{number}", "coder") for number in range(3)]
+    heard: list[int] = []
+
+    def heed(tries: int) -> None:
+        heard.append(tries)
+        if tries == last and len(heard) > 2:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        plan(items, workers, heed)
+    assert heard == [0, 0, *range(last + 1)]
+
+
 @settings(deadline=None)
 @given(tasks(), agents())
 def test_the_search_never_makes_it_longer(items: list[Item], workers: list[Worker]) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 import anyio.lowlevel
 
-from swarmtally.core import asking, budgets
+from swarmtally.core import asking, budgets, progress
 from swarmtally.core.attempt import ERROR_LIMIT, pack
 from swarmtally.core.counting import Counter, Estimate
 from swarmtally.core.ports import BackendInfo, Inputs, Packer, Prompt
@@ -57,7 +57,9 @@ async def estimated(
     counter = Counter()
     run = _unstored(new, database.clock.now_ns())
     found = []
+    pace = progress.Pace()
     for ordinal, task in enumerate(plan):
+        await pace.report(ordinal, len(plan), f"{ordinal} of {len(plan)} prompts packed")
         # Small prompts are packed on the event loop, which others use too.
         await anyio.lowlevel.checkpoint()
         if task.depends_on or task.sees:

@@ -2,7 +2,6 @@
 still waits, and tells how far it is."""
 
 import concurrent.futures
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,9 +9,6 @@ import anyio.from_thread
 import anyio.to_thread
 
 from swarmtally.core import progress
-
-TOLD_EVERY_S = 0.25
-"""How long lies between two reports of progress, and before the first."""
 
 T = TypeVar("T")
 
@@ -23,23 +19,16 @@ Step = Callable[[float, float | None, str], None]
 async def in_thread(work: Callable[[Step], T]) -> T:
     """What `work` returns. It runs in a thread and calls the `Step` that it is given between its parts: once this is
     cancelled, the next such call ends it."""
-    return await anyio.to_thread.run_sync(work, _Pace().step)
+    pace = progress.Pace()
 
-
-class _Pace:
-    """Tells progress from a worker thread, now and then."""
-
-    def __init__(self) -> None:
-        self._due_s = time.monotonic() + TOLD_EVERY_S
-
-    def step(self, done: float, total: float | None, message: str) -> None:
+    def step(done: float, total: float | None, message: str) -> None:
         anyio.from_thread.check_cancelled()
-        now_s = time.monotonic()
-        if now_s >= self._due_s:
-            self._due_s = now_s + TOLD_EVERY_S
+        if pace.due():
             try:
                 anyio.from_thread.run(progress.report, done, total, message)
             except concurrent.futures.CancelledError:
                 # Cancelled while it was told, which anyio puts into an error like any other.
                 anyio.from_thread.check_cancelled()
                 raise
+
+    return await anyio.to_thread.run_sync(work, step)

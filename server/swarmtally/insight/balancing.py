@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import anyio.to_thread
-
+from swarmtally.core.worker import Step, in_thread
 from swarmtally.domain.clock import Clock
 from swarmtally.domain.errors import InvalidInput, RoleMissing
 from swarmtally.domain.swarm import Agent, Strategy, Swarm
@@ -101,7 +100,7 @@ async def balance(
         RoleMissing: the swarm is specialized and lacks a role.
     """
     standing = await database.read(lambda tx: _standing(tx, swarm, clock.now_ns()))
-    return await anyio.to_thread.run_sync(balanced, standing, wanted, expected)
+    return await in_thread(lambda step: balanced(standing, wanted, expected, step))
 
 
 async def _standing(tx: Connection, swarm: Swarm, now_ns: int) -> Standing:
@@ -117,11 +116,16 @@ async def _standing(tx: Connection, swarm: Swarm, now_ns: int) -> Standing:
     )
 
 
-def balanced(standing: Standing, wanted: Sequence[Wanted], expected: Mapping[str, Estimate]) -> Balance:
-    """The plan of `wanted` for a swarm that stands so. Pure; takes up to a second for many tasks."""
+def balanced(standing: Standing, wanted: Sequence[Wanted], expected: Mapping[str, Estimate], step: Step) -> Balance:
+    """The plan of `wanted` for a swarm that stands so. Takes up to two seconds for many tasks."""
     if not wanted:
         raise InvalidInput("there is no task to balance; give at least one")
     check((task.id, task.depends_on) for task in wanted)
+
+    def heed(tries: int) -> None:
+        step(tries, None, f"{len(wanted)} tasks: {tries} changes of the plan tried")
+
+    heed(0)
     unserved = _unserved(standing, wanted)
     estimated = _estimated(standing.history, wanted, expected)
     items = [
@@ -135,7 +139,8 @@ def balanced(standing: Standing, wanted: Sequence[Wanted], expected: Mapping[str
         for task in wanted
     ]
     busy = {agent.agent_id: _remaining(standing, agent) for agent in standing.agents}
-    made = plan(items, [Worker(agent.agent_id, agent.role, busy[agent.agent_id] or 0) for agent in standing.agents])
+    workers = [Worker(agent.agent_id, agent.role, busy[agent.agent_id] or 0) for agent in standing.agents]
+    made = plan(items, workers, heed)
     tasks, work = Counter[str](), Counter[str]()
     for placed in made.placements:
         tasks[placed.agent_id] += 1

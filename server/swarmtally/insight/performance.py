@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import pairwise
+from itertools import count, pairwise
 from operator import itemgetter
 
-import anyio.to_thread
 import numpy as np
 
+from swarmtally.core.worker import Step, in_thread
 from swarmtally.domain.clock import NS_PER_S
 from swarmtally.domain.errors import InvalidInput, NotFound
 from swarmtally.domain.measures import DURATIONS, LATENCY_OF, WITH_ROWS, Durations, durations
@@ -117,7 +117,8 @@ async def report(
     async def unit(tx: Connection) -> _Read:
         return await _read(tx, asked, _windows(window), explain, (runs, tasks))
 
-    return await anyio.to_thread.run_sync(_compute, await database.read(unit), window)
+    read = await database.read(unit)
+    return await in_thread(lambda step: _compute(read, window, step))
 
 
 async def lone_calls(database: Database, project: str, run_id: str, now_ns: int) -> tuple[int, str | None]:
@@ -209,7 +210,14 @@ async def _listed(tx: Connection, asked: Asked, edges: Sequence[int]) -> dict[st
     return found
 
 
-def _compute(read: _Read, window: Window) -> Report:
+def _compute(read: _Read, window: Window, step: Step) -> Report:
+    windows = count()
+
+    def counted(each: Window) -> Figures:
+        done, total = next(windows), 1 + 2 * len(TRENDS)
+        step(done, total, f"{done} of {total} windows counted")
+        return figures(rows, each)
+
     rows = replace(read.rows, alone=_fits(read.lone), lone={key: len(rows) for key, rows in read.lone.items()})
     spreads = _spreads(read, window)
     reasons = {what: gone(what, at_ns) for what, at_ns in read.forgotten.items() if window.since_ns < at_ns}
@@ -219,11 +227,11 @@ def _compute(read: _Read, window: Window) -> Report:
         spreads |= {LATENCY_OF[kind]: NONE_KNOWN for kind in WITH_ROWS}
     return Report(
         window=window,
-        figures=figures(rows, window),
+        figures=counted(window),
         spreads=spreads,
         resources=read.resources,
         trends={
-            name: (figures(rows, now), figures(rows, before))
+            name: (counted(now), counted(before))
             for name, (now, before) in ((name, _pair(window.until_ns, seconds)) for name, seconds in TRENDS.items())
         },
         runs=read.runs,

@@ -5,7 +5,7 @@ back from the task that ends last over whatever kept each from starting earlier.
 task changes places with one that was given an agent meanwhile. Nothing is random: the same input gives the same plan.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from swarmtally.insight.balance import (
@@ -25,6 +25,11 @@ STEPS = 100_000
 
 TRIES = 1_000
 """The most tries, however few tasks there are."""
+
+
+Heed = Callable[[int], None]
+"""Called with the tries so far, before each and between the parts before the first; raises when nobody waits for the
+plan any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +53,20 @@ class Plan:
     bounds: Bounds
 
 
-def plan(items: Sequence[Item], workers: Sequence[Worker]) -> Plan:
+def unheeded(_tries: int) -> None:
+    """A `Heed` of whoever waits to the end."""
+
+
+def plan(items: Sequence[Item], workers: Sequence[Worker], heed: Heed = unheeded) -> Plan:
     """Plan `items` (at least one, a graph that `balance.check` accepts) for `workers` (at least one)."""
     problem = problem_of(items, workers)
+    heed(0)
     limits = bounds(problem)
+    heed(0)
     order = ranked(problem)
     first = list_schedule(problem, order)
     assert first is not None, "without a limit there is always a schedule"
-    best = improved(problem, order, first, limits.floor_ns)
+    best = improved(problem, order, first, limits.floor_ns, heed)
     placements = [
         Placement(task_id, workers[agent].agent_id, start, start + duration)
         for task_id, agent, start, duration in zip(problem.ids, best.agent, best.start, problem.duration, strict=True)
@@ -64,7 +75,7 @@ def plan(items: Sequence[Item], workers: Sequence[Worker]) -> Plan:
     return Plan(tuple(placements), best.makespan, first.makespan, limits)
 
 
-def improved(problem: Problem, order: list[int], first: Schedule, floor_ns: int) -> Schedule:
+def improved(problem: Problem, order: list[int], first: Schedule, floor_ns: int, heed: Heed) -> Schedule:
     """The best schedule found from `first`, that of `order`; `order` becomes its list. Never a longer one.
 
     A swap that makes it no longer is kept. Each is tried once between two that make it shorter, so the search ends.
@@ -74,7 +85,8 @@ def improved(problem: Problem, order: list[int], first: Schedule, floor_ns: int)
     for place, task in enumerate(order):
         places[task] = place
     swaps = _swaps(problem, best, places)
-    for _ in range(min(TRIES, STEPS // max(1, len(order)))):
+    for tries in range(min(TRIES, STEPS // max(1, len(order)))):
+        heed(tries)
         pair = next((pair for pair in swaps if pair not in tried), None)
         if pair is None or best.makespan <= floor_ns:
             break

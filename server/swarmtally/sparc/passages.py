@@ -84,8 +84,14 @@ def terms(text: str) -> Iterator[str]:
 
 def query(own: str, around: str = "", share: float = 0.1) -> dict[str, float]:
     """The terms of a task and what each weighs: those of what it is `around` little beside its `own`."""
-    wanted = dict.fromkeys(terms(around), share)
-    return wanted | dict.fromkeys(terms(own), 1.0)
+    return dict.fromkeys(_vocabulary(around), share) | dict.fromkeys(_vocabulary(own), 1.0)
+
+
+@kept(KEPT_CHARS)
+def _vocabulary(text: str) -> tuple[str, ...]:
+    """A text's terms, each once. Kept: a batch of a thousand tasks asks for its own text, which holds them all, for
+    each of them."""
+    return tuple(dict.fromkeys(terms(text)))
 
 
 @kept(KEPT_CHARS)
